@@ -1,0 +1,49 @@
+"""ropepp-eval: how well does a checkpoint hold up as its context grows, and is a difference between two real?
+
+Importing this package does nothing but define names; each is loaded when first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ropepp_eval.checkpoints import inspect_checkpoint as inspect_checkpoint
+    from ropepp_eval.checkpoints import load_checkpoint as load_checkpoint
+    from ropepp_eval.errors import UserError as UserError
+    from ropepp_eval.registration import lm_eval_tasks as lm_eval_tasks
+    from ropepp_eval.registration import register as register
+    from ropepp_eval.reports.frame import read_results as read_results
+    from ropepp_eval.reports.frame import read_rows as read_rows
+    from ropepp_eval.runs import evaluate as evaluate
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "UserError": "ropepp_eval.errors",
+    "evaluate": "ropepp_eval.runs",
+    "inspect_checkpoint": "ropepp_eval.checkpoints",
+    "lm_eval_tasks": "ropepp_eval.registration",
+    "load_checkpoint": "ropepp_eval.checkpoints",
+    "read_results": "ropepp_eval.reports.frame",
+    "read_rows": "ropepp_eval.reports.frame",
+    "register": "ropepp_eval.registration",
+}
+__all__ = ["__version__", *sorted(_LAZY)]
+
+# In a checkout `tasks`, `models` and `results` stand beside the package, where visitors see them; a wheel carries them
+# inside. This line lets `ropepp_eval.tasks` be imported in both cases.
+if not (Path(__file__).parent / "tasks").is_dir():
+    __path__.append(str(Path(__file__).resolve().parent.parent))
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'ropepp_eval' has no attribute {name!r}")
+    return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

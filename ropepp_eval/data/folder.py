@@ -1,0 +1,46 @@
+"""A data folder in the layout that `docs/data.md` describes (essays/, gutenberg/, babi/, ...)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ropepp_eval.errors import UserError
+
+
+@dataclass(frozen=True)
+class DataFolder:
+    """Where a task's corpora come from. `root` None means: nothing at hand, use the generated stand-ins."""
+
+    root: Path | None
+    offline: bool = False
+
+    def files(self, folder: str, pattern: str) -> list[Path]:
+        """Files of `root/folder` that match, in name order; empty where there is no root.
+
+        Raises:
+            UserError: there is a root, but it lacks these files.
+        """
+        if self.root is None:
+            return []
+        found = sorted((self.root / folder).glob(pattern))
+        if not found:
+            raise UserError(
+                f"data folder {self.root} has no {folder}/{pattern}; put the files there, or leave --data-dir out "
+                "to use generated text"
+            )
+        return found
+
+
+def open_data(path: str | Path | None, *, offline: bool = False) -> DataFolder:
+    """The data folder at `path`, or stand-ins where `path` is None.
+
+    Raises:
+        UserError: `path` is not a folder.
+    """
+    if path is None:
+        return DataFolder(None, offline)
+    root = Path(path).expanduser()
+    if not root.is_dir():
+        raise UserError(f"data folder {root} is not there; name an existing folder with --data-dir")
+    return DataFolder(root, offline)

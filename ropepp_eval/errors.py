@@ -1,0 +1,30 @@
+"""Errors that a user can act on: one line that names the thing, its value, what is allowed and what to do next."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something the user gave can't be used. The command line prints the message alone and exits with status 2."""
+
+
+class Interrupted(Exception):
+    """The user pressed Ctrl-C. What was finished is on disk; the command line exits with status 130."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], next_step: str) -> UserError:
+    """An error for a name that is not in `known`, with the nearest known names first.
+
+    >>> unknown_name("task", "niah_singel_1", ["niah_single_1", "vt"], "`ropepp-eval tasks` lists them").args[0]
+    "unknown task 'niah_singel_1'; did you mean niah_single_1? `ropepp-eval tasks` lists them"
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if near:
+        hint = f"did you mean {' or '.join(near)}?"
+    else:
+        shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+        hint = f"known: {shown or 'none'};"
+    return UserError(f"unknown {kind} {name!r}; {hint} {next_step}")

@@ -1,0 +1,117 @@
+"""Which tasks there are: read from the YAML files under `tasks/`, without importing lm-eval or any task's Python."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ropepp_eval.errors import UserError, unknown_name
+from ropepp_eval.paths import resource_dir
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How one metric of a task is made from its rows."""
+
+    name: str
+    aggregation: str
+    """`mean`, `perplexity` (exp of minus the mean), `weighted_perplexity` or `bits_per_byte` (from pairs), as in lm-eval;
+    `window_perplexity` (exp of sum over divisor, from pairs), ours."""
+    higher_is_better: bool
+    scale: float = 1.0
+    """What a table multiplies the value by: 100 for shares shown in percent."""
+
+
+@dataclass(frozen=True)
+class TaskEntry:
+    """One task of ours, as its YAML says."""
+
+    name: str
+    benchmark: str
+    output_type: str
+    description: str
+    metrics: tuple[Metric, ...]
+    yaml_path: Path
+    takes_length: bool
+    """False for tasks with a fixed prompt (LAMBADA as lm-eval has it): length then only bounds the window."""
+
+    @property
+    def primary(self) -> Metric:
+        """The metric that tables show."""
+        return self.metrics[0]
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain YAML; `!function name` stays the text it is."""
+
+
+_Loader.add_constructor("!function", lambda loader, node: loader.construct_scalar(node))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
+    merged: dict[str, Any] = {}
+    included = content.pop("include", [])
+    for name in [included] if isinstance(included, str) else included:
+        merged |= _read(path.parent / name)
+    return merged | content
+
+
+@functools.lru_cache(maxsize=1)
+def task_entries() -> dict[str, TaskEntry]:
+    """Every task of ours by name."""
+    entries = {}
+    for path in sorted(resource_dir("tasks").glob("*/*.yaml")):
+        content = _read(path)
+        if "task" not in content or "group" in content:
+            continue
+        metadata = content.get("metadata", {})
+        entries[content["task"]] = TaskEntry(
+            name=content["task"],
+            benchmark=metadata["benchmark"],
+            output_type=content["output_type"],
+            description=metadata.get("description", ""),
+            metrics=tuple(
+                Metric(m["metric"], m["aggregation"], m["higher_is_better"], metadata.get("scale", {}).get(m["metric"], 1.0))
+                for m in content["metric_list"]
+            ),
+            yaml_path=path,
+            takes_length=metadata.get("takes_length", True),
+        )
+    return entries
+
+
+@functools.lru_cache(maxsize=1)
+def task_groups() -> dict[str, tuple[str, ...]]:
+    """Every group of ours: its name and its tasks, in the YAML's order."""
+    groups = {}
+    for path in sorted(resource_dir("tasks").glob("*/*.yaml")):
+        content = _read(path)
+        if "group" in content:
+            groups[content["group"]] = tuple(content["task"])
+    return groups
+
+
+def resolve_tasks(names: Iterable[str]) -> list[TaskEntry]:
+    """Tasks for names of tasks and groups, in the order given, each once.
+
+    Raises:
+        UserError: a name is unknown (near matches are listed), or there is none.
+    """
+    entries, groups = task_entries(), task_groups()
+    found: dict[str, TaskEntry] = {}
+    for name in (part.strip() for item in names for part in item.split(",")):
+        if not name:
+            continue
+        if name not in entries and name not in groups:
+            raise unknown_name("task", name, [*entries, *groups], "`ropepp-eval tasks` lists them")
+        for task in groups.get(name, (name,)):
+            found[task] = entries[task]
+    if not found:
+        raise UserError("no task was named; give --tasks, such as --tasks niah_single_1,babilong_qa1")
+    return list(found.values())

@@ -1,0 +1,1 @@
+"""lm-eval task plug-ins: one folder a benchmark."""
