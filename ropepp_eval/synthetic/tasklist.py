@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
-from dataclasses import dataclass
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import yaml
 
 from ropepp_eval.errors import UserError, unknown_name
 from ropepp_eval.paths import resource_dir
+from ropepp_eval.synthetic.rows import Row, RowBuilder
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,28 @@ class TaskEntry:
     yaml_path: Path
     takes_length: bool
     """False for tasks with a fixed prompt (LAMBADA as lm-eval has it): length then only bounds the window."""
+    rows_function: str = "hooks.rows"
+    results_function: str = "hooks.process_results"
+    generation: Mapping[str, Any] = field(default_factory=dict)
+    """`generation_kwargs` of the YAML: stop strings and their like; the budget comes from the row."""
 
     @property
     def primary(self) -> Metric:
         """The metric that tables show."""
         return self.metrics[0]
+
+    def build_rows(self) -> RowBuilder:
+        """The function that makes this task's rows."""
+        return self._hook(self.rows_function)  # type: ignore[return-value]
+
+    def score_row(self) -> Callable[[Row, list[Any]], dict[str, Any]]:
+        """The function that scores one row from its responses."""
+        return self._hook(self.results_function)
+
+    def _hook(self, dotted: str) -> Callable[..., Any]:
+        module, _, name = dotted.rpartition(".")
+        function: Callable[..., Any] = getattr(importlib.import_module(f"ropepp_eval.tasks.{self.yaml_path.parent.name}.{module}"), name)
+        return function
 
 
 class _Loader(yaml.SafeLoader):
@@ -82,6 +101,9 @@ def task_entries() -> dict[str, TaskEntry]:
             ),
             yaml_path=path,
             takes_length=metadata.get("takes_length", True),
+            rows_function=content.get("custom_dataset", ""),
+            results_function=content.get("process_results", ""),
+            generation=content.get("generation_kwargs", {}),
         )
     return entries
 
