@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ropepp_eval.checkpoints import inspect_checkpoint as inspect_checkpoint
     from ropepp_eval.checkpoints import load_checkpoint as load_checkpoint
     from ropepp_eval.errors import UserError as UserError
-    from ropepp_eval.registration import lm_eval_tasks as lm_eval_tasks
+    from ropepp_eval.synthetic.at_length import lm_eval_tasks as lm_eval_tasks
     from ropepp_eval.registration import register as register
     from ropepp_eval.reports.frame import read_results as read_results
     from ropepp_eval.reports.frame import read_rows as read_rows
@@ -25,7 +25,7 @@ _LAZY = {
     "UserError": "ropepp_eval.errors",
     "evaluate": "ropepp_eval.runs",
     "inspect_checkpoint": "ropepp_eval.checkpoints",
-    "lm_eval_tasks": "ropepp_eval.registration",
+    "lm_eval_tasks": "ropepp_eval.synthetic.at_length",
     "load_checkpoint": "ropepp_eval.checkpoints",
     "read_results": "ropepp_eval.reports.frame",
     "read_rows": "ropepp_eval.reports.frame",

@@ -72,12 +72,13 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_constructor("!function", lambda loader, node: loader.construct_scalar(node))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_task_yaml(path: Path) -> dict[str, Any]:
+    """A task's YAML with what it includes; functions stay names."""
     content: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
     merged: dict[str, Any] = {}
     included = content.pop("include", [])
     for name in [included] if isinstance(included, str) else included:
-        merged |= _read(path.parent / name)
+        merged |= read_task_yaml(path.parent / name)
     return merged | content
 
 
@@ -86,7 +87,7 @@ def task_entries() -> dict[str, TaskEntry]:
     """Every task of ours by name."""
     entries = {}
     for path in sorted(resource_dir("tasks").glob("*/*.yaml")):
-        content = _read(path)
+        content = read_task_yaml(path)
         if "task" not in content or "group" in content:
             continue
         metadata = content.get("metadata", {})
@@ -113,7 +114,7 @@ def task_groups() -> dict[str, tuple[str, ...]]:
     """Every group of ours: its name and its tasks, in the YAML's order."""
     groups = {}
     for path in sorted(resource_dir("tasks").glob("*/*.yaml")):
-        content = _read(path)
+        content = read_task_yaml(path)
         if "group" in content:
             groups[content["group"]] = tuple(content["task"])
     return groups

@@ -1,0 +1,58 @@
+"""`ropepp-eval lm-eval`: lm-eval's own command line, with our models and tasks registered first.
+
+A task of ours may carry its length: `--tasks niah_single_1@4k,niah_single_1@8k` evaluates each as an lm-eval task of its own,
+with its own standard error. Everything else is lm-eval's (`ropepp-eval lm-eval --help`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from ropepp_eval.paths import resource_dir
+
+HELP = "lm-eval's own command line with our model (ropepp) and our tasks registered; TASK@LENGTH sets a task's length."
+EXAMPLE = "ropepp-eval lm-eval --model ropepp --model_args pretrained=models/random/rope --tasks niah_single_1@2k --limit 2"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="arguments of lm-eval")
+
+
+def main_with(arguments: list[str]) -> int:
+    """Run lm-eval with these arguments of its own."""
+    import ropepp_eval
+
+    ropepp_eval.register()
+    with tempfile.TemporaryDirectory(prefix="ropepp-eval-tasks-") as folder:
+        sys.argv = ["ropepp-eval lm-eval", *rewritten(arguments, Path(folder))]
+        from lm_eval.__main__ import cli_evaluate
+
+        cli_evaluate()
+    return 0
+
+
+def main(args: argparse.Namespace) -> int:
+    return main_with(args.arguments)
+
+
+def rewritten(arguments: list[str], folder: Path) -> list[str]:
+    """lm-eval's arguments with every task of ours, and the user's own `--include_path`, served from `folder`."""
+    from ropepp_eval.synthetic.at_length import write_at_length, write_stubs
+
+    result = list(arguments)
+    if "--tasks" not in result and "-t" not in result:
+        return result
+    write_stubs(resource_dir("tasks"), folder)
+    if "--include_path" in result:
+        place = result.index("--include_path")
+        write_stubs(Path(result[place + 1]), folder)
+        del result[place : place + 2]
+    index = next(i for i, word in enumerate(result) if word in ("--tasks", "-t")) + 1
+    while index < len(result) and not result[index].startswith("-"):
+        names = [write_at_length(name, folder) if "@" in name else name for name in result[index].split(",")]
+        result[index] = ",".join(names)
+        index += 1
+    return [*result, "--include_path", str(folder)]

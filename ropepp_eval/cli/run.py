@@ -1,0 +1,74 @@
+"""`ropepp-eval run`: evaluate checkpoints on tasks at context lengths."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from ropepp_eval.lengths import parse_length, parse_lengths
+
+HELP = "Evaluate checkpoints on tasks at context lengths. The same command again goes on where it stopped."
+EXAMPLE = "ropepp-eval run models/random/rope --tasks niah_single_1,babilong_qa1 --lengths 2k,4k --samples 5 --out runs/first"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("checkpoints", nargs="+", metavar="CHECKPOINT", help="folder, hub id or name of a card (`ropepp-eval models`)")
+    add("--tasks", required=True, help="task and group names with commas (`ropepp-eval tasks` lists them)")
+    add("--lengths", required=True, type=parse_lengths, help="context lengths with commas: 2k,4k,8k,16k,32k,64k")
+    add("--samples", type=int, default=100, help="rows a cell (default 100)")
+    add("--seed", type=int, default=42, help="seed of the rows (default 42)")
+    add("--protocol", default="reference", help="reference (each benchmark's own) or paper (the paper's settings)")
+    add("--data-dir", help="folder of real corpora (docs/data.md); without it generated text stands in, marked")
+    add("--offline", action="store_true", help="never touch the network")
+    add("--out", help="run folder (default: runs/ and a name made of the settings)")
+    add("--device", default="auto", help="cpu, cuda, cuda:1, mps (default: cuda where there is one)")
+    add("--dtype", default="auto", help="float32, bfloat16, float16 (default: the checkpoint's)")
+    add("--attention", default="sdpa", help="eager, sdpa, flash_attention_2, flex_attention (default sdpa)")
+    add("--position", help="what weights can't say: nope, rope+pi8, ropepp_ec+yarn32 (docs/positions.md)")
+    add("--position-module", action="append", default=[], metavar="FILE", help="Python file that registers a position embedding")
+    add("--tokenizer", help="folder or hub id (default: the checkpoint's own)")
+    add("--allow-beyond-trained-length", action="store_true", help="allow lengths past max_position_embeddings (extrapolation)")
+    add("--backend", default="native", help="native (torch) or vllm")
+    add("--chunk", type=parse_length, metavar="TOKENS", help="tokens prefilled at once (default: chosen from memory)")
+    add("--truncate", choices=("left", "middle"), help="cut prompts that are too long, and say so in every row (default: refuse)")
+    add("--deterministic", action="store_true", help="bit-equal results on one device (docs/scoring.md says its price)")
+    add("--retry-failed", action="store_true", help="ask failed rows again")
+    add("--quiet", action="store_true", help="no progress, only the table")
+    add("--format", default="text", choices=("text", "markdown", "csv", "latex", "json"), help="format of the table at the end")
+
+
+def main(args: argparse.Namespace) -> int:
+    from ropepp_eval.runs.config import RunConfig
+    from ropepp_eval.runs.execute import run
+
+    for module in args.position_module:
+        from ropepp_eval.positions import load_position_module
+
+        load_position_module(module)
+    names = ("tasks", "lengths", "samples", "seed", "protocol", "data_dir", "offline", "out", "device", "dtype", "attention")
+    more = ("position", "tokenizer", "allow_beyond_trained_length", "backend", "quiet")
+    settings = {name: getattr(args, name) for name in names + more}
+    options = {"chunk_tokens": args.chunk, "truncate": args.truncate, "deterministic": args.deterministic or None}
+    config = RunConfig.of(
+        *args.checkpoints,
+        **settings,
+        adapter_options={name: value for name, value in options.items() if value is not None},
+    )
+
+    def say(line: str) -> None:
+        if not args.quiet:
+            print(line, file=sys.stderr, flush=True)
+
+    folder = run(config, retry_failed=args.retry_failed, report=say)
+    print_table(str(folder), args.format)
+    say(f"rows and settings: {folder}   (ropepp-eval table {folder})")
+    return 0
+
+
+def print_table(folder: str, style: str) -> None:
+    """The table that `ropepp-eval table FOLDER` prints."""
+    from ropepp_eval.cli import parser_of
+    from ropepp_eval.cli.table import main as table
+
+    table(parser_of("table").parse_args([folder, "--format", style]))

@@ -1,0 +1,100 @@
+"""`ropepp-eval tasks`: list the tasks, or show one row as the model will read it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from ropepp_eval.errors import UserError
+from ropepp_eval.lengths import format_length, parse_length
+
+HELP = "List tasks and groups, or show one row: its exact prompt, references and token counts."
+EXAMPLE = "ropepp-eval tasks show niah_single_1 --length 4k --row 0 --tokenizer models/random/rope"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("action", nargs="?", choices=("list", "show"), default="list", help="list (default) or show")
+    add("task", nargs="?", help="task to show")
+    add("--length", type=parse_length, default=4096, help="context length of the row (default 4k)")
+    add("--row", type=int, default=0, help="number of the row, from 0")
+    add("--tokenizer", help="folder or hub id of the tokenizer the row is fitted with")
+    add("--seed", type=int, default=42)
+    add("--protocol", default="reference", help="reference or paper")
+    add("--data-dir", help="folder of real corpora; without it generated text stands in")
+    add("--offline", action="store_true", help="never touch the network")
+    add("--format", choices=("text", "json"), default="text")
+
+
+def main(args: argparse.Namespace) -> int:
+    if args.action == "list":
+        print(listing(args.format))
+        return 0
+    if not args.task:
+        raise UserError("tasks show: no task was named; name one, such as `ropepp-eval tasks show niah_single_1`")
+    if not args.tokenizer:
+        raise UserError("tasks show: no tokenizer was named; give --tokenizer, a folder or hub id")
+    print(shown_row(args))
+    return 0
+
+
+def listing(style: str) -> str:
+    """All tasks by benchmark, then the groups."""
+    from ropepp_eval.synthetic.tasklist import task_entries, task_groups
+
+    entries, groups = task_entries(), task_groups()
+    if style == "json":
+        tasks = {
+            name: {"benchmark": e.benchmark, "output_type": e.output_type, "metrics": [m.name for m in e.metrics], "description": e.description}
+            for name, e in entries.items()
+        }
+        return json.dumps({"tasks": tasks, "groups": {name: list(members) for name, members in groups.items()}}, indent=1)
+    width = max(map(len, [*entries, *groups]))
+    lines = []
+    for benchmark in sorted({entry.benchmark for entry in entries.values()}):
+        lines.append(benchmark)
+        lines += [f"  {n:<{width}}  {e.description}" for n, e in entries.items() if e.benchmark == benchmark]
+    lines.append("groups")
+    lines += [f"  {name:<{width}}  {len(members)} tasks: {', '.join(members[:6])}{', ...' if len(members) > 6 else ''}" for name, members in groups.items()]
+    return "\n".join(lines)
+
+
+def shown_row(args: argparse.Namespace) -> str:
+    """One row as text for people or as JSON."""
+    from ropepp_eval.data import open_data
+    from ropepp_eval.synthetic.frozen import PROTOCOLS, frozen_rows
+    from ropepp_eval.synthetic.rows import RowRequest
+    from ropepp_eval.synthetic.tasklist import resolve_tasks
+    from ropepp_eval.tokenizer import load_tokenizer
+
+    if args.protocol not in PROTOCOLS:
+        raise UserError(f"protocol {args.protocol!r} is not known; it may be {' or '.join(PROTOCOLS)}")
+    if args.row < 0:
+        raise UserError(f"row {args.row} is below 0; rows are counted from 0")
+    entries = resolve_tasks([args.task])
+    if len(entries) > 1:
+        raise UserError(f"{args.task} is a group of {len(entries)} tasks; show one of them, such as {entries[0].name}")
+    request = RowRequest(
+        task=entries[0].name,
+        length_tokens=args.length,
+        samples=args.row + 1,
+        seed=args.seed,
+        protocol=args.protocol,
+        tokenizer=load_tokenizer(args.tokenizer),
+        data=open_data(args.data_dir, offline=args.offline),
+    )
+    rows = frozen_rows(request, entries[0].build_rows())
+    if args.row >= len(rows):
+        raise UserError(f"task {args.task} has {len(rows)} rows with this data; --row may be 0 to {len(rows) - 1}")
+    row = rows[args.row]
+    if args.format == "json":
+        return json.dumps(row.as_doc() | {"sha256": row.sha256}, indent=1, ensure_ascii=False)
+    fill = (row.prompt_tokens + row.max_new_tokens) / row.length_tokens
+    facts = [
+        f"task          {row.task}, {format_length(row.length_tokens)}, row {row.row}, seed {args.seed}, protocol {args.protocol}",
+        f"prompt tokens {row.prompt_tokens} + budget {row.max_new_tokens} = {fill:.1%} of the length",
+        f"references    {json.dumps(list(row.references or row.choices), ensure_ascii=False)}" + (f", right: {row.gold}" if row.choices else ""),
+        f"details       {json.dumps(dict(row.details), ensure_ascii=False)}",
+        f"row sha256    {row.sha256}" + ("   (generated text stands in for the real corpus)" if row.stand_in else ""),
+    ]
+    return "\n".join([*facts, "prompt, between the lines:", "-" * 40, row.prompt, "-" * 40])

@@ -1,0 +1,277 @@
+"""Execution: load one checkpoint at a time, ask what is not answered yet, store each row as it is done."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import math
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from ropepp_eval.adapters.answers import Answer, Failure
+from ropepp_eval.errors import Interrupted
+from ropepp_eval.hashing import hash_json
+from ropepp_eval.runs.config import RunConfig
+from ropepp_eval.runs.plan import Cell, Plan, PlannedCheckpoint, build_plan
+from ropepp_eval.runs.preflight import check_plan, describe_plan
+from ropepp_eval.runs.progress import Progress
+from ropepp_eval.runs.provenance import code_state, versions
+from ropepp_eval.runs.store import FORMAT, RunStore
+from ropepp_eval.synthetic.lm_eval_task import requests_of
+from ropepp_eval.synthetic.rows import Row
+
+
+class Adapter(Protocol):
+    """What the runner needs of an adapter: see `ropepp_eval.adapters.native.NativeLM`."""
+
+    def answers(self, requests: list[Any]) -> Iterator[tuple[int, Answer]]: ...
+
+
+def run(config: RunConfig, *, retry_failed: bool = False, report: Callable[[str], None] | None = None) -> Path:
+    """Plan, check, execute and store a run. Gives the run folder.
+
+    The same config goes on where an earlier process stopped; finished rows are never asked again.
+
+    Raises:
+        UserError: something given can't be used; nothing was run.
+        Interrupted: Ctrl-C; what was finished is on disk.
+    """
+    say = report or (lambda line: None)
+    plan = build_plan(config)
+    check_plan(plan)
+    for line in describe_plan(plan):
+        say(line)
+    with RunStore.open(config.folder, manifest_of(plan)) as store:
+        try:
+            execute(plan, store, retry_failed=retry_failed, say=say)
+        except KeyboardInterrupt:
+            store.write_manifest(status="cancelled")
+            raise Interrupted(f"finished rows are in {store.folder}; the same command goes on from there") from None
+        store.write_manifest(status="success", finished=_now())
+    return config.folder
+
+
+def execute(plan: Plan, store: RunStore, *, retry_failed: bool = False, say: Callable[[str], None] = print) -> None:
+    """Ask every row of the plan that has no record yet."""
+    pending = {id(cell): pending_rows(cell, plan, store, retry_failed) for cell in plan.cells}
+    remaining = sum(map(len, pending.values()))
+    if remaining < plan.rows:
+        say(f"going on in {store.folder}: {plan.rows - remaining:,} of {plan.rows:,} rows are there")
+    with Progress(plan, pending, quiet=plan.config.quiet) as progress:
+        for checkpoint in plan.checkpoints:
+            cells = [cell for cell in plan.cells_of(checkpoint) if pending[id(cell)]]
+            if not cells:
+                continue
+            progress.loading(checkpoint.label)
+            adapter = make_adapter(plan, checkpoint)
+            _note_kernel(store, checkpoint, adapter)
+            for cell in cells:
+                for record in run_cell(cell, pending[id(cell)], adapter, plan.config):
+                    store.append(cell, record)
+                    progress.row_done(cell, record)
+            del adapter
+
+
+def pending_rows(cell: Cell, plan: Plan, store: RunStore, retry_failed: bool) -> list[Row]:
+    """Rows of the cell without a record."""
+    done = store.finished(cell, retry_failed=retry_failed)
+    return [row for row in cell.rows if record_key(cell, row, plan.config) not in done]
+
+
+def record_key(cell: Cell, row: Row, config: RunConfig) -> str:
+    """Key of a row's record: two checkpoints, or two ways to compute, can never share an answer."""
+    return hash_json(
+        {
+            "checkpoint": cell.checkpoint.info.sha256,
+            "position": cell.checkpoint.info.position,
+            "row": row.sha256,
+            "row_number": row.row,
+            "protocol": config.protocol,
+            "dtype": str(config.dtype),
+            "attention": config.attention,
+            "device": config.device,
+            "backend": config.backend,
+            "options": dict(config.adapter_options),
+        }
+    )
+
+
+def make_adapter(plan: Plan, checkpoint: PlannedCheckpoint) -> Adapter:
+    """The adapter of one checkpoint, weights loaded."""
+    config = plan.config
+    longest = max(cell.longest_row_tokens for cell in plan.cells_of(checkpoint))
+    settings: dict[str, Any] = {
+        "pretrained": checkpoint.source,
+        "tokenizer": checkpoint.tokenizer.name,
+        "position": config.position,
+        "dtype": config.dtype,
+        "device": config.device,
+        "max_length": max(longest, checkpoint.info.max_position_embeddings),
+        **dict(config.adapter_options),
+    }
+    if config.backend == "vllm":
+        from ropepp_eval.adapters.vllm import VllmLM
+
+        adapter: Adapter = VllmLM(**{**settings, "max_length": longest, "log_folder": str(config.folder)})
+        return adapter
+    from ropepp_eval.adapters.native import NativeLM
+
+    native: Adapter = NativeLM(attention=config.attention, **settings)
+    return native
+
+
+def run_cell(cell: Cell, rows: list[Row], adapter: Adapter, config: RunConfig) -> Iterator[dict[str, Any]]:
+    """Records of `rows`, each as soon as all of its requests are answered."""
+    requests: list[Any] = []
+    owner: list[int] = []
+    for number, row in enumerate(rows):
+        instances = requests_of(row, cell.task.output_type, dict(cell.task.generation), doc=row.as_doc())
+        requests += instances
+        owner += [number] * len(instances)
+    wanted = Counter(owner)
+    answers: dict[int, dict[int, Answer]] = {number: {} for number in wanted}
+    for index, answer in adapter.answers(requests):
+        number = owner[index]
+        answers[number][index] = answer
+        if len(answers[number]) == wanted[number]:
+            given = answers.pop(number)
+            yield record_of(cell, rows[number], [given[i] for i in sorted(given)], config)
+
+
+def record_of(cell: Cell, row: Row, answers: list[Answer], config: RunConfig) -> dict[str, Any]:
+    """One line of the store: what was asked, what was answered, what it scored, and the ledger of its tokens."""
+    scores, failure = score(cell, row, answers)
+    info = cell.checkpoint.info
+    return {
+        "format": FORMAT,
+        "key": record_key(cell, row, config),
+        "checkpoint": cell.checkpoint.label,
+        "checkpoint_sha256": info.sha256,
+        "position": info.position,
+        "benchmark": cell.task.benchmark,
+        "task": cell.task.name,
+        "length_tokens": cell.length_tokens,
+        "protocol": config.protocol,
+        "seed": config.seed,
+        "tokenizer_sha256": cell.checkpoint.tokenizer.sha256,
+        "row": row.row,
+        "row_sha256": row.sha256,
+        "prompt_tokens": row.prompt_tokens,
+        "new_tokens": sum(answer.new_tokens for answer in answers),
+        "budget": row.max_new_tokens,
+        "finish": answers[0].finish,
+        "cut": any(answer.cut for answer in answers),
+        "seconds": round(sum(answer.seconds for answer in answers), 6),
+        "prompt_sha256": answers[0].prompt_sha256,
+        "references": list(row.references),
+        "responses": [stored_response(answer.response) for answer in answers],
+        "scores": scores,
+        "stand_in": row.stand_in,
+        "cluster": row.cluster,
+        "details": dict(row.details),
+        "error": None if failure is None else {"stage": failure.stage, "type": failure.type, "message": failure.message},
+    }
+
+
+def score(cell: Cell, row: Row, answers: list[Answer]) -> tuple[dict[str, Any] | None, Failure | None]:
+    """Scores of a row, or why it has none. A failed request is never scored as an empty answer."""
+    for answer in answers:
+        if answer.error is not None:
+            return None, answer.error
+    try:
+        scores = {name: plain(value) for name, value in cell.task.score_row()(row, [a.response for a in answers]).items()}
+    except Exception as error:  # one bad row never stops the others; it is counted as failed and keeps its reason
+        return None, Failure("score", type(error).__name__, str(error)[:500])
+    for name, value in scores.items():
+        if not all(math.isfinite(part) for part in (value if isinstance(value, list) else [value]) if part is not None):
+            return None, Failure("score", "NonFinite", f"metric {name} is {value}")
+    return scores, None
+
+
+def plain(value: Any) -> Any:
+    """A score as JSON holds it: a number, None, or a [sum, weight] pair."""
+    if isinstance(value, (tuple, list)):
+        return [plain(part) for part in value]
+    return None if value is None else (value if isinstance(value, int) else float(value))
+
+
+def stored_response(response: Any) -> Any:
+    """A response as JSON holds it. Log-probabilities of whole windows are not kept: their sums are in the scores."""
+    if response is None or isinstance(response, str):
+        return response
+    if isinstance(response, (int, float)):
+        return float(response)
+    if isinstance(response, tuple):
+        return [plain(part) if not isinstance(part, bool) else part for part in response]
+    return None
+
+
+def manifest_of(plan: Plan) -> dict[str, Any]:
+    """What repeats the run, as `run.json` holds it."""
+    config = plan.config
+    tasks = {cell.task.name: cell.task for cell in plan.cells}
+    return {
+        "format": FORMAT,
+        "run_id": uuid.uuid4().hex,
+        "created": _now(),
+        "status": "started",
+        "identity": plan.identity(),
+        "arguments": {k: v for k, v in dataclasses.asdict(config).items() if k != "quiet"} | {"out": config.folder.name},
+        "cells": [
+            {
+                "checkpoint": cell.checkpoint.label,
+                "checkpoint_sha256": cell.checkpoint.info.sha256,
+                "position": cell.checkpoint.info.position,
+                "benchmark": cell.task.benchmark,
+                "task": cell.task.name,
+                "length_tokens": cell.length_tokens,
+                "protocol": config.protocol,
+                "samples": len(cell.rows),
+            }
+            for cell in plan.cells
+        ],
+        "tasks": {
+            name: {
+                "benchmark": task.benchmark,
+                "primary": task.primary.name,
+                "metrics": {
+                    m.name: {"aggregation": m.aggregation, "higher_is_better": m.higher_is_better, "scale": m.scale} for m in task.metrics
+                },
+            }
+            for name, task in tasks.items()
+        },
+        "checkpoints": {c.label: checkpoint_facts(c) for c in plan.checkpoints},
+        "seed": config.seed,
+        "tokenizers": {c.label: {"name": Path(c.tokenizer.name).name, "sha256": c.tokenizer.sha256} for c in plan.checkpoints},
+        "data_sha256": plan.data_sha256,
+        "settings": {"dtype": str(config.dtype), "attention": config.attention, "device": config.device, "backend": config.backend},
+        "versions": versions(),
+        **code_state(),
+    }
+
+
+def checkpoint_facts(checkpoint: PlannedCheckpoint) -> dict[str, Any]:
+    """What is known of a checkpoint without its weights, without where it lies on this machine."""
+    info = checkpoint.info
+    return {
+        "position": info.position,
+        "parameters": info.parameters,
+        "kv_bytes_per_token": info.kv_bytes_per_token,
+        "max_position_embeddings": info.max_position_embeddings,
+        "evidence": list(info.evidence),
+        "sha256": info.sha256,
+    }
+
+
+def _note_kernel(store: RunStore, checkpoint: PlannedCheckpoint, adapter: Adapter) -> None:
+    """Write which device, dtype and attention kernel really run."""
+    facts = getattr(adapter, "get_model_info", dict)()
+    ran = {**store.manifest.get("ran", {}), checkpoint.label: {k: str(v) for k, v in facts.items()}}
+    store.write_manifest(ran=ran)
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

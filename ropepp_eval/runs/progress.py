@@ -1,0 +1,79 @@
+"""What people see while a run works: a bar with the time left on a terminal, a line a cell elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+from ropepp_eval.lengths import format_length
+from ropepp_eval.runs.plan import Cell, Plan
+from ropepp_eval.synthetic.rows import Row
+
+_QUADRATIC_FROM_TOKENS = 8192
+
+
+class Progress:
+    """Progress over the rows that are still to do, weighted by what they cost."""
+
+    def __init__(self, plan: Plan, pending: dict[int, list[Row]], *, quiet: bool = False) -> None:
+        self._cells = {id(cell): len(pending[id(cell)]) for cell in plan.cells}
+        self._failed: dict[int, int] = {}
+        self._started: dict[int, float] = {}
+        self._console = Console(stderr=True, quiet=quiet)
+        self._bar = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[rows]} rows"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            console=self._console,
+            disable=quiet or not sys.stderr.isatty(),
+            transient=True,
+        )
+        total = sum(row_cost(row) for rows in pending.values() for row in rows)
+        self._rows_left = sum(self._cells.values())
+        self._task = self._bar.add_task("planned", total=total, rows=self._rows_left)
+
+    def __enter__(self) -> Progress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bar.stop()
+
+    def loading(self, label: str) -> None:
+        """A checkpoint is being loaded."""
+        self._bar.update(self._task, description=f"loading {label}")
+
+    def row_done(self, cell: Cell, record: dict[str, Any]) -> None:
+        """One row is stored."""
+        key = id(cell)
+        self._started.setdefault(key, time.monotonic() - record["seconds"])
+        self._cells[key] -= 1
+        self._rows_left -= 1
+        self._failed[key] = self._failed.get(key, 0) + (record["error"] is not None)
+        where = f"{cell.checkpoint.label} {cell.task.name} {format_length(cell.length_tokens)}"
+        self._bar.update(
+            self._task, advance=cost(record["prompt_tokens"], record["budget"]), description=where, rows=self._rows_left
+        )
+        if self._cells[key] == 0:
+            seconds = time.monotonic() - self._started[key]
+            failed = f", {self._failed[key]} failed" if self._failed[key] else ""
+            self._console.print(f"  {where}: {len(cell.rows)} rows in {seconds:.1f} s{failed}", highlight=False, markup=False)
+
+
+def row_cost(row: Row) -> float:
+    """Relative time of a row."""
+    return cost(row.prompt_tokens, row.max_new_tokens)
+
+
+def cost(prompt_tokens: int, budget: int) -> float:
+    """Relative time: linear layers grow with the tokens, attention with their square, each new token is a pass of its own."""
+    return prompt_tokens * (1 + prompt_tokens / _QUADRATIC_FROM_TOKENS) + 50.0 * budget

@@ -1,0 +1,162 @@
+"""The run folder: `run.json` says what the run is, `rows/` holds every answer, one JSON line a row, durable as it is made."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+from ropepp_eval.errors import UserError
+from ropepp_eval.files import write_atomically, write_json
+from ropepp_eval.runs.plan import Cell
+
+FORMAT = 1
+
+
+class RunStore:
+    """One run's folder, open for writing by one process.
+
+    Raises (from `open`):
+        UserError: the folder belongs to another run, is no run folder, or another process is writing into it.
+    """
+
+    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self._files: dict[Path, BinaryIO] = {}
+        self._lock: BinaryIO | None = None
+
+    @classmethod
+    def open(cls, folder: Path, manifest: dict[str, Any]) -> RunStore:
+        """Open `folder` for the run that `manifest` describes, making it where it is not there."""
+        _refuse_foreign(folder, manifest)
+        folder.mkdir(parents=True, exist_ok=True)
+        store = cls(folder, manifest)
+        store._take_lock()
+        try:
+            earlier = read_manifest(folder)
+            if earlier is not None:  # keep when it began; everything else is equal or is about this process
+                store.manifest = {**manifest, "run_id": earlier["run_id"], "created": earlier["created"]}
+            store.write_manifest()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def _take_lock(self) -> None:
+        lock = open(self.folder / ".lock", "wb")  # noqa: SIM115 (held until close)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise UserError(f"run folder {self.folder} is being written by another process; wait for it or choose another --out") from None
+        self._lock = lock
+
+    def write_manifest(self, **changes: Any) -> None:
+        """Write `run.json` again with `changes`."""
+        self.manifest = {**self.manifest, **changes}
+        write_json(self.folder / "run.json", self.manifest)
+
+    def path_of(self, cell: Cell) -> Path:
+        """The file of a cell's rows."""
+        return self.folder / "rows" / cell.checkpoint.folder_name / f"{cell.task.name}@{cell.length_tokens}.jsonl"
+
+    def finished(self, cell: Cell, *, retry_failed: bool = False) -> dict[str, dict[str, Any]]:
+        """Records of the cell by key. Lines that a crash cut, or that can't be read, are taken out of the file."""
+        path = self.path_of(cell)
+        if not path.exists():
+            return {}
+        content = path.read_bytes()
+        records: dict[str, dict[str, Any]] = {}
+        kept: list[bytes] = []
+        for line in content.splitlines(keepends=True):
+            record = parse_line(line)
+            if record is None or (retry_failed and record["error"] is not None) or record["key"] in records:
+                continue
+            records[record["key"]] = record
+            kept.append(line)
+        if sum(map(len, kept)) != len(content):
+            write_atomically(path, b"".join(kept))
+        return records
+
+    def append(self, cell: Cell, record: dict[str, Any]) -> None:
+        """Add one row's record and flush it to disk before returning."""
+        path = self.path_of(cell)
+        file = self._files.get(path)
+        if file is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = self._files[path] = open(path, "ab", buffering=0)  # noqa: SIM115 (kept open for the run)
+        line = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
+        data = line.encode("utf-8", "surrogatepass")
+        written = file.write(data)
+        if written != len(data):  # a full disk takes what fits; the cut line is dropped when the run goes on
+            file.write(data[written:])
+        os.fsync(file.fileno())
+
+    def close(self) -> None:
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def __enter__(self) -> RunStore:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def parse_line(line: bytes) -> dict[str, Any] | None:
+    """The record of one line, or None where the line is cut or is no record of ours."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and record.get("format") == FORMAT and "key" in record and "error" in record else None
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """`run.json` of a run folder, or None where there is none.
+
+    Raises:
+        UserError: it can't be read.
+    """
+    path = folder / "run.json"
+    if not path.exists():
+        return None
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if manifest["format"] != FORMAT:
+            raise UserError(f"{path} has format {manifest['format']}, this release writes {FORMAT}; use the release that made it")
+        return manifest
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} can't be read as a run ({type(error).__name__}); choose another --out or restore the file") from error
+
+
+def _refuse_foreign(folder: Path, manifest: dict[str, Any]) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"output {folder} is a file; name a folder with --out")
+    earlier = read_manifest(folder)
+    if earlier is None:
+        strangers = [p.name for p in folder.iterdir() if p.name not in (".lock", "rows")] if folder.is_dir() else []
+        strangers = [name for name in strangers if not name.startswith(".run.json.")]  # left by a crash while writing run.json
+        if strangers:
+            raise UserError(f"output folder {folder} holds other files ({', '.join(sorted(strangers)[:3])}); name an empty or new one with --out")
+        return
+    theirs, ours = earlier["identity"], manifest["identity"]
+    different = [name for name in ours if theirs.get(name) != ours[name]]
+    if different:
+        shown = "; ".join(f"{name} was {_short(theirs.get(name))}, is {_short(ours[name])}" for name in different[:3])
+        raise UserError(f"output folder {folder} belongs to another run ({shown}); choose another --out, or repeat that run's command")
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value
+    return text if len(text) <= 60 else text[:57] + "..."
