@@ -1,0 +1,196 @@
+"""Cells: the rows of one (checkpoint, task, length, protocol), merged over any mix of run folders."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ropepp_eval.errors import UserError
+from ropepp_eval.lengths import format_length
+from ropepp_eval.reports.reading import Damage, RunFolder, read_runs
+
+
+class CellName(NamedTuple):
+    """What makes a cell itself. Two runs of the same cell must agree."""
+
+    checkpoint: str
+    checkpoint_sha256: str
+    position: str
+    benchmark: str
+    task: str
+    length_tokens: int
+    protocol: str
+
+    def __str__(self) -> str:
+        return f"{self.checkpoint}, {self.task} at {format_length(self.length_tokens)}, protocol {self.protocol}"
+
+
+@dataclass(frozen=True)
+class MetricRule:
+    """How a metric is made from rows, as the run wrote it down."""
+
+    aggregation: str
+    higher_is_better: bool
+    scale: float
+    primary: bool
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell with its rows, in row order, each row once."""
+
+    name: CellName
+    metrics: Mapping[str, MetricRule]
+    planned: int | None
+    """Rows the run meant to make; None where the manifest does not say."""
+    rows: tuple[Mapping[str, Any], ...]
+    damaged: int
+    """Lines of this run's files for this cell that could not be read."""
+    runs: tuple[str, ...]
+    """Names of the runs that these rows came from."""
+    settings: Mapping[str, Any]
+    """dtype, attention, device, backend of the (latest) run."""
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(sorted({row["seed"] for row in self.rows}))
+
+    @property
+    def primary(self) -> str:
+        """Name of the metric that tables show."""
+        return next(name for name, rule in self.metrics.items() if rule.primary)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """All cells of some run folders, in the order the plans and files name them."""
+
+    cells: tuple[Cell, ...]
+    damage: tuple[Damage, ...]
+    checkpoints: Mapping[tuple[str, str], Mapping[str, Any]]
+    """What is known of a checkpoint, by (name, sha256)."""
+
+
+def read_cells(*dirs: str | Path, latest: bool = False) -> Cells:
+    """Merge run folders into cells.
+
+    Args:
+        dirs: run folders, or folders of run folders.
+        latest: where two runs hold the same cell and disagree, take the younger run's cell whole.
+
+    Raises:
+        UserError: a folder holds no run; or two runs disagree about a cell and `latest` is not set.
+    """
+    runs, damage = read_runs(dirs)
+    versions: dict[CellName, list[Cell]] = {}
+    checkpoints: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for run in sorted(runs, key=lambda one: one.age):
+        for cell in _cells_of_run(run):
+            versions.setdefault(cell.name, []).append(cell)
+        known = run.manifest.get("checkpoints", {})
+        for name, info in known.items():
+            sha256 = info.get("sha256") or next((c.checkpoint_sha256 for c in versions if c.checkpoint == name), "")
+            checkpoints[name, sha256] = info
+    return Cells(tuple(_merge(found, latest) for found in versions.values()), tuple(damage), checkpoints)
+
+
+def _cells_of_run(run: RunFolder) -> list[Cell]:
+    planned: dict[CellName, int | None] = {}
+    for entry in run.manifest.get("cells", []):
+        planned[_name_of(entry)] = entry.get("samples")
+    rows: dict[CellName, dict[int, Mapping[str, Any]]] = {}
+    for row in run.rows:
+        kept = rows.setdefault(_name_of(row), {})
+        before = kept.get(row["row"])
+        if before is None or row["error"] is None or before["error"] is not None:
+            kept[row["row"]] = row  # a row done again replaces the one before, but a failure never replaces a score
+    cells = []
+    for name in [*planned, *(n for n in rows if n not in planned)]:
+        by_number = rows.get(name, {})
+        lost = sum(damage.file.endswith(_file_end(name)) for damage in run.damage)
+        ordered = tuple(by_number[number] for number in sorted(by_number))
+        metrics = _metrics_of(run, name.task)
+        settings = run.manifest.get("settings", {})
+        cells.append(Cell(name, metrics, planned.get(name), ordered, lost, (run.name,), settings))
+    return cells
+
+
+def _file_end(name: CellName) -> str:
+    return f"-{name.checkpoint_sha256[:8]}/{name.task}@{name.length_tokens}.jsonl"
+
+
+def _name_of(entry: Mapping[str, Any]) -> CellName:
+    return CellName(**{field: entry[field] for field in CellName._fields})
+
+
+def _metrics_of(run: RunFolder, task: str) -> dict[str, MetricRule]:
+    described = run.manifest["tasks"].get(task)
+    if not described or not described.get("metrics"):
+        raise UserError(f"run {run.name}: run.json does not say how task {task} is aggregated; run the evaluation again")
+    primary = described.get("primary") or next(iter(described["metrics"]))
+    return {
+        name: MetricRule(rule["aggregation"], bool(rule["higher_is_better"]), float(rule.get("scale", 1.0)), name == primary)
+        for name, rule in described["metrics"].items()
+    }
+
+
+def _merge(versions: list[Cell], latest: bool) -> Cell:
+    """One cell from the versions that runs hold of it, oldest run first."""
+    newest = versions[-1]
+    if len(versions) == 1 or latest:
+        return newest
+    rows: dict[int, Mapping[str, Any]] = {}
+    for cell in versions:
+        for row in cell.rows:
+            other = rows.setdefault(row["row"], row)
+            if _outcome(other) != _outcome(row):
+                raise UserError(
+                    f"{cell.name}: runs {' and '.join(c.runs[0] for c in versions)} disagree on row {row['row']}"
+                    f"{_difference(versions)}; leave one run out or take the younger with --latest"
+                )
+    counts = [cell.planned for cell in versions if cell.planned is not None]
+    names = tuple(dict.fromkeys(name for cell in versions for name in cell.runs))
+    ordered = tuple(rows[number] for number in sorted(rows))
+    lost = max(cell.damaged for cell in versions)
+    return Cell(newest.name, newest.metrics, max(counts, default=None), ordered, lost, names, newest.settings)
+
+
+def _outcome(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What two runs must agree on to count as equal. NaN equals NaN here."""
+    return row["row_sha256"], repr(row["scores"]), row["error"] is None
+
+
+def _difference(versions: list[Cell]) -> str:
+    """The first setting in which the runs differ, in words."""
+    first, last = versions[0], versions[-1]
+    if first.seeds != last.seeds:
+        return f" (seeds {_join(first.seeds)} and {_join(last.seeds)})"
+    for key in sorted({*first.settings, *last.settings}):
+        one, other = first.settings.get(key), last.settings.get(key)
+        if one != other:
+            return f" ({key} {one} and {other})"
+    return ""
+
+
+def _join(values: Iterable[Any]) -> str:
+    return "+".join(map(str, values)) or "none"
+
+
+def scores_of(cell: Cell, metric: str) -> tuple[list[Mapping[str, Any]], list[Any], int]:
+    """Rows of `cell` that have a finite score in `metric`, their scores (number or (sum, weight)), and how many had none
+    that is finite. Failed rows and rows whose score is null are left out and not counted here."""
+    rows, scores, not_finite = [], [], 0
+    for row in cell.rows:
+        score = None if row["error"] is not None or row["scores"] is None else row["scores"].get(metric)
+        if score is None:
+            continue
+        parts = score if isinstance(score, (list, tuple)) else [score]
+        if all(math.isfinite(part) for part in parts):
+            rows.append(row)
+            scores.append(tuple(map(float, parts)) if isinstance(score, (list, tuple)) else float(score))
+        else:
+            not_finite += 1
+    return rows, scores, not_finite

@@ -1,0 +1,109 @@
+"""The store as pandas data frames: one line a row, or one line a cell and metric."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ropepp_eval.reports.aggregation import aggregate, standard_error
+from ropepp_eval.reports.cells import Cell, Cells, read_cells, scores_of
+
+if TYPE_CHECKING:
+    import pandas
+
+ROW_COLUMNS = (
+    "key", "checkpoint", "checkpoint_sha256", "position", "benchmark", "task", "length_tokens", "protocol", "seed",
+    "tokenizer_sha256", "row", "row_sha256", "prompt_tokens", "new_tokens", "budget", "finish", "cut", "seconds",
+    "prompt_sha256", "references", "responses", "scores", "stand_in", "cluster", "details", "error", "run",
+)  # fmt: skip
+RESULT_COLUMNS = (
+    "checkpoint", "checkpoint_sha256", "position", "benchmark", "task", "length_tokens", "protocol", "metric", "value",
+    "stderr", "rows", "failed", "not_finite", "cut", "planned", "damaged", "stand_in", "fill", "clusters", "seed",
+    "aggregation", "scale", "higher_is_better", "primary", "run",
+)  # fmt: skip
+
+
+def read_rows(*dirs: str | Path, latest: bool = False) -> pandas.DataFrame:
+    """One line a row, with the columns of a stored line (see docs/architecture.md) and `run`.
+
+    Failed rows are there, with `scores` None and `error` set. `frame.attrs["damage"]` says what could not be read.
+
+    Raises:
+        UserError: a folder holds no run; or two runs disagree about a cell and `latest` is not set.
+    """
+    cells = read_cells(*dirs, latest=latest)
+    lines = [{**row, "run": "+".join(cell.runs)} for cell in cells.cells for row in cell.rows]
+    return _frame([{name: line.get(name) for name in ROW_COLUMNS} for line in lines], ROW_COLUMNS, cells)
+
+
+def read_results(*dirs: str | Path, latest: bool = False) -> pandas.DataFrame:
+    """One line a cell and metric, planned cells without rows included.
+
+    Columns: checkpoint, checkpoint_sha256, position, benchmark, task, length_tokens, protocol, metric;
+    value (a plain fraction or a perplexity; None where no row counts), stderr (None for fewer than two rows);
+    rows (that count in the value), failed (rows with an error), not_finite (rows whose score is NaN or infinite, left out),
+    cut (rows whose prompt was cut), planned (rows the run meant to make), damaged (unreadable lines), stand_in (any
+    generated text in place of a corpus), fill (mean of (prompt + budget) / length, None for texts read through windows),
+    clusters (distinct source documents), seed, aggregation, scale, higher_is_better, primary, run.
+
+    Raises:
+        UserError: a folder holds no run; or two runs disagree about a cell and `latest` is not set.
+    """
+    cells = read_cells(*dirs, latest=latest)
+    return results_frame(cells)
+
+
+def results_frame(cells: Cells) -> pandas.DataFrame:
+    """`read_results` for cells that are already read."""
+    lines = [_result(cell, metric) for cell in cells.cells for metric in cell.metrics]
+    return _frame(lines, RESULT_COLUMNS, cells)
+
+
+def _result(cell: Cell, metric: str) -> dict[str, Any]:
+    rule = cell.metrics[metric]
+    counted, scores, not_finite = scores_of(cell, metric)
+    return {
+        **cell.name._asdict(),
+        "metric": metric,
+        "value": aggregate(rule.aggregation, scores),
+        "stderr": standard_error(rule.aggregation, scores),
+        "rows": len(scores),
+        "failed": sum(row["error"] is not None for row in cell.rows),
+        "not_finite": not_finite,
+        "cut": sum(bool(row.get("cut")) for row in cell.rows),
+        "planned": cell.planned,
+        "damaged": cell.damaged,
+        "stand_in": any(row.get("stand_in") for row in cell.rows),
+        "fill": _fill(cell),
+        "clusters": len({row.get("cluster") or row["row_sha256"] for row in counted}),
+        "seed": cell.seeds[0] if len(cell.seeds) == 1 else None,
+        "aggregation": rule.aggregation,
+        "scale": rule.scale,
+        "higher_is_better": rule.higher_is_better,
+        "primary": rule.primary,
+        "run": "+".join(cell.runs),
+    }
+
+
+def _fill(cell: Cell) -> float | None:
+    """How full the context was on average; None where a text is read through windows and so is longer than the context."""
+    used = [
+        (row["prompt_tokens"] + (row.get("budget") or 0)) / cell.name.length_tokens
+        for row in cell.rows
+        if row.get("prompt_tokens") is not None
+    ]
+    return sum(used) / len(used) if used and max(used) <= 1 else None
+
+
+def _frame(lines: list[dict[str, Any]], columns: tuple[str, ...], cells: Cells) -> pandas.DataFrame:
+    import pandas
+
+    frame = pandas.DataFrame(lines, columns=list(columns))
+    for name in ("value", "stderr", "fill"):
+        if name in frame:
+            frame[name] = frame[name].astype("float64")  # None becomes NaN, which is how pandas says missing
+    for name in ("planned", "seed"):
+        if name in frame:
+            frame[name] = frame[name].astype("Int64")
+    frame.attrs["damage"] = [str(one) for one in cells.damage]
+    return frame

@@ -1,0 +1,155 @@
+"""Run folders as they lie on disk: `run.json` and `rows/*/*.jsonl`, with what is damaged in them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ropepp_eval.errors import UserError
+
+STORE_FORMAT = 1
+ROW_FIELDS = (
+    "checkpoint", "checkpoint_sha256", "position", "benchmark", "task", "length_tokens", "protocol", "seed",
+    "tokenizer_sha256", "row", "row_sha256", "scores", "error",
+)  # fmt: skip
+"""What a line must hold to be counted; the other columns may be missing."""
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One thing on disk that could not be read. The rest is reported without it."""
+
+    file: str
+    """Path inside the run folder, after the folder's own name."""
+    line: int | None
+    """Line number from 1, or None for the whole file."""
+    reason: str
+
+    def __str__(self) -> str:
+        where = self.file if self.line is None else f"{self.file}, line {self.line}"
+        return f"{where}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run: its manifest and its readable row lines."""
+
+    name: str
+    """`run_id`, or the folder's name where the manifest has none."""
+    manifest: Mapping[str, Any]
+    rows: tuple[dict[str, Any], ...]
+    damage: tuple[Damage, ...]
+
+    @property
+    def age(self) -> tuple[str, str]:
+        """What `latest` sorts by: the time of creation as written, then the name."""
+        return str(self.manifest.get("created", "")), self.name
+
+
+def find_run_folders(dirs: Iterable[str | Path]) -> list[Path]:
+    """Folders that hold a `run.json`: those given, or the ones directly inside them. Each once, in the order given.
+
+    Raises:
+        UserError: a folder is not there, or holds no run.
+    """
+    found: dict[Path, Path] = {}
+    for given in map(Path, dirs):
+        if not given.is_dir():
+            raise UserError(f"results folder {given} is not there; name a folder that `ropepp-eval run --out` made")
+        inside = [given] if (given / "run.json").is_file() else sorted(path.parent for path in given.glob("*/run.json"))
+        if not inside:
+            raise UserError(f"results folder {given} holds no run.json; name a folder that `ropepp-eval run --out` made")
+        found |= {path.resolve(): path for path in inside if path.resolve() not in found}
+    if not found:
+        raise UserError("no results folder was named; give one or more that `ropepp-eval run --out` made")
+    return list(found.values())
+
+
+def read_runs(dirs: Iterable[str | Path]) -> tuple[list[RunFolder], list[Damage]]:
+    """Every run under `dirs` that can be read, and all damage met, in the order given.
+
+    Raises:
+        UserError: a folder holds no run, or no run at all could be read.
+    """
+    runs: list[RunFolder] = []
+    damage: list[Damage] = []
+    for folder in find_run_folders(dirs):
+        manifest, reason = _read_manifest(folder / "run.json")
+        if manifest is None:
+            damage.append(Damage(f"{folder.name}/run.json", None, reason))
+            continue
+        rows, broken = _read_rows(folder)
+        runs.append(RunFolder(str(manifest.get("run_id") or folder.name), manifest, tuple(rows), tuple(broken)))
+        damage.extend(broken)
+    if not runs:
+        raise UserError(f"no run could be read: {damage[0]}; restore the file or run the evaluation again")
+    return runs, damage
+
+
+def _read_manifest(path: Path) -> tuple[dict[str, Any] | None, str]:
+    try:
+        manifest = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        return None, f"not readable ({_first_line(error)})"
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("tasks"), dict):
+        return None, "not a run's manifest (no `tasks`)"
+    if manifest.get("format") != STORE_FORMAT:
+        return None, f"format {manifest.get('format')!r}, this release reads {STORE_FORMAT}"
+    return manifest, ""
+
+
+def _read_rows(folder: Path) -> tuple[list[dict[str, Any]], list[Damage]]:
+    rows: list[dict[str, Any]] = []
+    damage: list[Damage] = []
+    for path in sorted(folder.glob("rows/*/*.jsonl")):
+        name = f"{folder.name}/{path.relative_to(folder).as_posix()}"
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            damage.append(Damage(name, None, f"not readable ({_first_line(error)})"))
+            continue
+        good, bad = parse_lines(content)
+        rows.extend(good)
+        damage.extend(Damage(name, line, reason) for line, reason in bad)
+    return rows, damage
+
+
+def parse_lines(content: bytes) -> tuple[list[dict[str, Any]], list[tuple[int, str]]]:
+    """Rows of one `.jsonl` file, and (line number, reason) of each line that is damaged.
+
+    A last line without its line end is what a crash leaves: it is dropped without a word, since the runner redoes it.
+    """
+    rows: list[dict[str, Any]] = []
+    damage: list[tuple[int, str]] = []
+    *whole, tail = content.split(b"\n")
+    for number, line in enumerate([*whole, tail], start=1):
+        if not line.strip():
+            continue
+        row, reason = _parse_line(line)
+        if row is not None:
+            rows.append(row)
+        elif number <= len(whole):
+            damage.append((number, reason))
+    return rows, damage
+
+
+def _parse_line(line: bytes) -> tuple[dict[str, Any] | None, str]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        return None, f"not JSON ({_first_line(error)})"
+    if not isinstance(row, dict):
+        return None, "not a row"
+    missing = [name for name in ROW_FIELDS if name not in row]
+    if missing:
+        return None, f"a row without {', '.join(missing)}"
+    if row.get("format", STORE_FORMAT) != STORE_FORMAT:
+        return None, f"format {row['format']!r}, this release reads {STORE_FORMAT}"
+    return row, ""
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

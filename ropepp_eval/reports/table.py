@@ -1,0 +1,124 @@
+"""A table as data: sections of lines of entries. Layouts make it, formats print it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One number of a table and what stands behind it."""
+
+    value: float | None = None
+    """As shown: percent where the metric's scale says so. None: not run, or not derivable."""
+    decimals: int = 1
+    rows: int = 0
+    """Rows that count in the value (summed for averages)."""
+    failed: int = 0
+    cut: int = 0
+    planned: int | None = None
+    fill: float | None = None
+    interval: tuple[float, float] | None = None
+    """95 % interval, in the unit of `value`."""
+    mark: str = ""
+    """`best`, `second` or nothing."""
+    members: tuple[int, int] | None = None
+    """(members present, members wanted) of a partial average."""
+    signed: bool = False
+    """A difference: shown with its sign."""
+    stand_in: bool = False
+    damaged: int = 0
+
+    @property
+    def incomplete(self) -> bool:
+        """Fewer rows than planned so far, or lines lost."""
+        return self.damaged > 0 or (self.planned is not None and self.rows + self.failed < self.planned)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line: its labels (one a label column) and its entries (one a column)."""
+
+    labels: tuple[str, ...]
+    entries: tuple[Entry, ...]
+    group: str = ""
+    """Lines of one group are ranked together and set apart from the others."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """Lines with common columns."""
+
+    title: str
+    fields: dict[str, str]
+    """What the title says, as columns for CSV and JSON: benchmark, protocol, metric, ..."""
+    label_columns: tuple[str, ...]
+    columns: tuple[str, ...]
+    lines: tuple[Line, ...]
+    higher_is_better: tuple[bool | None, ...]
+    """One a column; None where a column is not ranked."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a layout makes."""
+
+    sections: tuple[Section, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Show:
+    """What a table shows beside the values."""
+
+    intervals: bool = False
+    counts: frozenset[str] = field(default_factory=frozenset)
+    """Of `rows`, `failed`, `cut`, `fill`."""
+
+
+def number_text(entry: Entry) -> str:
+    """The value with its printed digits; empty where it is missing."""
+    if entry.value is None:
+        return ""
+    sign = "+" if entry.signed else ""
+    text = f"{entry.value:{sign}.{entry.decimals}f}"
+    return text.replace("-", "+", 1) if entry.signed and float(text) == 0 else text
+
+
+def detail_text(entry: Entry, show: Show) -> str:
+    """What follows the value: interval, members of a partial average, counts."""
+    parts: list[str] = []
+    if entry.members is not None:
+        parts.append(f"{entry.members[0]} of {entry.members[1]}")
+    if show.intervals and entry.interval is not None:
+        low, high = entry.interval
+        parts.append(f"{low:.{entry.decimals}f} to {high:.{entry.decimals}f}")
+    has_rows = entry.rows or entry.failed
+    if "rows" in show.counts and has_rows:
+        parts.append(f"n {entry.rows}")
+    if "failed" in show.counts and has_rows:
+        parts.append(f"failed {entry.failed}")
+    if "cut" in show.counts and has_rows:
+        parts.append(f"cut {entry.cut}")
+    if "fill" in show.counts and entry.fill is not None:
+        parts.append(f"fill {100 * entry.fill:.1f} %")
+    return "; ".join(parts)
+
+
+def entry_json(entry: Entry) -> dict[str, Any]:
+    """An entry for the next program; missing is null."""
+    return {
+        "value": entry.value,
+        "rows": entry.rows,
+        "failed": entry.failed,
+        "cut": entry.cut,
+        "planned": entry.planned,
+        "fill": entry.fill,
+        "interval": list(entry.interval) if entry.interval else None,
+        "mark": entry.mark or None,
+        "members": list(entry.members) if entry.members else None,
+        "stand_in": entry.stand_in,
+        "incomplete": entry.incomplete,
+    }

@@ -1,0 +1,129 @@
+"""The length table and its six formats: empty where nothing ran, averages only of what is whole, escaped everywhere."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import pytest
+from results_folders import PERPLEXITY, FakeCell, write_run
+
+from ropepp_eval.cli import table as command
+from ropepp_eval.errors import UserError
+from ropepp_eval.reports.formats import FORMATS
+
+
+def table(capsys, *arguments) -> str:
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    assert command.main(parser.parse_args([str(argument) for argument in arguments])) == 0
+    return capsys.readouterr().out
+
+
+@pytest.fixture
+def folder(tmp_path):
+    cells = [
+        FakeCell(checkpoint="rope", length_tokens=2048, scores=[1.0, 0.0]),
+        FakeCell(checkpoint="rope", length_tokens=4096, scores=[0.0, 0.0]),
+        FakeCell(checkpoint="ropepp_ec", length_tokens=4096, scores=[1.0, 1.0, 1.0, None]),
+        FakeCell(checkpoint="rope", task="niah_single_2", length_tokens=4096, scores=[1.0, 0.0]),
+        FakeCell(
+            checkpoint="rope",
+            benchmark="lambada",
+            task="lambada_sliding",
+            metric="perplexity",
+            rule=PERPLEXITY,
+            scores=[(30.0, 10.0)],
+        ),
+    ]
+    return write_run(tmp_path / "run", cells)
+
+
+def test_a_cell_that_did_not_run_is_empty_and_so_is_its_average(folder, capsys):
+    lines = list(csv.DictReader(io.StringIO(table(capsys, folder, "--format", "csv"))))
+    line = next(one for one in lines if one["task"] == "niah_single_1" and one["checkpoint"] == "ropepp_ec")
+    assert (line["2k"], line["4k"], line["average"], line["n"]) == ("", "100", "", "3")
+    line = next(one for one in lines if one["task"] == "niah_single_1" and one["checkpoint"] == "rope")
+    assert (line["2k"], line["4k"], line["average"], line["n"]) == ("50", "0", "25", "4")
+
+
+def test_a_partial_average_says_how_many_members_it_has(folder, capsys):
+    out = table(capsys, folder, "--partial")
+    assert "100.0 (1 of 2)" in out
+
+
+def test_the_mean_of_tasks_is_empty_where_a_task_is_missing(folder, capsys):
+    lines = list(csv.DictReader(io.StringIO(table(capsys, folder, "--format", "csv"))))
+    mean = {line["checkpoint"]: line for line in lines if line["task"] == "mean of 2 tasks"}
+    assert (mean["rope"]["2k"], mean["rope"]["4k"], mean["ropepp_ec"]["4k"]) == ("", "25", "")
+
+
+@pytest.mark.parametrize("form", sorted(FORMATS))
+def test_the_same_rows_give_the_same_bytes_without_paths(folder, tmp_path, capsys, form):
+    other = tmp_path / "elsewhere" / folder.name
+    shutil.copytree(folder, other)
+    first = table(capsys, folder, "--format", form)
+    assert first == table(capsys, other, "--format", form)
+    assert str(tmp_path) not in first
+
+
+@pytest.mark.parametrize("form", sorted(FORMATS))
+def test_failed_rows_are_told_in_every_format_for_people(folder, capsys, form):
+    out = table(capsys, folder, "--format", form)
+    assert ("1 failed row" in out) or form == "csv"
+
+
+def test_json_says_null_where_text_is_empty(folder, capsys):
+    sections = json.loads(table(capsys, folder, "--format", "json"))["sections"]
+    lines = next(section for section in sections if section["benchmark"] == "ruler")["lines"]
+    line = next(one for one in lines if (one["task"], one["checkpoint"]) == ("niah_single_1", "ropepp_ec"))
+    assert line["entries"]["2k"]["value"] is None
+    assert (line["entries"]["4k"]["rows"], line["entries"]["4k"]["failed"]) == (3, 1)
+
+
+def test_an_unknown_format_is_refused_with_the_known_ones(folder, capsys):
+    with pytest.raises(UserError, match="unknown format 'texts'; did you mean text"):
+        table(capsys, folder, "--format", "texts")
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.add(tag)
+
+
+def test_html_escapes_names(tmp_path, capsys):
+    from dataclasses import replace
+
+    cell = replace(FakeCell(), checkpoint="<script>alert(1)<")
+    run = write_run(tmp_path / "run", [cell])
+    page = table(capsys, run, "--format", "html")
+    tags = Tags()
+    tags.feed(page)
+    assert "script" not in tags.seen
+    assert "&lt;script&gt;alert(1)&lt;" in page
+
+
+def test_markdown_and_latex_escape_names(tmp_path, capsys):
+    run = write_run(tmp_path / "run", [FakeCell(checkpoint="a_b|c&d%")])
+    assert "a\\_b\\|c&d%" in table(capsys, run, "--format", "markdown")
+    assert r"a\_b|c\&d\%" in table(capsys, run, "--format", "latex")
+
+
+def test_latex_compiles(folder, tmp_path, capsys):
+    latex = shutil.which("pdflatex") or shutil.which("tectonic")
+    if not latex:
+        pytest.skip("no pdflatex or tectonic on this machine")
+    body = table(capsys, folder, "--format", "latex", "--partial")
+    document = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n" + body + "\\end{document}\n"
+    (tmp_path / "table.tex").write_text(document)
+    options = ["-interaction=nonstopmode", "-halt-on-error"] if latex.endswith("pdflatex") else []
+    subprocess.run([latex, *options, "table.tex"], cwd=tmp_path, check=True, capture_output=True)
