@@ -1,0 +1,258 @@
+"""Text to token ids as lm-eval 0.4.13's HFLM does it, and from there to what has to be computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ropepp_eval.adapters.answers import Failure
+from ropepp_eval.errors import UserError
+
+SCORED_TYPES = ("loglikelihood", "loglikelihood_rolling", "sliding_window")
+
+
+@dataclass(frozen=True)
+class Span:
+    """Tokens of which the last are scored: `ids[first:]`, each predicted from all before it."""
+
+    ids: tuple[int, ...]
+    first: int
+    """At least 1: the first token has nothing before it."""
+    begin: int = 0
+    """Number of `ids[0]` in its text, for windows."""
+
+    @property
+    def inputs(self) -> int:
+        """Tokens that enter the model: the last one is only predicted."""
+        return len(self.ids) - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One request in token ids."""
+
+    index: int
+    """Its number in the list of requests."""
+    kind: str
+    """lm-eval's request type, or `sliding_window`."""
+    prompt: tuple[int, ...]
+    """What the ledger counts and hashes: the context, or the whole text of windows."""
+    spans: tuple[Span, ...] = ()
+    """What is scored."""
+    budget: int = 0
+    """Tokens to generate at most."""
+    stops: tuple[str, ...] = ()
+    """Texts at which generation ends."""
+    cut: int = 0
+    """Tokens cut from the prompt."""
+    error: Failure | None = field(default=None)
+
+    @property
+    def new_tokens(self) -> int:
+        """Scored tokens."""
+        return sum(len(span.ids) - span.first for span in self.spans)
+
+
+class RequestError(Exception):
+    """A request that can't be asked. Becomes the `Failure` of its row."""
+
+    def __init__(self, stage: str, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.failure = Failure(stage, kind, message)
+
+
+class Encoder:
+    """Token ids of requests, and the checks that need no model."""
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        *,
+        max_length: int,
+        vocabulary: int,
+        prefix_token_id: int | None,
+        add_bos_token: bool | None = None,
+        truncate: str | None = None,
+        max_gen_toks: int = 256,
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+        self.vocabulary = vocabulary
+        self.prefix_token_id = prefix_token_id
+        self.add_bos_token = add_bos_token
+        self.truncate = truncate
+        self.max_gen_toks = max_gen_toks
+        self._prefix_text: str | None = None if prefix_token_id is None else tokenizer.decode([prefix_token_id])
+
+    def encode(self, text: str, *, special: bool | None = None) -> list[int]:
+        """Token ids of `text`.
+
+        Args:
+            special: whether the tokenizer may add its special tokens. None: as `add_bos_token` says, which by default leaves
+                it to the tokenizer's own rule; never where the text begins with the prefix token already.
+        """
+        if special is None:
+            special = False if self._prefix_text and text.startswith(self._prefix_text) else self.add_bos_token
+        ids: list[int] = self.tokenizer.encode(text, **({} if special is None else {"add_special_tokens": special}))
+        return ids
+
+    def pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        """Ids of context and continuation: blanks at the seam move right, both are encoded together and then split."""
+        kept = context.rstrip()
+        continuation = context[len(kept) :] + continuation
+        if not kept:
+            ids = self.encode(continuation, special=False)
+            if ids and ids[0] == self.prefix_token_id:
+                return ids[:1], ids[1:]
+            return [self.prefix()], ids
+        before = self.encode(kept)
+        return before, self.encode(kept + continuation)[len(before) :]
+
+    def prefix(self) -> int:
+        """The token that stands before a text without context."""
+        if self.prefix_token_id is None:
+            message = "the context is empty and the tokenizer names no BOS or EOS token; give prefix_token_id"
+            raise RequestError("request", "NoPrefixToken", message)
+        return self.prefix_token_id
+
+    def job(self, index: int, request: Any) -> Job:
+        """The job of an lm-eval `Instance`. What can't be asked comes back with `error` set.
+
+        Raises:
+            UserError: the request type or a generation setting is not known: the same for every row, so nothing is run.
+        """
+        kind, arguments = request.request_type, request.args
+        makers: dict[str, Callable[..., Job]] = {
+            "loglikelihood": self._loglikelihood,
+            "loglikelihood_rolling": self._rolling,
+            "sliding_window": self._sliding,
+            "generate_until": self._generation,
+        }
+        if kind not in makers:
+            raise UserError(f"request type {kind!r} is not known; it may be {', '.join(sorted(makers))}")
+        try:
+            job = makers[kind](index, *arguments)
+            self._check_ids(job)
+        except RequestError as error:
+            return Job(index=index, kind=kind, prompt=(), error=error.failure)
+        return job
+
+    def _check_ids(self, job: Job) -> None:
+        for ids in (job.prompt, *(span.ids for span in job.spans)):
+            if ids and (max(ids) >= self.vocabulary or min(ids) < 0):
+                wrong = max(ids) if max(ids) >= self.vocabulary else min(ids)
+                raise RequestError(
+                    "request",
+                    "TokenOutsideVocabulary",
+                    f"token id {wrong} is outside the checkpoint's vocabulary of {self.vocabulary}; "
+                    "name the tokenizer the checkpoint was trained with by tokenizer=",
+                )
+
+    def _loglikelihood(self, index: int, context: str, continuation: str) -> Job:
+        before, after = self.pair(context, continuation)
+        if not after:
+            raise RequestError(
+                "request",
+                "EmptyContinuation",
+                f"continuation {continuation[:40]!r} has no token of its own after its context; score at least one",
+            )
+        if len(after) > self.max_length:
+            raise self._over(f"continuation of {len(after)} tokens", len(after))
+        room = self.max_length + 1 - len(after)
+        kept = self._fit(before, room, f"context of {len(before)} and continuation of {len(after)} tokens")
+        return Job(
+            index=index,
+            kind="loglikelihood",
+            prompt=tuple(kept),
+            spans=(Span((*kept, *after), len(kept)),),
+            cut=len(before) - len(kept),
+        )
+
+    def _rolling(self, index: int, text: str) -> Job:
+        ids = self.encode(text)
+        spans = tuple(rolling_spans(ids, self.prefix(), self.max_length)) if ids else ()
+        return Job(index=index, kind="loglikelihood_rolling", prompt=tuple(ids), spans=spans)
+
+    def _sliding(self, index: int, text: str, settings: dict[str, int]) -> Job:
+        window, stride = int(settings["window"]), int(settings["stride"])
+        if not 0 < stride <= window:
+            raise UserError(f"sliding window of {window} tokens with a stride of {stride}; the stride may be 1 to {window}")
+        if window > self.max_length:
+            raise self._over(f"sliding window of {window} tokens", window)
+        ids = self.encode(text)
+        return Job(index=index, kind="sliding_window", prompt=tuple(ids), spans=tuple(sliding_spans(ids, window, stride)))
+
+    def _generation(self, index: int, context: str, settings: dict[str, Any]) -> Job:
+        budget, stops = generation_settings(settings, self.max_gen_toks)
+        ids = self.encode(context) or [self.prefix()]
+        if budget > self.max_length:
+            raise self._over(f"generation budget of {budget} tokens", budget)
+        kept = self._fit(ids, self.max_length + 1 - budget, f"prompt of {len(ids)} tokens and budget of {budget}")
+        cut = len(ids) - len(kept)
+        return Job(index=index, kind="generate_until", prompt=tuple(kept), budget=budget, stops=stops, cut=cut)
+
+    def _fit(self, ids: list[int], room: int, what: str) -> list[int]:
+        """`ids` in `room` tokens: as they are, cut where that was asked for, else an error."""
+        if len(ids) <= room:
+            return ids
+        if self.truncate == "left":
+            return ids[-room:]
+        if self.truncate == "middle":
+            head = room // 2
+            return ids[:head] + ids[len(ids) - (room - head) :]
+        raise self._over(what, len(ids) + self.max_length - room)
+
+    def _over(self, what: str, need: int) -> RequestError:
+        return RequestError(
+            "budget",
+            "OverMaxLength",
+            f"{what} need {need} positions, the model has {self.max_length}; shorten it, raise max_length, "
+            "or cut it knowingly with truncate=left or truncate=middle",
+        )
+
+
+def rolling_spans(ids: Sequence[int], prefix: int, max_length: int) -> Iterator[Span]:
+    """lm-eval's rolling windows: the first predicts `max_length` tokens after the prefix; later ones have full context and
+    score only what is new."""
+    done = min(max_length, len(ids))
+    yield Span((prefix, *ids[:done]), 1, -1)
+    while done < len(ids):
+        end = min(done + max_length, len(ids))
+        begin = end - max_length - 1
+        yield Span(tuple(ids[begin:end]), done - begin, begin)
+        done = end
+
+
+def sliding_spans(ids: Sequence[int], window: int, stride: int) -> Iterator[Span]:
+    """Windows of at most `window` tokens that end every `stride`, each scoring its last `stride` tokens (one fewer where the
+    window's first token is among them). The last ends with the text and still scores `stride` tokens."""
+    for start in range(0, len(ids), stride):
+        begin, end = max(0, start + stride - window), min(start + stride, len(ids))
+        first = max(begin + 1, end - stride)
+        if first < end:
+            yield Span(tuple(ids[begin:end]), first - begin, begin)
+
+
+def generation_settings(settings: dict[str, Any], default_budget: int) -> tuple[int, tuple[str, ...]]:
+    """(budget in tokens, stop texts) of lm-eval's generation settings.
+
+    Raises:
+        UserError: sampling is asked for, or a setting is not known. Decoding here is greedy; nothing is ignored in silence.
+    """
+    rest = dict(settings)
+    until = rest.pop("until", None) or ()
+    stops = (until,) if isinstance(until, str) else tuple(until)
+    aliases = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
+    budgets = [int(value) for name in aliases if (value := rest.pop(name, None)) is not None]
+    budget = budgets[0] if budgets else default_budget
+    if budget < 1:
+        raise UserError(f"generation budget {budget} is below 1 token; raise max_gen_toks")
+    greedy = {"do_sample": (False, None), "temperature": (0, 0.0, None), "num_beams": (1, None), "top_p": (1, 1.0, None)}
+    for name, value in rest.items():
+        if name not in greedy:
+            known = ", ".join(["until", aliases[0], *greedy])
+            raise UserError(f"generation setting {name}={value!r} is not supported; known are {known}; leave it out")
+        if value not in greedy[name]:
+            raise UserError(f"generation setting {name}={value!r} asks for more than greedy decoding; leave it out")
+    return budget, tuple(stop for stop in stops if stop)
