@@ -33,3 +33,57 @@ def data_dir() -> Path:
 @pytest.fixture(scope="session")
 def gpt2_tokenizer_dir(data_dir: Path) -> Path:
     return data_dir / "gpt2-tokenizer"
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A byte-level BPE tokenizer of 512 entries, trained on a few generated sentences."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    backend.decoder = decoders.ByteLevel()
+    words = "The grass is green. The sky is blue. The sun is yellow. One of the special magic numbers for key is hidden. Where is Mary?"
+    trainer = trainers.BpeTrainer(
+        vocab_size=512, special_tokens=["<|endoftext|>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
+    backend.train_from_iterator([words] * 20, trainer)
+    folder = tmp_path_factory.mktemp("tokenizer")
+    PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|endoftext|>", bos_token="<|endoftext|>").save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer_dir: Path) -> Path:
+    """A random Llama-shaped checkpoint of a few thousand parameters with its tokenizer; made for 8,192 tokens."""
+    return make_tiny_checkpoint(tmp_path_factory.mktemp("checkpoints") / "tiny", tiny_tokenizer_dir, seed=1)
+
+
+def make_tiny_checkpoint(folder: Path, tokenizer_dir: Path, *, seed: int) -> Path:
+    """Write a tiny random Llama checkpoint with the tokenizer of `tokenizer_dir`."""
+    import shutil
+
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=512,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=8192,
+        tie_word_embeddings=True,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        LlamaForCausalLM(config).save_pretrained(folder)
+    for file in tokenizer_dir.iterdir():
+        shutil.copy(file, folder)
+    return folder
