@@ -1,0 +1,100 @@
+"""Run the commands that README.md and docs/*.md show, and write or check the output they show.
+
+A fenced block that begins with ```console holds commands (lines that begin with `$ `) and, below each, its output. A comment line
+before the block says where it is not run: `<!-- not run: needs a GPU -->`. Outputs are compared with times and hashes masked.
+
+    python docs/run_commands.py --write README.md     # run everything and write what was printed
+    python docs/run_commands.py --check README.md     # exit status 1 where the shown output is not the real one
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+_BLOCK = re.compile(r"(?P<before>(?:<!-- not run: [^\n]* -->\n)?)```console\n(?P<body>.*?)```", re.DOTALL)
+_MASKS = [(re.compile(r"\d+\.\d+ s\b"), "N s"), (re.compile(r"\b[0-9a-f]{12,64}\b"), "HASH"), (re.compile(r"[ \t]+$", re.MULTILINE), "")]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One command of a document and the output shown below it."""
+
+    command: str
+    output: str
+    skipped: str
+    """Why it is not run; empty where it is."""
+
+
+def shown_commands(text: str) -> list[Shown]:
+    """Every command of a document, in order."""
+    found = []
+    for match in _BLOCK.finditer(text):
+        reason = match["before"].removeprefix("<!-- not run: ").split(" -->")[0].strip()
+        for part in re.split(r"^\$ ", match["body"], flags=re.MULTILINE)[1:]:
+            command, _, output = part.partition("\n")
+            while command.endswith("\\"):
+                more, _, output = output.partition("\n")
+                command = command[:-1] + more.strip()
+            found.append(Shown(command, output, reason))
+    return found
+
+
+def masked(output: str) -> str:
+    """Output without what differs from run to run."""
+    for pattern, replacement in _MASKS:
+        output = pattern.sub(replacement, output)
+    return output.strip()
+
+
+def run(command: str) -> str:
+    """What a command prints, standard error included, run from the top of the checkout with this Python's commands first."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    environment = {**os.environ, "PATH": path, "HF_HUB_OFFLINE": "1", "COLUMNS": "120", "NO_COLOR": "1"}
+    done = subprocess.run(command, shell=True, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return done.stdout
+
+
+def rewritten(text: str) -> str:
+    """The document with the real output below each command that can be run."""
+
+    def block(match: re.Match[str]) -> str:
+        if match["before"]:
+            return match[0]
+        body = ""
+        for part in re.split(r"^\$ ", match["body"], flags=re.MULTILINE)[1:]:
+            lines = part.split("\n")
+            length = next(i for i, line in enumerate(lines) if not line.endswith("\\")) + 1
+            command = " ".join(line.rstrip("\\").strip() for line in lines[:length])
+            body += "$ " + "\n".join(lines[:length]) + "\n" + run(command).rstrip("\n") + "\n"
+        return f"```console\n{body}```"
+
+    return _BLOCK.sub(block, text)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="write what was printed")
+    parser.add_argument("--check", action="store_true", help="compare only")
+    parser.add_argument("files", nargs="+", type=Path)
+    args = parser.parse_args()
+    wrong = 0
+    for path in args.files:
+        old = path.read_text(encoding="utf-8")
+        new = rewritten(old)
+        if masked(new) != masked(old):
+            wrong += 1
+            print(f"{path}: the shown output is not the real one")
+        if args.write:
+            path.write_text(new, encoding="utf-8")
+    return int(wrong > 0 and not args.write)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
