@@ -11,11 +11,13 @@ LONGEST_TOKENS = 16 * 1024 * 1024
 
 
 def parse_length(text: str | int) -> int:
-    """`"4k"` or `"4096"` or `4096` as tokens (1k is 1,024).
+    """`"4k"` or `"4096"` or `4096` as tokens (1k is 1,024); `"0k"` or `0` is 0: BABILong's facts without any other text.
 
     Raises:
-        UserError: the text is not a positive whole number with an optional `k`.
+        UserError: the text is not a positive whole number with an optional `k`, nor `0k`.
     """
+    if text == 0 or str(text).strip().lower() == "0k":
+        return 0
     match = _WRITTEN.fullmatch(str(text).strip())
     tokens = int(match[1]) * (1024 if match[2] else 1) if match else 0
     if not 0 < tokens <= LONGEST_TOKENS:
@@ -32,5 +34,5 @@ def parse_lengths(text: str) -> list[int]:
 
 
 def format_length(tokens: int) -> str:
-    """4096 as `4k`; what is no multiple of 1,024 stays in digits."""
-    return f"{tokens // 1024}k" if tokens and tokens % 1024 == 0 else str(tokens)
+    """4096 as `4k`, 0 as `0k`; what is no multiple of 1,024 stays in digits."""
+    return f"{tokens // 1024}k" if tokens % 1024 == 0 else str(tokens)

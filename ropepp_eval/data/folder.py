@@ -14,6 +14,8 @@ class DataFolder:
 
     root: Path | None
     offline: bool = False
+    repeat_text: bool = False
+    """True where a corpus too small for a length may be used again; otherwise that is an error."""
 
     def files(self, folder: str, pattern: str) -> list[Path]:
         """Files of `root/folder` that match, in name order; empty where there is no root.
@@ -32,15 +34,15 @@ class DataFolder:
         return found
 
 
-def open_data(path: str | Path | None, *, offline: bool = False) -> DataFolder:
+def open_data(path: str | Path | None, *, offline: bool = False, repeat_text: bool = False) -> DataFolder:
     """The data folder at `path`, or stand-ins where `path` is None.
 
     Raises:
         UserError: `path` is not a folder.
     """
     if path is None:
-        return DataFolder(None, offline)
+        return DataFolder(None, offline, repeat_text)
     root = Path(path).expanduser()
     if not root.is_dir():
         raise UserError(f"data folder {root} is not there; name an existing folder with --data-dir")
-    return DataFolder(root, offline)
+    return DataFolder(root, offline, repeat_text)

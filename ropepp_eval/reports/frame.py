@@ -86,7 +86,9 @@ def _result(cell: Cell, metric: str) -> dict[str, Any]:
 
 
 def _fill(cell: Cell) -> float | None:
-    """How full the context was on average; None where a text is read through windows and so is longer than the context."""
+    """How full the context was on average; None where a text is read through windows and so is longer than the context, and at 0k."""
+    if cell.name.length_tokens == 0:
+        return None
     used = [
         (row["prompt_tokens"] + (row.get("budget") or 0)) / cell.name.length_tokens
         for row in cell.rows

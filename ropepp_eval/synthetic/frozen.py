@@ -39,7 +39,11 @@ def request_from_metadata(task: str, metadata: Mapping[str, Any]) -> RowRequest:
         seed=int(metadata.get("seed", DEFAULT_SEED)),
         protocol=protocol,
         tokenizer=load_tokenizer(str(tokenizer)),
-        data=open_data(metadata.get("data_dir"), offline=bool(metadata.get("offline", False))),
+        data=open_data(
+            metadata.get("data_dir"),
+            offline=bool(metadata.get("offline", False)),
+            repeat_text=bool(metadata.get("repeat_text", False)),
+        ),
     )
 
 
@@ -50,9 +54,12 @@ def frozen_rows(request: RowRequest, build: RowBuilder) -> list[Row]:
         UserError: the task can't be built at this length or with this data.
         ValueError: a builder made a row over its length (a bug of ours, never cut in silence).
     """
+    if request.length_tokens == 0 and not request.task.startswith("babilong_"):
+        raise UserError(f"task {request.task} has no length 0k (only BABILong's facts come without other text); ask for 4k")
     rows = build(request)
     if not rows:
-        raise UserError(f"task {request.task} has no row at {format_length(request.length_tokens)}; ask for --samples of 1 or more")
+        where = format_length(request.length_tokens)
+        raise UserError(f"task {request.task} has no row at {where}; ask for --samples of 1 or more")
     for row in rows:
         check_budget(row)
     return rows
@@ -60,8 +67,8 @@ def frozen_rows(request: RowRequest, build: RowBuilder) -> list[Row]:
 
 def check_budget(row: Row) -> None:
     """Fail loudly where prompt and generation budget are over the row's length."""
-    if row.window_tokens:
-        return  # the text is read through windows of the length, not at once
+    if row.window_tokens or row.length_tokens == 0:
+        return  # read through windows of the length, not at once; or facts alone (0k), as long as they are
     need = row.prompt_tokens + row.max_new_tokens
     if need > row.length_tokens:
         raise ValueError(

@@ -1,0 +1,88 @@
+"""Books as sentences, and the text of one row drawn from them: background for facts to hide in."""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ropepp_eval.data.folder import DataFolder
+from ropepp_eval.data.sentences import split_sentences
+from ropepp_eval.errors import UserError
+
+STAND_IN_BOOKS = 8
+STAND_IN_SENTENCES = 4000
+_STAND_IN_SEED = 20251207
+
+
+@dataclass(frozen=True)
+class Books:
+    """Books in name order, each a tuple of its sentences."""
+
+    sentences: tuple[tuple[str, ...], ...]
+    stand_in: bool
+    """True where the books are generated filler."""
+
+    def in_random_places(self, stream: random.Random) -> Iterator[tuple[int, int]]:
+        """(book, sentence) numbers, each once: books in random order, each read from a random sentence round to it again.
+
+        The reference starts at a random character of a random book for every stretch and may meet the same text twice in a
+        row; here a text comes twice only when all of it was used.
+        """
+        order = list(range(len(self.sentences)))
+        stream.shuffle(order)
+        for book in order:
+            count = len(self.sentences[book])
+            first = stream.randrange(count)
+            for step in range(count):
+                yield book, (first + step) % count
+
+
+def load_books(data: DataFolder) -> Books:
+    """The books of `data` (`gutenberg/*.txt`), or generated filler where there is no folder.
+
+    Raises:
+        UserError: the folder has no books, or one of them is empty.
+    """
+    paths = data.files("gutenberg", "*.txt")
+    if not paths:
+        return _stand_in_books()
+    return Books(tuple(_sentences_of(path, path.stat().st_size, path.stat().st_mtime_ns) for path in paths), stand_in=False)
+
+
+@functools.lru_cache(maxsize=64)
+def _sentences_of(path: Path, size: int, modified_ns: int) -> tuple[str, ...]:
+    """Sentences of one book; size and time are part of the key, so that a changed file is read again."""
+    with path.open(encoding="utf-8", newline="") as file:
+        text = file.read()
+    # as the reference's splitter sees a stretch of a book, whose ends are cut anywhere: first and last sentence are left out
+    sentences = tuple(split_sentences(text)[1:-1])
+    if not sentences:
+        raise UserError(f"book {path} holds fewer than three sentences; remove it or put back the whole text")
+    return sentences
+
+
+@functools.lru_cache(maxsize=1)
+def _stand_in_books() -> Books:
+    from ropepp_eval.synthetic.rows import private_stream
+
+    return Books(
+        tuple(
+            tuple(_stand_in_sentence(stream) for _ in range(STAND_IN_SENTENCES))
+            for stream in (private_stream("stand-in book", book, _STAND_IN_SEED) for book in range(STAND_IN_BOOKS))
+        ),
+        stand_in=True,
+    )
+
+
+_NOUNS = ("river", "captain", "letter", "forest", "clerk", "harbour", "lantern", "village", "stranger", "carriage", "meadow")
+_VERBS = ("crossed", "watched", "remembered", "followed", "described", "passed", "found", "admired", "forgot", "reached")
+_WHEN = ("Early in the morning", "Before the rain", "Late that year", "Without a word", "As the bells rang", "In those days")
+
+
+def _stand_in_sentence(stream: random.Random) -> str:
+    first, second, third = stream.sample(_NOUNS, 3)
+    verb, other = stream.sample(_VERBS, 2)
+    return f"{stream.choice(_WHEN)} the old {first} {verb} the {second}, and the {third} {other} it from the other side."

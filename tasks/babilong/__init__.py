@@ -1,0 +1,1 @@
+"""BABILong: bAbI facts hidden in long background text."""
