@@ -1,0 +1,1 @@
+"""Tiny checkpoints that ship with the package, and what makes them."""
