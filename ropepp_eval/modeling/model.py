@@ -1,0 +1,168 @@
+"""RoPE++ and its baselines as the difference from transformers' Llama: attention, position tables, nothing else.
+
+The constructors skip their parent's, which would build layers of other shapes only to have them replaced.
+B batch, T tokens, D head size.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.llama.modeling_llama import (
+    LlamaAttention,
+    LlamaDecoderLayer,
+    LlamaForCausalLM,
+    LlamaMLP,
+    LlamaModel,
+    LlamaPreTrainedModel,
+    LlamaRMSNorm,
+    eager_attention_forward,
+)
+
+from ropepp_eval.modeling.configuration import RopePPConfig
+
+
+def positions_of_mask(attention_mask: Any, new_tokens: int, cache: Any) -> Tensor | None:
+    """Positions [B, new_tokens] counted from each row's first attended token, as generate() counts them.
+
+    None where the mask is no 2D mask over the cached and the new tokens: then the caller counts from the cache's length.
+    """
+    if not isinstance(attention_mask, Tensor) or attention_mask.dim() != 2:
+        return None
+    past_tokens = 0 if cache is None else cache.get_seq_length()
+    if attention_mask.shape[1] != past_tokens + new_tokens:
+        return None
+    return (attention_mask.long().cumsum(dim=-1) - 1).clamp(min=0)[:, -new_tokens:]
+
+
+class PositionTables(nn.Module):
+    """Turns integer positions into the tables that all layers share.
+
+    It holds no buffer on purpose: a buffer would be rounded by `.half()` and left empty by loading through the meta device.
+    The float32 frequencies are kept as Python numbers, which hold them exactly.
+    """
+
+    def __init__(self, config: RopePPConfig) -> None:
+        super().__init__()
+        self.position = config.position_embedding
+        self.frequencies: list[float] = self.position.frequencies(config.head_dim).tolist()
+
+    @torch.no_grad()
+    def forward(self, hidden_states: Tensor, position_ids: Tensor) -> tuple[Tensor, ...]:
+        """Tables for position_ids [B or 1, T]; float32 on the device of `hidden_states`, whose dtype does not matter."""
+        device = hidden_states.device
+        with torch.autocast(device_type=device.type, enabled=False):
+            frequencies = torch.tensor(self.frequencies, dtype=torch.float32, device=device)
+            return self.position.tables(position_ids.to(device), frequencies)
+
+
+class RopePPAttention(LlamaAttention):
+    """Llama's attention with the head counts and the encoding of a position embedding."""
+
+    def __init__(self, config: RopePPConfig, layer_idx: int) -> None:
+        super(LlamaAttention, self).__init__()
+        heads, bias = config.heads, config.attention_bias  # diff with Llama
+        self.position = config.position_embedding
+        self.config = config
+        self.layer_idx = layer_idx
+        self.head_dim = config.head_dim
+        self.num_key_value_groups = heads.attention // heads.key_value
+        self.scaling = self.head_dim**-0.5
+        self.attention_dropout = config.attention_dropout
+        self.is_causal = True
+        self.q_proj = nn.Linear(config.hidden_size, heads.query * self.head_dim, bias=bias)
+        self.k_proj = nn.Linear(config.hidden_size, heads.key_value * self.head_dim, bias=bias)
+        self.v_proj = nn.Linear(config.hidden_size, heads.key_value * self.head_dim, bias=bias)
+        self.o_proj = nn.Linear(heads.attention * self.head_dim, config.hidden_size, bias=bias)
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        position_embeddings: tuple[Tensor, ...] = (),
+        attention_mask: Any = None,
+        past_key_values: Any = None,
+        **kwargs: Any,
+    ) -> tuple[Tensor, Tensor | None]:
+        """hidden_states [B, T, hidden] as attention output of the same shape, and the weights where the kernel gives them."""
+        input_shape = hidden_states.shape[:-1]
+        by_head = (*input_shape, -1, self.head_dim)
+        query = self.q_proj(hidden_states).view(by_head).transpose(1, 2)
+        key = self.k_proj(hidden_states).view(by_head).transpose(1, 2)
+        value = self.v_proj(hidden_states).view(by_head).transpose(1, 2)
+
+        query, key = self.position.encode(query, key, position_embeddings, {})  # diff with Llama
+        if past_key_values is not None:
+            key, value = past_key_values.update(key, value, self.layer_idx)
+
+        attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
+        dropout = self.attention_dropout if self.training else 0.0
+        output, weights = attend(
+            self, query, key, value, attention_mask, dropout=dropout, scaling=self.scaling, **kwargs
+        )
+        return self.o_proj(output.reshape(*input_shape, -1).contiguous()), weights
+
+
+class RopePPDecoderLayer(LlamaDecoderLayer):
+    """Llama's layer around our attention."""
+
+    def __init__(self, config: RopePPConfig, layer_idx: int) -> None:
+        super(LlamaDecoderLayer, self).__init__()
+        self.hidden_size = config.hidden_size
+        self.self_attn = RopePPAttention(config, layer_idx)  # diff with Llama
+        self.mlp = LlamaMLP(config)
+        self.input_layernorm = LlamaRMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.post_attention_layernorm = LlamaRMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+
+
+class RopePPPreTrainedModel(LlamaPreTrainedModel):
+    """What loading, saving and recording outputs need to know."""
+
+    config: RopePPConfig
+    config_class = RopePPConfig
+    _no_split_modules = ["RopePPDecoderLayer"]  # noqa: RUF012
+    _can_record_outputs = {"hidden_states": RopePPDecoderLayer, "attentions": RopePPAttention}  # noqa: RUF012
+
+
+class RopePPModel(RopePPPreTrainedModel, LlamaModel):
+    """Llama's decoder with our layers and position tables."""
+
+    def __init__(self, config: RopePPConfig) -> None:
+        super(LlamaModel, self).__init__(config)
+        self.padding_idx = config.pad_token_id
+        self.vocab_size = config.vocab_size
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, self.padding_idx)
+        self.layers = nn.ModuleList(RopePPDecoderLayer(config, i) for i in range(config.num_hidden_layers))  # diff with Llama
+        self.norm = LlamaRMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.rotary_emb = PositionTables(config)  # diff with Llama
+        self.gradient_checkpointing = False
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Any = None,
+        position_ids: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """As LlamaModel's, but without `position_ids` a padded row counts from its first real token.
+
+        Llama counts padding too, which rotary scores do not notice; embeddings that are not shift-invariant do.
+        """
+        new = input_ids if input_ids is not None else kwargs.get("inputs_embeds")
+        if position_ids is None and new is not None:
+            position_ids = positions_of_mask(attention_mask, new.shape[1], kwargs.get("past_key_values"))
+        return super().forward(input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids, **kwargs)
+
+
+class RopePPForCausalLM(RopePPPreTrainedModel, LlamaForCausalLM):
+    """Llama's language model over `RopePPModel`."""
+
+    def __init__(self, config: RopePPConfig) -> None:
+        super(LlamaForCausalLM, self).__init__(config)
+        self.model = RopePPModel(config)  # diff with Llama
+        self.vocab_size = config.vocab_size
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.post_init()

@@ -1,0 +1,27 @@
+"""Making our model and tasks known to transformers and lm-eval. Nothing here runs on import."""
+
+from __future__ import annotations
+
+
+def register() -> None:
+    """Make `ropepp` known to transformers' Auto classes and to lm-eval's model registry. Safe to call again."""
+    _register_transformers()
+    _register_lm_eval()
+
+
+def _register_transformers() -> None:
+    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+
+    from ropepp_eval.modeling import RopePPConfig, RopePPForCausalLM, RopePPModel
+
+    AutoConfig.register(RopePPConfig.model_type, RopePPConfig, exist_ok=True)
+    AutoModel.register(RopePPConfig, RopePPModel, exist_ok=True)
+    AutoModelForCausalLM.register(RopePPConfig, RopePPForCausalLM, exist_ok=True)
+
+
+def _register_lm_eval() -> None:
+    from lm_eval.api.registry import model_registry
+
+    for name, target in {"ropepp": "ropepp_eval.adapters.native:NativeLM"}.items():
+        if name not in model_registry:
+            model_registry.register(name, target=target)
