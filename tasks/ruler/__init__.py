@@ -1,0 +1,1 @@
+"""RULER v1: thirteen synthetic long-context tasks."""
