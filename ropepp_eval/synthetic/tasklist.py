@@ -97,7 +97,7 @@ def task_entries() -> dict[str, TaskEntry]:
             output_type=content["output_type"],
             description=metadata.get("description", ""),
             metrics=tuple(
-                Metric(m["metric"], m["aggregation"], m["higher_is_better"], metadata.get("scale", {}).get(m["metric"], 1.0))
+                Metric(m["metric"], m["aggregation"].rpartition(".")[2], m["higher_is_better"], metadata.get("scale", {}).get(m["metric"], 1.0))
                 for m in content["metric_list"]
             ),
             yaml_path=path,

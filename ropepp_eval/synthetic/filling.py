@@ -1,0 +1,63 @@
+"""Fill a window from pieces that were counted alone, and verify the real count of the whole text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ropepp_eval.errors import UserError
+from ropepp_eval.lengths import format_length
+
+LEAST_FILL = 0.97
+_MOST_FITS = 8
+
+
+@dataclass(frozen=True)
+class Filling:
+    """A text made for a given room."""
+
+    text: str
+    """What must fit: the prompt and the longest continuation that is scored after it."""
+    pieces: tuple[str, ...]
+    """The pieces of the corpus that it holds."""
+    exhausted: bool
+    """True where no piece was left over."""
+
+
+def fill_window(
+    task: str,
+    length_tokens: int,
+    count: Callable[[str], int],
+    assemble: Callable[[int], Filling],
+    *,
+    smallest_piece_tokens: int,
+) -> Filling:
+    """The filling that holds 97-100 % of the length, never more.
+
+    At lengths of a few hundred tokens it may lack the smallest piece, where that is over 3 % of the length.
+    `assemble(room)` fills `room` tokens beside what every filling holds (the question), by counts of the pieces alone. These
+    miss the real count by a few tokens where pieces meet, so each try corrects the room by what the last one missed.
+
+    Raises:
+        UserError: the length does not hold the question alone, or the corpus does not fill the length.
+    """
+    alone = count(assemble(0).text)
+    if alone > length_tokens:
+        raise UserError(
+            f"task {task}: a question of {alone} tokens is over the length of {format_length(length_tokens)}; "
+            f"use {alone} or more"
+        )
+    least = min(LEAST_FILL * length_tokens, length_tokens - smallest_piece_tokens)
+    room = length_tokens - alone
+    for _ in range(_MOST_FITS):
+        filling = assemble(room)
+        total = count(filling.text)
+        if least <= total <= length_tokens:
+            return filling
+        if total < length_tokens and filling.exhausted:
+            raise UserError(
+                f"task {task}: the whole corpus ({len(filling.pieces)} pieces) fills {total} of {length_tokens} tokens; "
+                f"about {length_tokens - total} tokens of text are missing; use a larger corpus or a shorter length"
+            )
+        room += length_tokens - total - (total > length_tokens)  # after an overrun one less, so it can't come again
+    raise ValueError(f"task {task}: {_MOST_FITS} fits did not fill {length_tokens} tokens; this is a bug in the task")

@@ -1,0 +1,1 @@
+"""OpenBookQA: questions alone, and with the book as context."""
