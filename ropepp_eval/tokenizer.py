@@ -50,7 +50,7 @@ def load_tokenizer(name: str) -> Tokenizer:
     Raises:
         UserError: there is none, or it can't count (no fast form).
     """
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     folder = Path(name)
     if folder.is_dir() and not any((folder / f).is_file() for f in ("tokenizer.json", "vocab.json", "tokenizer.model")):
@@ -59,7 +59,8 @@ def load_tokenizer(name: str) -> Tokenizer:
             "put the model's tokenizer there or name another folder with --tokenizer"
         )
     try:
-        fast = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        kind = PreTrainedTokenizerFast if (folder / "tokenizer.json").is_file() else AutoTokenizer
+        fast = kind.from_pretrained(name, trust_remote_code=False)
     except Exception as error:  # what transformers raises here differs by file format and by release
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"tokenizer {name!r} can't be loaded ({reason}); name a folder or hub id with --tokenizer") from error
