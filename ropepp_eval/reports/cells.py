@@ -38,7 +38,7 @@ class MetricRule:
     primary: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cell:
     """One cell with its rows, in row order, each row once."""
 
@@ -51,12 +51,29 @@ class Cell:
     """Lines of this run's files for this cell that could not be read."""
     runs: tuple[str, ...]
     """Names of the runs that these rows came from."""
+    folder: str
+    """Where the (latest) run lies; for messages only."""
     settings: Mapping[str, Any]
     """dtype, attention, device, backend of the (latest) run."""
 
     @property
     def seeds(self) -> tuple[int, ...]:
         return tuple(sorted({row["seed"] for row in self.rows}))
+
+    @property
+    def failed(self) -> int:
+        """Rows with an error."""
+        return sum(row["error"] is not None for row in self.rows)
+
+    @property
+    def fill(self) -> float | None:
+        """How full the context was on average (0-1); None where a text is read through windows and so is longer than it."""
+        tokens = [
+            row["prompt_tokens"] + (row.get("budget") or 0) for row in self.rows if row.get("prompt_tokens") is not None
+        ]
+        if not tokens or max(tokens) > self.name.length_tokens:
+            return None
+        return float(sum(tokens) / len(tokens) / self.name.length_tokens)
 
     @property
     def primary(self) -> str:
@@ -114,7 +131,7 @@ def _cells_of_run(run: RunFolder) -> list[Cell]:
         ordered = tuple(by_number[number] for number in sorted(by_number))
         metrics = _metrics_of(run, name.task)
         settings = run.manifest.get("settings", {})
-        cells.append(Cell(name, metrics, planned.get(name), ordered, lost, (run.name,), settings))
+        cells.append(Cell(name, metrics, planned.get(name), ordered, lost, (run.name,), run.folder, settings))
     return cells
 
 
@@ -132,7 +149,12 @@ def _metrics_of(run: RunFolder, task: str) -> dict[str, MetricRule]:
         raise UserError(f"run {run.name}: run.json does not say how task {task} is aggregated; run the evaluation again")
     primary = described.get("primary") or next(iter(described["metrics"]))
     return {
-        name: MetricRule(rule["aggregation"], bool(rule["higher_is_better"]), float(rule.get("scale", 1.0)), name == primary)
+        name: MetricRule(
+            str(rule["aggregation"]).rpartition(".")[2],
+            bool(rule["higher_is_better"]),
+            float(rule.get("scale", 1.0)),
+            name == primary,
+        )
         for name, rule in described["metrics"].items()
     }
 
@@ -148,14 +170,14 @@ def _merge(versions: list[Cell], latest: bool) -> Cell:
             other = rows.setdefault(row["row"], row)
             if _outcome(other) != _outcome(row):
                 raise UserError(
-                    f"{cell.name}: runs {' and '.join(c.runs[0] for c in versions)} disagree on row {row['row']}"
+                    f"{cell.name}: runs {' and '.join(c.folder for c in versions)} disagree on row {row['row']}"
                     f"{_difference(versions)}; leave one run out or take the younger with --latest"
                 )
     counts = [cell.planned for cell in versions if cell.planned is not None]
     names = tuple(dict.fromkeys(name for cell in versions for name in cell.runs))
     ordered = tuple(rows[number] for number in sorted(rows))
     lost = max(cell.damaged for cell in versions)
-    return Cell(newest.name, newest.metrics, max(counts, default=None), ordered, lost, names, newest.settings)
+    return Cell(newest.name, newest.metrics, max(counts, default=None), ordered, lost, names, newest.folder, newest.settings)
 
 
 def _outcome(row: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -13,28 +13,39 @@ from ropepp_eval.reports.table import Entry, Line, Section, Show, Table, detail_
 TEXT_MARKS = {"best": "*", "second": "+", "": ""}
 
 
+def check_format(form: str) -> None:
+    """Raise a UserError unless `form` is a known format."""
+    if form not in FORMATS:
+        raise unknown_name("format", form, FORMATS, "give one with --format")
+
+
 def render(table: Table, form: str, show: Show | None = None) -> str:
     """`table` as text that ends with a line end.
 
     Raises:
         UserError: `form` is none of the known formats.
     """
-    if form not in FORMATS:
-        raise unknown_name("format", form, FORMATS, "give one with --format")
+    check_format(form)
     return FORMATS[form](table, show or Show())
 
 
-def _plain(entry: Entry, show: Show) -> str:
-    text = number_text(entry) + (TEXT_MARKS[entry.mark] if entry.value is not None else "")
+def _plain(entry: Entry, show: Show, marked: bool) -> str:
+    """Where anything is marked, what isn't gets a blank in place of the mark, so that decimal points stand in line."""
+    text = number_text(entry)
+    text += TEXT_MARKS[entry.mark] or (" " if marked and text else "")
     detail = detail_text(entry, show)
-    return f"{text} ({detail})".strip() if detail else text
+    return f"{text} ({detail})" if detail else text
 
 
 def _text(table: Table, show: Show) -> str:
     blocks = []
     for section in table.sections:
         head = [*section.label_columns, *section.columns]
-        body = [[*line.labels, *(_plain(entry, show) for entry in line.entries)] for line in section.lines]
+        marked = [any(line.entries[i].mark for line in section.lines) for i in range(len(section.columns))]
+        body = [
+            [*line.labels, *(_plain(entry, show, mark) for entry, mark in zip(line.entries, marked, strict=True))]
+            for line in section.lines
+        ]
         widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
         labels = len(section.label_columns)
         lines = [section.title, _aligned(head, widths, labels), "  ".join("-" * width for width in widths)]
@@ -78,7 +89,7 @@ def _markdown(table: Table, show: Show) -> str:
 
 def _marked(entry: Entry, show: Show, marks: dict[str, tuple[str, str]]) -> str:
     before, after = marks[entry.mark]
-    text = number_text(entry)
+    text = number_text(entry) if entry.text is None else _markdown_escape(entry.text)
     detail = detail_text(entry, show)
     return (f"{before}{text}{after}" if text else "") + (f" ({detail})" if detail else "")
 
@@ -130,7 +141,8 @@ def _latex_section(section: Section, show: Show) -> str:
 
 def _latex_entry(entry: Entry, show: Show) -> str:
     before, after = LATEX_MARKS[entry.mark]
-    text = number_text(entry).replace("-", "$-$").replace("+", "$+$")
+    text = number_text(entry)
+    text = text.replace("-", "$-$").replace("+", "$+$") if entry.text is None else latex_escape(text)
     detail = latex_escape(detail_text(entry, show))
     return (f"{before}{text}{after}" if text else "") + (rf" {{\scriptsize ({detail})}}" if detail else "")
 
@@ -175,7 +187,7 @@ def _csv_cells(entry: Entry | None, extra: list[str]) -> list[str]:
     low, high = entry.interval or (None, None)
     known = {" low": low, " high": high, " rows": entry.rows, " failed": entry.failed}
     known |= {" cut": entry.cut, " fill": entry.fill}
-    return [_csv_number(entry.value), *(_csv_number(known[name]) for name in extra)]
+    return [_csv_number(entry.value) if entry.text is None else entry.text, *(_csv_number(known[name]) for name in extra)]
 
 
 def _csv_number(value: float | None) -> str:

@@ -68,13 +68,13 @@ def _result(cell: Cell, metric: str) -> dict[str, Any]:
         "value": aggregate(rule.aggregation, scores),
         "stderr": standard_error(rule.aggregation, scores),
         "rows": len(scores),
-        "failed": sum(row["error"] is not None for row in cell.rows),
+        "failed": cell.failed,
         "not_finite": not_finite,
         "cut": sum(bool(row.get("cut")) for row in cell.rows),
         "planned": cell.planned,
         "damaged": cell.damaged,
         "stand_in": any(row.get("stand_in") for row in cell.rows),
-        "fill": _fill(cell),
+        "fill": cell.fill,
         "clusters": len({row.get("cluster") or row["row_sha256"] for row in counted}),
         "seed": cell.seeds[0] if len(cell.seeds) == 1 else None,
         "aggregation": rule.aggregation,
@@ -83,18 +83,6 @@ def _result(cell: Cell, metric: str) -> dict[str, Any]:
         "primary": rule.primary,
         "run": "+".join(cell.runs),
     }
-
-
-def _fill(cell: Cell) -> float | None:
-    """How full the context was on average; None where a text is read through windows and so is longer than the context, and at 0k."""
-    if cell.name.length_tokens == 0:
-        return None
-    used = [
-        (row["prompt_tokens"] + (row.get("budget") or 0)) / cell.name.length_tokens
-        for row in cell.rows
-        if row.get("prompt_tokens") is not None
-    ]
-    return sum(used) / len(used) if used and max(used) <= 1 else None
 
 
 def _frame(lines: list[dict[str, Any]], columns: tuple[str, ...], cells: Cells) -> pandas.DataFrame:

@@ -1,18 +1,22 @@
-"""From cells to a table whose columns are context lengths."""
+"""From cells to tables whose columns are context lengths, or tasks."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length
 from ropepp_eval.reports.aggregation import aggregate
 from ropepp_eval.reports.cells import Cell, Cells, MetricRule, scores_of
+from ropepp_eval.reports.measures import Part, scaled
 from ropepp_eval.reports.table import Entry, Line, Section, Table
 
 Checkpoint = tuple[str, str, str]
 """(name, sha256, position): what one line of a table is about."""
+VARIANTS = frozenset({"lambada", "wikitext", "openbookqa"})
+"""Benchmarks whose tasks are variants of one another; a mean over them would say nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +27,71 @@ class LayoutOptions:
     """Average over the members present, and say how many."""
     metric: str | None = None
     """Show this metric instead of each task's primary one."""
+
+
+@dataclass(frozen=True, order=True)
+class Topic:
+    """What the cells of one section have in common, so that their values may stand and be averaged together."""
+
+    protocol: str
+    benchmark: str
+    better: str
+    """`higher` or `lower`."""
+    aggregation: str
+    scale: float
+
+    @property
+    def unit(self) -> str:
+        return {1.0: "", 100.0: " in percent"}.get(self.scale, f" times {self.scale:g}")
+
+
+@dataclass(frozen=True)
+class Group:
+    """The cells of one section, with the metric shown of each."""
+
+    topic: Topic
+    members: tuple[tuple[Cell, str], ...]
+    labels: dict[Checkpoint, str]
+
+    @property
+    def lengths(self) -> list[int]:
+        return sorted({cell.name.length_tokens for cell, _ in self.members})
+
+    @property
+    def tasks(self) -> list[str]:
+        return sorted({cell.name.task for cell, _ in self.members}, key=natural)
+
+    @property
+    def checkpoints(self) -> list[Checkpoint]:
+        return sorted({checkpoint_of(cell) for cell, _ in self.members}, key=lambda one: natural(self.labels[one]))
+
+    @property
+    def metrics(self) -> str:
+        return ", ".join(sorted({metric for _, metric in self.members}))
+
+    @property
+    def fields(self) -> dict[str, str]:
+        topic = self.topic
+        return {"benchmark": topic.benchmark, "metric": self.metrics, "protocol": topic.protocol, "better": topic.better}
+
+    @property
+    def averages_tasks(self) -> bool:
+        return len(self.tasks) > 1 and self.topic.aggregation == "mean" and self.topic.benchmark not in VARIANTS
+
+    def title(self, at: str = "") -> str:
+        topic = self.topic
+        return f"{topic.benchmark}{at}: {self.metrics}{topic.unit}, {topic.better} is better (protocol {topic.protocol})"
+
+    def entries(self) -> dict[tuple[str, Checkpoint, int], Entry]:
+        """Every cell as a table shows it, by (task, checkpoint, length)."""
+        return {
+            (cell.name.task, checkpoint_of(cell), cell.name.length_tokens): cell_entry(cell, metric)
+            for cell, metric in self.members
+        }
+
+    def sides(self, columns: int) -> tuple[bool | None, ...]:
+        """Which way each of `columns` columns and their average is better; the count after them has no better."""
+        return (*[self.topic.better == "higher"] * (columns + 1), None)
 
 
 def checkpoint_of(cell: Cell) -> Checkpoint:
@@ -44,11 +113,9 @@ def checkpoint_labels(cells: Iterable[Cell]) -> dict[Checkpoint, str]:
     return labels
 
 
-def metric_of(cell: Cell, options: LayoutOptions) -> str | None:
-    """The metric to show of a cell; None where the asked one is not a metric of its task."""
-    if options.metric is None:
-        return cell.primary
-    return options.metric if options.metric in cell.metrics else None
+def natural(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key that puts `qa2` before `qa10`."""
+    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", text) if part)
 
 
 def decimals_of(rule: MetricRule) -> int:
@@ -61,112 +128,147 @@ def cell_entry(cell: Cell, metric: str) -> Entry:
     rule = cell.metrics[metric]
     _, scores, not_finite = scores_of(cell, metric)
     value = aggregate(rule.aggregation, scores)
-    fills = [row["prompt_tokens"] + (row.get("budget") or 0) for row in cell.rows if row.get("prompt_tokens") is not None]
-    fill = sum(fills) / len(fills) / cell.name.length_tokens if fills and max(fills) <= cell.name.length_tokens else None
     return Entry(
         value=None if value is None else value * rule.scale,
         decimals=decimals_of(rule),
         rows=len(scores),
-        failed=sum(row["error"] is not None for row in cell.rows) + not_finite,
+        failed=cell.failed + not_finite,
         cut=sum(bool(row.get("cut")) for row in cell.rows),
         planned=cell.planned,
-        fill=fill,
+        fill=cell.fill,
         stand_in=any(row.get("stand_in") for row in cell.rows),
         damaged=cell.damaged,
+        measure=(Part(rule.scale, cell, metric),) if value is not None else (),
     )
 
 
 def average(entries: Sequence[Entry], partial: bool) -> Entry:
     """The plain mean of entries. Empty where one is missing, unless `partial`, which then says how many were there."""
-    present = [entry for entry in entries if entry.value is not None]
+    present = [(entry, entry.value) for entry in entries if entry.value is not None]
     complete = len(present) == len(entries)
     shown = bool(present) and (complete or partial)
     planned = [entry.planned for entry in entries]
+    fills = [entry.fill for entry in entries if entry.fill is not None]
     return Entry(
-        value=sum(entry.value for entry in present if entry.value is not None) / len(present) if shown else None,
+        value=sum(value for _, value in present) / len(present) if shown else None,
         decimals=max((entry.decimals for entry in entries), default=1),
         rows=sum(entry.rows for entry in entries),
         failed=sum(entry.failed for entry in entries),
         cut=sum(entry.cut for entry in entries),
         planned=None if None in planned else sum(count for count in planned if count is not None),
+        fill=sum(fills) / len(fills) if fills else None,
         members=(len(present), len(entries)) if shown and not complete else None,
         stand_in=any(entry.stand_in for entry in entries),
         damaged=sum(entry.damaged for entry in entries),
+        measure=tuple(part for entry, _ in present for part in scaled(entry.measure, 1 / len(present))) if shown else (),
     )
 
 
-def lengths_table(cells: Cells, options: LayoutOptions) -> Table:
-    """One section a (protocol, benchmark, metric): lines are checkpoints, grouped by task, columns lengths.
-
-    Where a section holds several tasks, the first group is their plain mean.
-    """
-    shown = [(cell, metric) for cell in cells.cells if (metric := metric_of(cell, options))]
-    if not shown:
-        raise UserError(f"no cell has the metric {options.metric!r}; leave --metric out for each task's own")
-    labels = checkpoint_labels(cells.cells)
-    sections: dict[tuple[str, ...], list[tuple[Cell, str]]] = {}
-    for cell, metric in shown:
-        rule = cell.metrics[metric]
-        direction = "higher" if rule.higher_is_better else "lower"
-        key = (cell.name.protocol, cell.name.benchmark, metric, direction, str(rule.scale))
-        sections.setdefault(key, []).append((cell, metric))
-    made = [_lengths_section(key, members, labels, options) for key, members in sorted(sections.items())]
-    return Table(tuple(made), table_notes(cells, made))
-
-
-def _lengths_section(
-    key: tuple[str, ...], members: list[tuple[Cell, str]], labels: dict[Checkpoint, str], options: LayoutOptions
-) -> Section:
-    protocol, benchmark, metric, direction, scale = key
-    lengths = sorted({cell.name.length_tokens for cell, _ in members})
-    tasks = sorted({cell.name.task for cell, _ in members}, key=natural)
-    checkpoints = sorted({checkpoint_of(cell) for cell, _ in members}, key=lambda one: natural(labels[one]))
-    by_place = {(cell.name.task, checkpoint_of(cell), cell.name.length_tokens): cell_entry(cell, m) for cell, m in members}
-    decimals = next(iter(by_place.values())).decimals
-    missing = Entry(decimals=decimals)
-    lines = []
-    if len(tasks) > 1:
-        group = f"mean of {len(tasks)} tasks"
-        for checkpoint in checkpoints:
-            means = [average([by_place.get((t, checkpoint, n), missing) for t in tasks], options.partial) for n in lengths]
-            lines.append(_line(group, labels[checkpoint], means, options))
-    for task in tasks:
-        for checkpoint in checkpoints:
-            entries = [by_place.get((task, checkpoint, length), missing) for length in lengths]
-            lines.append(_line(task, labels[checkpoint], entries, options))
-    unit = "percent" if float(scale) == 100 else ("" if float(scale) == 1 else f"times {float(scale):g}")
-    title = f"{benchmark}: {metric}{f' in {unit}' if unit else ''}, {direction} is better (protocol {protocol})"
-    fields = {"benchmark": benchmark, "metric": metric, "protocol": protocol, "better": direction}
-    columns = (*map(format_length, lengths), "average", "n")
-    better = direction == "higher"
-    return Section(title, fields, ("task", "checkpoint"), columns, tuple(lines), (*[better] * (len(columns) - 1), None))
-
-
-def _line(group: str, label: str, entries: list[Entry], options: LayoutOptions) -> Line:
+def with_average(entries: Sequence[Entry], options: LayoutOptions) -> tuple[Entry, ...]:
     """Entries, their average, and the number of rows behind the line."""
     rows = sum(entry.rows for entry in entries)
-    count = Entry(value=float(rows), decimals=0) if rows else Entry(decimals=0)
-    return Line((group, label), (*entries, average(entries, options.partial), count), group)
+    return (*entries, average(entries, options.partial), Entry(value=float(rows) if rows else None, decimals=0))
 
 
-def natural(text: str) -> tuple[tuple[int, int, str], ...]:
-    """Sorts `qa2` before `qa10`."""
-    import re
+def groups_of(cells: Cells, options: LayoutOptions) -> list[Group]:
+    """Cells by what may stand in one table together.
 
-    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", text) if part)
+    Raises:
+        UserError: no cell has the metric asked for.
+    """
+    shown: dict[Topic, list[tuple[Cell, str]]] = {}
+    for cell in cells.cells:
+        metric = options.metric or cell.primary
+        rule = cell.metrics.get(metric)
+        if rule is not None:
+            better = "higher" if rule.higher_is_better else "lower"
+            topic = Topic(cell.name.protocol, cell.name.benchmark, better, rule.aggregation, rule.scale)
+            shown.setdefault(topic, []).append((cell, metric))
+    if not shown:
+        known = sorted({metric for cell in cells.cells for metric in cell.metrics})
+        raise UserError(
+            f"no cell has the metric {options.metric!r}; known: {', '.join(known) or 'none'}; choose with --metric"
+        )
+    labels = checkpoint_labels(cells.cells)
+    return [Group(topic, tuple(members), labels) for topic, members in sorted(shown.items(), key=lambda item: item[0])]
 
 
-def table_notes(cells: Cells, sections: Sequence[Section]) -> tuple[str, ...]:
-    """What a reader must know to not be misled: averages, stand-in text, unfinished cells, failures, damage."""
-    entries = [entry for section in sections for line in section.lines for entry in line.entries[:-2]]
-    notes = ["average: plain mean of the columns shown, empty where one is missing; n: rows behind the line"]
-    failed = sum(len([row for row in cell.rows if row["error"] is not None]) for cell in cells.cells)
+def lengths_table(cells: Cells, options: LayoutOptions) -> Table:
+    """One section a benchmark: lines are checkpoints, grouped by task, columns lengths; first the mean over the tasks."""
+    return finished(cells, [_lengths_section(group, options) for group in groups_of(cells, options)])
+
+
+def _lengths_section(group: Group, options: LayoutOptions) -> Section:
+    entries, lengths = group.entries(), group.lengths
+    missing = Entry(decimals=next(iter(entries.values())).decimals)
+
+    def at(task: str, checkpoint: Checkpoint, length: int) -> Entry:
+        return entries.get((task, checkpoint, length), missing)
+
+    lines = []
+    if group.averages_tasks:
+        name = f"mean of {len(group.tasks)} tasks"
+        for one in group.checkpoints:
+            means = [average([at(task, one, length) for task in group.tasks], options.partial) for length in lengths]
+            lines.append(Line((name, group.labels[one]), with_average(means, options), name))
+    for task in group.tasks:
+        for one in group.checkpoints:
+            line = with_average([at(task, one, length) for length in lengths], options)
+            lines.append(Line((task, group.labels[one]), line, task))
+    columns = (*map(format_length, lengths), "average", "n")
+    return Section(group.title(), group.fields, ("task", "checkpoint"), columns, tuple(lines), group.sides(len(lengths)))
+
+
+def tasks_table(cells: Cells, options: LayoutOptions) -> Table:
+    """One section a benchmark and length: lines are checkpoints, columns tasks."""
+    sections = []
+    for group in groups_of(cells, options):
+        entries = group.entries()
+        missing = Entry(decimals=next(iter(entries.values())).decimals)
+        for length in group.lengths:
+            members = tuple((cell, metric) for cell, metric in group.members if cell.name.length_tokens == length)
+            sections.append(_tasks_section(replace(group, members=members), length, entries, missing, options))
+    return finished(cells, sections)
+
+
+def _tasks_section(
+    group: Group, length: int, entries: dict[tuple[str, Checkpoint, int], Entry], missing: Entry, options: LayoutOptions
+) -> Section:
+    lines = []
+    for one in group.checkpoints:
+        line = with_average([entries.get((task, one, length), missing) for task in group.tasks], options)
+        lines.append(Line((group.labels[one],), line if group.averages_tasks else (*line[:-2], line[-1])))
+    sides = group.sides(len(group.tasks))
+    columns = (*group.tasks, "average", "n")
+    if not group.averages_tasks:
+        sides, columns = (*sides[:-2], sides[-1]), (*columns[:-2], columns[-1])
+    fields = {**group.fields, "length": format_length(length)}
+    return Section(group.title(f" at {format_length(length)}"), fields, ("checkpoint",), columns, tuple(lines), sides)
+
+
+def finished(cells: Cells, sections: Sequence[Section]) -> Table:
+    """The table with the notes that keep a reader from being misled."""
+    return Table(tuple(sections), table_notes(cells))
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 row`, `2 rows`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def table_notes(cells: Cells) -> tuple[str, ...]:
+    """What a reader must know: how averages are made, stand-in text, unfinished cells, failures, damage."""
+    notes = ["average: plain mean of its columns, empty where one is missing; n: rows behind the line"]
+    failed = sum(cell.failed for cell in cells.cells)
+    cut = sum(bool(row.get("cut")) for cell in cells.cells for row in cell.rows)
     unfinished = sum(cell.planned is not None and len(cell.rows) < cell.planned for cell in cells.cells)
     if failed:
-        notes.append(f"{failed} failed rows are counted as failed and left out of every value")
+        notes.append(f"{counted(failed, 'failed row')} left out of every value")
+    if cut:
+        notes.append(f"{counted(cut, 'row')} whose prompt was cut")
     if unfinished:
-        notes.append(f"{unfinished} of {len(cells.cells)} cells hold fewer rows than planned")
-    if any(entry.stand_in for entry in entries):
+        notes.append(f"{unfinished} of {counted(len(cells.cells), 'cell')} with fewer rows than planned")
+    if any(row.get("stand_in") for cell in cells.cells for row in cell.rows):
         notes.append("some rows hold generated text in place of a real corpus (stand_in)")
     notes.extend(f"damaged, left out: {one}" for one in cells.damage)
     return tuple(notes)

@@ -39,6 +39,8 @@ class RunFolder:
 
     name: str
     """`run_id`, or the folder's name where the manifest has none."""
+    folder: str
+    """Where it lies, as the user wrote it; for messages only."""
     manifest: Mapping[str, Any]
     rows: tuple[dict[str, Any], ...]
     damage: tuple[Damage, ...]
@@ -82,7 +84,7 @@ def read_runs(dirs: Iterable[str | Path]) -> tuple[list[RunFolder], list[Damage]
             damage.append(Damage(f"{folder.name}/run.json", None, reason))
             continue
         rows, broken = _read_rows(folder)
-        runs.append(RunFolder(str(manifest.get("run_id") or folder.name), manifest, tuple(rows), tuple(broken)))
+        runs.append(RunFolder(str(manifest.get("run_id") or folder.name), str(folder), manifest, tuple(rows), tuple(broken)))
         damage.extend(broken)
     if not runs:
         raise UserError(f"no run could be read: {damage[0]}; restore the file or run the evaluation again")

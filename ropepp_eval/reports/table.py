@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ropepp_eval.reports.measures import Measure
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,10 @@ class Entry:
     """A difference: shown with its sign."""
     stand_in: bool = False
     damaged: int = 0
+    text: str | None = None
+    """Words in place of a number."""
+    measure: Measure = ()
+    """The cells behind the value, for intervals and tests; empty for what is not measured."""
 
     @property
     def incomplete(self) -> bool:
@@ -44,6 +52,8 @@ class Line:
     entries: tuple[Entry, ...]
     group: str = ""
     """Lines of one group are ranked together and set apart from the others."""
+    ranked: bool = True
+    """False for published numbers and differences, which never count as best."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +90,18 @@ class Show:
 
 def number_text(entry: Entry) -> str:
     """The value with its printed digits; empty where it is missing."""
+    if entry.text is not None:
+        return entry.text
     if entry.value is None:
         return ""
-    sign = "+" if entry.signed else ""
-    text = f"{entry.value:{sign}.{entry.decimals}f}"
-    return text.replace("-", "+", 1) if entry.signed and float(text) == 0 else text
+    return _rounded(entry.value, entry.decimals, "+" if entry.signed else "")
+
+
+def _rounded(value: float, decimals: int, sign: str = "") -> str:
+    """Halves to even, as the paper rounds, after the noise of float sums (beyond nine decimals) is dropped; no -0.0."""
+    exact = Decimal(repr(round(value, 9)))
+    number = exact.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_EVEN)
+    return f"{number + 0:{sign}f}" if number else f"{abs(number):f}"
 
 
 def detail_text(entry: Entry, show: Show) -> str:
@@ -94,7 +111,7 @@ def detail_text(entry: Entry, show: Show) -> str:
         parts.append(f"{entry.members[0]} of {entry.members[1]}")
     if show.intervals and entry.interval is not None:
         low, high = entry.interval
-        parts.append(f"{low:.{entry.decimals}f} to {high:.{entry.decimals}f}")
+        parts.append(f"{_rounded(low, entry.decimals)} to {_rounded(high, entry.decimals)}")
     has_rows = entry.rows or entry.failed
     if "rows" in show.counts and has_rows:
         parts.append(f"n {entry.rows}")
@@ -121,4 +138,5 @@ def entry_json(entry: Entry) -> dict[str, Any]:
         "members": list(entry.members) if entry.members else None,
         "stand_in": entry.stand_in,
         "incomplete": entry.incomplete,
+        **({} if entry.text is None else {"text": entry.text}),
     }

@@ -258,6 +258,7 @@ def checkpoint_facts(checkpoint: PlannedCheckpoint) -> dict[str, Any]:
     info = checkpoint.info
     return {
         "position": info.position,
+        "scaling": info.scaling,
         "parameters": info.parameters,
         "kv_bytes_per_token": info.kv_bytes_per_token,
         "max_position_embeddings": info.max_position_embeddings,

@@ -1,0 +1,154 @@
+"""What stands behind a number of a table: cells with weights. Values, intervals and paired differences of such sums."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ropepp_eval.errors import UserError
+from ropepp_eval.lengths import format_length
+from ropepp_eval.reports.aggregation import aggregate
+from ropepp_eval.reports.cells import Cell, MetricRule, scores_of
+from ropepp_eval.reports.statistics import (
+    Contributions,
+    Difference,
+    Interval,
+    clusters_of,
+    combined,
+    contributions,
+    linear_interval,
+    paired_bootstrap,
+    paired_difference,
+    score_interval,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One cell's metric and its weight in the sum; the weight holds the metric's display scale."""
+
+    weight: float
+    cell: Cell
+    metric: str
+
+    @property
+    def rule(self) -> MetricRule:
+        return self.cell.metrics[self.metric]
+
+    @property
+    def place(self) -> tuple[str, int, str, str]:
+        """What must be equal for two parts to be compared."""
+        name = self.cell.name
+        return name.task, name.length_tokens, name.protocol, self.metric
+
+
+Measure = tuple[Part, ...]
+"""A weighted sum of cells' metrics; a single cell is a sum of one."""
+
+
+def scaled(measure: Measure, factor: float) -> Measure:
+    return tuple(Part(factor * part.weight, part.cell, part.metric) for part in measure)
+
+
+def measure_interval(measure: Measure) -> Interval | None:
+    """95 % interval of the sum: the cell's own where it is one cell, Student's t over clusters for averages of several."""
+    loaded = [(part, *scores_of(part.cell, part.metric)[:2]) for part in measure]
+    if any(not scores for _, _, scores in loaded):
+        return None
+    if len(loaded) == 1:
+        part, rows, scores = loaded[0]
+        interval = score_interval(part.rule.aggregation, scores, clusters_of(rows))
+        return None if interval is None else (part.weight * interval[0], part.weight * interval[1])
+    value, moves = 0.0, []
+    for part, rows, scores in loaded:
+        one = aggregate(part.rule.aggregation, scores)
+        if one is None:
+            return None
+        value += part.weight * one
+        moves.append((part.weight, contributions(part.rule.aggregation, scores, clusters_of(rows))))
+    return linear_interval(value, combined(moves))
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Rows that two cells share, with both scores."""
+
+    rows: Sequence[Mapping[str, Any]]
+    first: Sequence[Any]
+    second: Sequence[Any]
+    unpaired: int
+    """Rows that only one of the two answered, or that failed in one."""
+
+
+def pair_cells(first: Cell, second: Cell, metric: str) -> Pairing:
+    """The rows that both cells have a score for, in row order.
+
+    Raises:
+        UserError: there is none, with the reason: other seeds, other tokenizers, other rows, or only failures.
+    """
+    rows, scores, _ = scores_of(first, metric)
+    others = {row["row_sha256"]: score for row, score in zip(*scores_of(second, metric)[:2], strict=True)}
+    common = [
+        (row, score, others[row["row_sha256"]])
+        for row, score in zip(rows, scores, strict=True)
+        if row["row_sha256"] in others
+    ]
+    if not common:
+        raise UserError(
+            f"{first.name.task} at {format_length(first.name.length_tokens)}: {first.name.checkpoint} and "
+            f"{second.name.checkpoint} have no row in common ({_why_none(first, second)}); run both with the same "
+            "task, length, seed, protocol, tokenizer and data"
+        )
+    unpaired = len({row["row_sha256"] for row in (*first.rows, *second.rows)}) - len(common)
+    return Pairing([c[0] for c in common], [c[1] for c in common], [c[2] for c in common], unpaired)
+
+
+def _why_none(first: Cell, second: Cell) -> str:
+    for key, word in (("seed", "seeds"), ("tokenizer_sha256", "tokenizers")):
+        one, other = ({str(row[key])[:8] for row in cell.rows} for cell in (first, second))
+        if one and other and not one & other:
+            return f"{word} {'+'.join(sorted(one))} and {'+'.join(sorted(other))}"
+    if {row["row_sha256"] for row in first.rows} & {row["row_sha256"] for row in second.rows}:
+        return "every common row failed in one of them"
+    return "different rows" if first.rows and second.rows else "one of them has no rows"
+
+
+def comparable(first: Measure, second: Measure) -> bool:
+    """True where both sums are made of the same tasks, lengths, protocols and metrics."""
+    return sorted(part.place for part in first) == sorted(part.place for part in second)
+
+
+def measure_difference(first: Measure, second: Measure) -> Difference:
+    """First minus second over the rows that both have, cell by cell.
+
+    Raises:
+        UserError: the sums are made of different cells, or a pair of cells has no row in common.
+    """
+    if not comparable(first, second):
+        raise UserError("these two averages are over different tasks or lengths; compare them cell by cell")
+    others = {part.place: part for part in second}
+    value, rows, moves = 0.0, 0, []
+    for part in first:
+        pairing = pair_cells(part.cell, others[part.place].cell, part.metric)
+        clusters = clusters_of(pairing.rows)
+        if len(first) == 1:
+            return _weighted(paired_difference(part.rule.aggregation, pairing.first, pairing.second, clusters), part.weight)
+        rows += len(pairing.rows)
+        for sign, scores in ((1.0, pairing.first), (-1.0, pairing.second)):
+            value += sign * part.weight * (aggregate(part.rule.aggregation, scores) or 0.0)
+            moves.append((sign * part.weight, contributions(part.rule.aggregation, scores, clusters)))
+    interval, p_value = paired_bootstrap(value, _without_noise(combined(moves)))
+    return Difference(value, interval, p_value, rows, "paired bootstrap")
+
+
+def _without_noise(moves: Contributions) -> Contributions:
+    """Sums of opposite terms leave 1e-18 instead of 0; such noise must not count as spread."""
+    largest = max(map(abs, moves.values()), default=0.0)
+    return moves if largest > 1e-9 else dict.fromkeys(moves, 0.0)
+
+
+def _weighted(difference: Difference, weight: float) -> Difference:
+    interval = difference.interval
+    wide = None if interval is None else (weight * interval[0], weight * interval[1])
+    return Difference(weight * difference.value, wide, difference.p_value, difference.rows, difference.method)
