@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ropepp_eval.errors import UserError
+from ropepp_eval.hashing import hash_file, hash_json
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,13 @@ class DataFolder:
     offline: bool = False
     repeat_text: bool = False
     """True where a corpus too small for a length may be used again; otherwise that is an error."""
+
+    _used: set[Path] = field(default_factory=set, compare=False, repr=False)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the files that were asked for so far, names and contents."""
+        return hash_json({path.relative_to(self.root or path).as_posix(): _cached_hash(path) for path in sorted(self._used)})
 
     def files(self, folder: str, pattern: str) -> list[Path]:
         """Files of `root/folder` that match, in name order; empty where there is no root.
@@ -31,6 +40,7 @@ class DataFolder:
                 f"data folder {self.root} has no {folder}/{pattern}; put the files there, or leave --data-dir out "
                 "to use generated text"
             )
+        self._used.update(found)
         return found
 
 
@@ -46,3 +56,13 @@ def open_data(path: str | Path | None, *, offline: bool = False, repeat_text: bo
     if not root.is_dir():
         raise UserError(f"data folder {root} is not there; name an existing folder with --data-dir")
     return DataFolder(root, offline, repeat_text)
+
+
+def _cached_hash(path: Path) -> str:
+    state = path.stat()
+    return _hash_of_state(path, state.st_size, state.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=4096)
+def _hash_of_state(path: Path, size: int, modified_ns: int) -> str:
+    return hash_file(path)
