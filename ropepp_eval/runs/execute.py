@@ -86,7 +86,7 @@ def record_key(cell: Cell, row: Row, config: RunConfig) -> str:
     return hash_json(
         {
             "checkpoint": cell.checkpoint.info.sha256,
-            "position": cell.checkpoint.info.position,
+            "position": cell.checkpoint.position,
             "row": row.sha256,
             "row_number": row.row,
             "protocol": config.protocol,

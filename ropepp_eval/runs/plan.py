@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,6 +33,17 @@ class PlannedCheckpoint:
     """What the user named: folder, hub id or card."""
     info: CheckpointInfo
     tokenizer: Tokenizer
+
+    @property
+    def position(self) -> str:
+        """The position embedding with its scaling, where it has one: `rope`, `ropepp_ec+yarn32`."""
+        return self.info.position if self.info.scaling == "none" else f"{self.info.position}+{self.info.scaling}"
+
+    @functools.cached_property
+    def note(self) -> str | None:
+        """What the checkpoint's config says of itself (`note`), such as that its weights are random."""
+        config = json.loads((Path(self.info.folder) / "config.json").read_text(encoding="utf-8"))
+        return config.get("note")
 
     @property
     def folder_name(self) -> str:
@@ -100,7 +112,7 @@ class Plan:
         config = self.config
         return {
             "checkpoints": {c.label: c.info.sha256 for c in self.checkpoints},
-            "positions": {c.label: c.info.position for c in self.checkpoints},
+            "positions": {c.label: c.position for c in self.checkpoints},
             "tokenizers": {c.label: c.tokenizer.sha256 for c in self.checkpoints},
             "tasks": list(config.tasks),
             "lengths": list(config.lengths),

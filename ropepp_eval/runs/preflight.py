@@ -46,8 +46,9 @@ def describe_plan(plan: Plan) -> list[str]:
     for checkpoint in plan.checkpoints:
         info = checkpoint.info
         lines.append(
-            f"  {checkpoint.label}: {info.position}, {info.parameters:,} parameters, "
+            f"  {checkpoint.label}: {checkpoint.position}, {info.parameters:,} parameters, "
             f"{info.kv_bytes_per_token:,} KV bytes a token, made for {format_length(info.max_position_embeddings)}"
+            + (f" ({checkpoint.note})" if checkpoint.note else "")
         )
     if plan.stand_in:
         lines.append("  note: generated text stands in for a real corpus (--data-dir names real ones); tables mark these rows")
