@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.llama.modeling_llama import (
     LlamaAttention,
     LlamaDecoderLayer,
@@ -19,10 +18,11 @@ from transformers.models.llama.modeling_llama import (
     LlamaModel,
     LlamaPreTrainedModel,
     LlamaRMSNorm,
-    eager_attention_forward,
 )
 
+from ropepp_eval.modeling.attention import attend, attend_biased
 from ropepp_eval.modeling.configuration import RopePPConfig
+from ropepp_eval.positions.noise import gaussian_noise
 
 
 def positions_of_mask(attention_mask: Any, new_tokens: int, cache: Any) -> Tensor | None:
@@ -60,7 +60,7 @@ class PositionTables(nn.Module):
 
 
 class RopePPAttention(LlamaAttention):
-    """Llama's attention with the head counts and the encoding of a position embedding."""
+    """Llama's attention with the head counts, the encoding and the bias of a position embedding."""
 
     def __init__(self, config: RopePPConfig, layer_idx: int) -> None:
         super(LlamaAttention, self).__init__()
@@ -77,6 +77,33 @@ class RopePPAttention(LlamaAttention):
         self.k_proj = nn.Linear(config.hidden_size, heads.key_value * self.head_dim, bias=bias)
         self.v_proj = nn.Linear(config.hidden_size, heads.key_value * self.head_dim, bias=bias)
         self.o_proj = nn.Linear(heads.attention * self.head_dim, config.hidden_size, bias=bias)
+        self.stored_names = tuple(config.stored_names)
+        for name, tensor in self.position.stored(heads, self.head_dim).items():
+            self._owner(name).register_buffer(name.rpartition(".")[2], tensor)
+
+    def _owner(self, name: str) -> nn.Module:
+        """The module that holds a stored tensor, so that it is called as in the published checkpoints (`pos_emb.sin_coef`)."""
+        owner: nn.Module = self
+        for part in name.split(".")[:-1]:
+            if not hasattr(owner, part):
+                owner.add_module(part, nn.Module())
+            owner = getattr(owner, part)
+        return owner
+
+    def stored_tensors(self) -> dict[str, Tensor]:
+        """The position embedding's own tensors of this layer, float32."""
+        return {name: getattr(self._owner(name), name.rpartition(".")[2]) for name in self.stored_names}
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        """Move stored tensors with the module, but never round them: `.half()` must leave positions exact."""
+        exact = self.stored_tensors()
+        super()._apply(fn, recurse)
+        for name, tensor in exact.items():
+            owner, leaf = self._owner(name), name.rpartition(".")[2]
+            moved = getattr(owner, leaf)
+            if moved.dtype != tensor.dtype:
+                setattr(owner, leaf, tensor.to(moved.device))
+        return self
 
     def forward(
         self,
@@ -86,23 +113,41 @@ class RopePPAttention(LlamaAttention):
         past_key_values: Any = None,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor | None]:
-        """hidden_states [B, T, hidden] as attention output of the same shape, and the weights where the kernel gives them."""
+        """hidden_states [B, T, hidden] as attention output of that shape, and the weights where the kernel gives them."""
         input_shape = hidden_states.shape[:-1]
         by_head = (*input_shape, -1, self.head_dim)
         query = self.q_proj(hidden_states).view(by_head).transpose(1, 2)
         key = self.k_proj(hidden_states).view(by_head).transpose(1, 2)
         value = self.v_proj(hidden_states).view(by_head).transpose(1, 2)
 
-        query, key = self.position.encode(query, key, position_embeddings, {})  # diff with Llama
+        query, key = self.position.encode(query, key, position_embeddings, self.stored_tensors())  # diff with Llama
+        if self.config.noise_std:
+            query = self._with_noise(query, kwargs["position_ids"])
+        kwargs["dropout"] = self.attention_dropout if self.training else 0.0
+        kwargs["scaling"] = self.scaling
+        past_tokens = 0
         if past_key_values is not None:
+            if self.position.biased:
+                past_tokens = _own_copy(past_key_values.get_seq_length(self.layer_idx))
             key, value = past_key_values.update(key, value, self.layer_idx)
+        if self.position.biased:
+            output, weights = attend_biased(self, query, key, value, attention_mask, past_tokens, **kwargs)
+        else:
+            output, weights = attend(self, query, key, value, attention_mask, **kwargs)
+        return self.o_proj(output.reshape(*input_shape, -1)), weights
 
-        attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
-        dropout = self.attention_dropout if self.training else 0.0
-        output, weights = attend(
-            self, query, key, value, attention_mask, dropout=dropout, scaling=self.scaling, **kwargs
-        )
-        return self.o_proj(output.reshape(*input_shape, -1).contiguous()), weights
+    def _with_noise(self, query: Tensor, position_ids: Tensor) -> Tensor:
+        """Encoded queries [B, H, T, D] with the config's Gaussian noise on the heads of its target role."""
+        config = self.config
+        noise = gaussian_noise(position_ids, query.shape[1], self.head_dim, config.noise_seed, self.layer_idx)
+        deviations = [config.noise_std * (config.noise_target in ("both", role)) for role in config.head_roles]
+        scale = torch.tensor(deviations, dtype=torch.float32, device=query.device).view(1, -1, 1, 1)
+        return (query + scale * noise).to(query.dtype)
+
+
+def _own_copy(tokens: int | Tensor) -> int | Tensor:
+    """A static cache counts its tokens in a tensor that the next update changes in place."""
+    return tokens.clone() if isinstance(tokens, Tensor) else tokens
 
 
 class RopePPDecoderLayer(LlamaDecoderLayer):
@@ -125,6 +170,11 @@ class RopePPPreTrainedModel(LlamaPreTrainedModel):
     _no_split_modules = ["RopePPDecoderLayer"]  # noqa: RUF012
     _can_record_outputs = {"hidden_states": RopePPDecoderLayer, "attentions": RopePPAttention}  # noqa: RUF012
 
+    def post_init(self) -> None:
+        # loading in bfloat16 must not round what the position embedding stores
+        self._keep_in_fp32_modules_strict = set(self.config.stored_names)
+        super().post_init()
+
 
 class RopePPModel(RopePPPreTrainedModel, LlamaModel):
     """Llama's decoder with our layers and position tables."""
@@ -134,7 +184,8 @@ class RopePPModel(RopePPPreTrainedModel, LlamaModel):
         self.padding_idx = config.pad_token_id
         self.vocab_size = config.vocab_size
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, self.padding_idx)
-        self.layers = nn.ModuleList(RopePPDecoderLayer(config, i) for i in range(config.num_hidden_layers))  # diff with Llama
+        layers = (RopePPDecoderLayer(config, index) for index in range(config.num_hidden_layers))  # diff with Llama
+        self.layers = nn.ModuleList(layers)
         self.norm = LlamaRMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         self.rotary_emb = PositionTables(config)  # diff with Llama
         self.gradient_checkpointing = False

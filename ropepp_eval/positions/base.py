@@ -39,6 +39,11 @@ class Position:
     told_by_shapes: ClassVar[bool] = False
     """Whether tensor names and shapes alone tell that a checkpoint without any word in its config is of this kind."""
 
+    biased: ClassVar[bool] = False
+    """Whether scores get a bias that depends on the distance."""
+    linear_bias: ClassVar[bool] = False
+    """Whether that bias is a slope times the distance, which flash attention takes as `alibi_slopes`."""
+
     # shape
 
     @classmethod
@@ -69,7 +74,7 @@ class Position:
 
     def frequencies(self, head_dim: int) -> Tensor:
         """float32 [N] on the CPU, radians a position: all that `tables` needs besides the positions."""
-        return torch.zeros(0)
+        return torch.zeros(0, device="cpu")
 
     def tables(self, positions: Tensor, frequencies: Tensor) -> tuple[Tensor, ...]:
         """What every layer of a forward pass shares, from integer positions [B, T]; float32."""
@@ -81,9 +86,12 @@ class Position:
         """query [B, query heads, T, D] and key [B, K, T, D] as [B, H, T, D] and [B, K, T, D] that enter attention."""
         return query, key
 
-    def slopes(self, stored: Mapping[str, Tensor]) -> Tensor | None:
-        """float32 [H]: the score loses slope * distance, in units of the scaled score; None: no bias."""
-        return None
+    def bias(self, distance: Tensor, stored: Mapping[str, Tensor]) -> Tensor:
+        """float32 [H, ...] added to the scaled scores of keys that lie `distance` [...] tokens back (float32; 0 is itself).
+
+        Asked only where `biased` is true. It may depend on the distance alone, which lets long prompts go block by block.
+        """
+        raise NotImplementedError(f"{type(self).__name__} says biased = True but has no bias()")
 
     # Hugging Face form
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ENTRY_POINTS = "ropepp_eval.positions"
 """Entry point group: each names a module that holds `@position(...)` classes."""
-_BUILT_IN = ("rope", "ropepp")
+_BUILT_IN = ("rope", "ropepp", "fope", "partial", "alibi", "nope")
 _REGISTRY: dict[str, type[Position]] = {}
 _loaded_files: set[Path] = set()
 _Kind = TypeVar("_Kind", bound="type[Position]")

@@ -16,7 +16,7 @@ FOLDERS = [
     "rope", "rope_theta500k", "rope_pi8", "rope_yarn32", "rope__no_rope_config",
     "ropepp_eh", "ropepp_eh_theta500k", "ropepp_eh_pi8", "ropepp_eh_yarn32", "ropepp_eh_mha", "ropepp_eh__no_rope_config",
     "ropepp_ec", "ropepp_ec_theta500k", "ropepp_ec_pi8", "ropepp_ec_yarn32", "ropepp_ec_mha", "ropepp_ec__no_rope_config",
-    "ropepp_ec_mask0",
+    "ropepp_ec_mask0", "fope", "pythia", "alibi", "alibi_12h",
 ]  # fmt: skip
 KERNELS = ["eager", "sdpa"]
 LOGIT_LIMIT = 1e-4

@@ -1,0 +1,173 @@
+"""Attention kernels: transformers' own where scores get no bias, and exact biased attention on each of them.
+
+B batch, H attention heads, K key/value heads, Q new tokens, L cached and new tokens, D head size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.llama.modeling_llama import eager_attention_forward
+
+from ropepp_eval.errors import UserError
+
+BLOCK_QUERIES = 512
+"""Queries that meet their bias at once; more saves calls, fewer saves memory and the upper half of the last block."""
+Attended = tuple[Tensor, Tensor | None]
+
+
+def attend(module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Any, **kwargs: Any) -> Attended:
+    """Attention without a bias by the kernel that the config names; [B, Q, H, D] and the weights where the kernel has them."""
+    kernel = module.config._attn_implementation
+    if kernel == "sdpa" and isinstance(mask, Tensor) and query.device.type == "cpu":
+        # transformers expands the keys when there is a mask; the CPU kernel takes grouped queries all the same
+        output = scaled_dot_product_attention(
+            query, key, value, attn_mask=mask, dropout_p=kwargs["dropout"], scale=kwargs["scaling"], enable_gqa=True
+        )
+        return output.transpose(1, 2).contiguous(), None
+    function = ALL_ATTENTION_FUNCTIONS.get_interface(kernel, eager_attention_forward)
+    result: Attended = function(module, query, key, value, mask, **kwargs)
+    return result
+
+
+def attend_biased(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Any, past_tokens: int | Tensor, **kwargs: Any
+) -> Attended:
+    """Attention with the bias of the module's position embedding; `past_tokens` were in the cache before these queries.
+
+    Raises:
+        UserError: the config names a kernel that can't take a bias.
+    """
+    kernel = module.config._attn_implementation
+    if kernel not in _BIASED:
+        raise UserError(
+            f"attention {kernel!r} can't add the bias of position {module.position.name!r}; it works with {', '.join(_BIASED)}"
+        )
+    return _BIASED[kernel](module, query, key, value, mask, past_tokens, **kwargs)
+
+
+def _bias(module: Any, distance: Tensor) -> Tensor:
+    bias: Tensor = module.position.bias(distance.to(torch.float32), module.stored_tensors())
+    return bias
+
+
+def _distances(past_tokens: int | Tensor, first: int, queries: int, keys: int, device: torch.device) -> Tensor:
+    """[queries, keys]: how far back each key lies from queries first, first + 1, ...; negative for later keys."""
+    own = torch.arange(first, first + queries, device=device) + past_tokens
+    return own[:, None] - torch.arange(keys, device=device)
+
+
+def _eager(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, past_tokens: int | Tensor, **kwargs: Any
+) -> Attended:
+    distance = _distances(past_tokens, 0, query.shape[2], key.shape[2], query.device)
+    result: Attended = eager_attention_forward(
+        module, query, key, value, _bias(module, distance.clamp(min=0))[None] + mask, **kwargs
+    )
+    return result
+
+
+def _sdpa(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, past_tokens: int | Tensor, **kwargs: Any
+) -> Attended:
+    blocks = _blocks_of_view(module, query, key) if mask is None else _blocks_of_mask(module, query, key, mask, past_tokens)
+    dtype, single = query.dtype, query.device.type == "cpu"
+    if not single:  # GPU kernels want the bias in the queries' dtype, and bfloat16 can't hold distances exactly
+        query, key, value = query.float(), key.float(), value.float()
+        key, value = (x.repeat_interleave(module.num_key_value_groups, dim=1) for x in (key, value))
+    output = torch.empty_like(query)
+    for first, last, keys, bias in blocks:
+        block = query[:, :, first:last].flip(2) if mask is None else query[:, :, first:last]
+        attended = scaled_dot_product_attention(
+            block, key[:, :, :keys], value[:, :, :keys], attn_mask=bias, dropout_p=kwargs["dropout"],
+            scale=kwargs["scaling"], enable_gqa=single,
+        )  # fmt: skip
+        output[:, :, first:last] = attended.flip(2) if mask is None else attended
+    return output.to(dtype).transpose(1, 2).contiguous(), None
+
+
+def _blocks_of_view(module: Any, query: Tensor, key: Tensor) -> list[tuple[int, int, int, Tensor]]:
+    """(first query, last query, keys, bias) of each block where nothing is masked but the future.
+
+    Queries of a block are taken backwards, so that distance falls by one to the right and downwards: every block's bias is
+    then the same short row [H, L + block] seen through strides, and nothing of size Q times L is ever built.
+    """
+    queries = query.shape[2]
+    keys = key.shape[2] if queries == 1 else queries  # without a mask: one new token, or a prompt into an empty cache
+    size = min(BLOCK_QUERIES, queries)
+    distance = torch.arange(keys - 1, -size, -1, device=query.device)
+    row = _bias(module, distance.clamp(min=0)).masked_fill(distance < 0, -torch.inf)
+    blocks = []
+    for first in range(0, queries, size):
+        last = min(first + size, queries)
+        reach = last if queries > 1 else keys
+        view = row.as_strided((1, row.shape[0], last - first, reach), (0, row.stride(0), 1, 1), keys - reach)
+        blocks.append((first, last, reach, view))
+    return blocks
+
+
+def _blocks_of_mask(module: Any, query: Tensor, key: Tensor, mask: Tensor, past_tokens: int | Tensor) -> Any:
+    """As `_blocks_of_view`, for any mask [B, 1, Q, L] (true: attend), with each block's bias built when it is needed."""
+    queries, keys = query.shape[2], key.shape[2]
+    for first in range(0, queries, BLOCK_QUERIES):
+        last = min(first + BLOCK_QUERIES, queries)
+        distance = _distances(past_tokens, first, last - first, keys, query.device)
+        bias = _bias(module, distance.clamp(min=0))[None]
+        # not -inf: a padded query that may see nothing would become NaN
+        yield first, last, keys, torch.where(mask[:, :, first:last], bias, -1e30)
+
+
+def _flex(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Any, past_tokens: int | Tensor, **kwargs: Any
+) -> Attended:
+    from transformers.integrations.flex_attention import compile_friendly_flex_attention
+
+    by_distance = _bias(module, torch.arange(key.shape[2], device=query.device))
+    past = torch.as_tensor(past_tokens, device=query.device)
+
+    def add_bias(score: Tensor, batch: Tensor, head: Tensor, q: Tensor, k: Tensor) -> Tensor:
+        return score + by_distance[head, (q + past - k).clamp(min=0)]
+
+    grouped = query.shape[1] & (query.shape[1] - 1) == 0  # the kernel groups only powers of two
+    if not grouped:
+        key, value = (x.repeat_interleave(module.num_key_value_groups, dim=1) for x in (key, value))
+    output = compile_friendly_flex_attention(
+        query, key, value, score_mod=add_bias, block_mask=mask, enable_gqa=grouped, scale=kwargs["scaling"],
+        training=module.training,
+    )  # fmt: skip
+    return output.transpose(1, 2).contiguous(), None
+
+
+def _flash(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, past_tokens: int | Tensor, **kwargs: Any
+) -> Attended:
+    """flash-attn's own slopes. Its bias lines up the last query with the last key, so padded rows go one by one without padding."""
+    if not module.position.linear_bias:
+        raise UserError(f"flash_attention_2 takes only linear biases, not that of {module.position.name!r}; use sdpa")
+    from flash_attn import flash_attn_func
+
+    slopes = -_bias(module, torch.ones((), device=query.device)).contiguous()
+    query, key, value = (x.transpose(1, 2) for x in (query, key, value))
+    arguments = {"dropout_p": kwargs["dropout"], "softmax_scale": kwargs["scaling"], "causal": True, "alibi_slopes": slopes}
+    if mask is None:
+        return flash_attn_func(query, key, value, **arguments), None
+    output = torch.zeros_like(query)
+    for row, attended in enumerate(mask.bool()):
+        own = attended[-query.shape[1] :]
+        output[row, own] = flash_attn_func(
+            query[row, own][None], key[row, attended][None], value[row, attended][None], **arguments
+        )[0]
+    return output, None
+
+
+_BIASED: dict[str, Callable[..., Attended]] = {
+    "eager": _eager,
+    "sdpa": _sdpa,
+    "flex_attention": _flex,
+    "flash_attention_2": _flash,
+}
