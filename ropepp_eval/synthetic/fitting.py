@@ -53,14 +53,18 @@ def fit_size(
     count = functools.cache(count)
     off = 0
     for _ in range(_ROUNDS):
-        size = largest_size(lambda n: estimate(n) + off, budget_tokens, smallest, largest) or smallest
-        tokens = count(size)
-        if tokens == estimate(size) + off and tokens <= budget_tokens:
-            if off == 0 or size == largest or count(size + 1) > budget_tokens:
-                return size, tokens
-            break
-        off = tokens - estimate(size)
+        size = largest_size(_shifted(estimate, off), budget_tokens, smallest, largest) or smallest
+        error = count(size) - estimate(size)
+        if error == off and count(size) <= budget_tokens:
+            while off and size < largest and count(size + 1) <= budget_tokens:  # where units meet, tokens come and go
+                size += 1
+            return size, count(size)
+        off = error
     found = largest_size(count, budget_tokens, smallest, largest)
     if found is None:
         raise TooShort(count(smallest))
     return found, count(found)
+
+
+def _shifted(estimate: _SearchFunction, off: int) -> _SearchFunction:
+    return lambda size: estimate(size) + off

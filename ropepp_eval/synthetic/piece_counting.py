@@ -18,7 +18,7 @@ _CUT = re.compile(r"(?<=\S) (?=\S)")
 _SPANS_A_CUT = re.compile(r"\S ")
 _ANCHOR = "a"  # pieces are tokenized after it, so that what a tokenizer puts before a text's beginning is not counted
 _MOST_PIECES = 400_000
-_PROBE = 'Here is "one" text, of 3,141 words:\n\nIt isn\'t long; VAR XYZ = 54131 \nVAR A = VAR XYZ  (1f0c-77) ... and\tso\non. '
+_PROBE = 'Here is "one" text of 3,141 words:\n\nIt isn\'t long: VAR XYZ = 54131 \nVAR A = VAR XYZ  (1f0c-77) ... and\tso. '
 
 
 class PieceCounter:

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
-
-from ropepp_eval.errors import UserError
+from ropepp_eval.errors import UserError, unknown_name
 from ropepp_eval.synthetic.fitting import TooShort
 from ropepp_eval.synthetic.rows import Row, RowRequest
+from ropepp_eval.tasks.ruler.cwe import CweRows
+from ropepp_eval.tasks.ruler.family import Family
+from ropepp_eval.tasks.ruler.fwe import FweRows
 from ropepp_eval.tasks.ruler.niah_rows import NiahRows
+from ropepp_eval.tasks.ruler.qa import QaRows
+from ropepp_eval.tasks.ruler.settings import settings
+from ropepp_eval.tasks.ruler.vt import VtRows
+
+_OTHERS: dict[str, type[Family]] = {"vt": VtRows, "cwe": CweRows, "fwe": FweRows, "qa_squad": QaRows, "qa_hotpotqa": QaRows}
 
 
-class RowsOfTask(Protocol):
-    """A family of tasks: builds single rows."""
+def family_of(task: str) -> type[Family]:
+    """The class that builds a task.
 
-    max_new_tokens: int
-    """Generation budget."""
-
-    def row(self, number: int) -> Row:
-        """Row `number`; raises TooShort where it can't fit."""
-
-
-def family_of(task: str) -> Callable[[RowRequest], RowsOfTask]:
-    """The class that builds a task."""
-    return NiahRows
+    Raises:
+        UserError: RULER has no such task.
+    """
+    needles = settings("reference")["niah_tasks"]
+    if task in needles:
+        needle_rows: type[Family] = NiahRows
+        return needle_rows
+    if task not in _OTHERS:
+        raise unknown_name("RULER task", task, [*needles, *_OTHERS], "`ropepp-eval tasks` lists them")
+    found: type[Family] = _OTHERS[task]
+    return found
 
 
 def build_rows(request: RowRequest) -> list[Row]:
@@ -35,7 +41,8 @@ def build_rows(request: RowRequest) -> list[Row]:
     builder = family_of(request.task)(request)
     rows: list[Row] = []
     needed = 0
-    for number in range(request.samples):
+    available = builder.rows_available()
+    for number in range(request.samples if available is None else min(request.samples, available)):
         try:
             rows.append(builder.row(number))
         except TooShort as short:

@@ -21,7 +21,7 @@ class Haystack:
     """Words to hide needles between. A prefix of `n` words is the haystack of that size."""
 
     words: tuple[str, ...]
-    """As they stand inside the haystack. A sentence that ends inside a word (`good.[2]`) leaves a blank in it (`good. [2]`)."""
+    """As they stand inside the haystack. A sentence that ends inside a word (`good.[2]`) puts a blank there."""
     last_words: tuple[str, ...]
     """As they stand where they are the last word (they differ only in the paper's protocol)."""
     sentence_begins: tuple[int, ...]
@@ -51,7 +51,9 @@ class Haystack:
         if end_sentence < self.sentences(words):
             return self.text[begin : self.sentence_begins[end_sentence] - 1]
         last = self.offsets[words - 1]
-        return (self.text[begin:last] + self.last_words[words - 1]) if begin <= last else self.text[begin : self.offsets[words] - 1]
+        if begin > last:  # it begins inside the last word
+            return self.text[begin : self.offsets[words] - 1]
+        return self.text[begin:last] + self.last_words[words - 1]
 
     def running_tokens(self, counter: PieceCounter) -> list[int]:
         """Tokens of the first n words, n from 0, where a blank precedes each."""

@@ -34,7 +34,23 @@ def string_match_part(prediction: str, references: Sequence[str]) -> float:
 SCORERS = {"string_match_all": string_match_all, "string_match_part": string_match_part}
 
 
+def task_score(rule: str, predictions: Sequence[str], references: Sequence[Sequence[str | None]]) -> float:
+    """The one number the reference reports for a task: percent, two decimals, from raw predictions.
+
+    A task whose first row has no answer (None) gets 0.
+    """
+    if references[0][0] is None:
+        return 0.0
+    answers = [[str(reference) for reference in row] for row in references]
+    shares = [SCORERS[rule](clean_prediction(text), row) for text, row in zip(predictions, answers, strict=True)]
+    return round(100 * sum(shares) / len(shares), 2)
+
+
+def rule_of(task: str) -> str:
+    """Any answer counts for `qa_*`, the share of the answers elsewhere."""
+    return "string_match_part" if task.startswith("qa_") else "string_match_all"
+
+
 def score_row(row: Row, responses: Sequence[Any]) -> dict[str, float]:
-    """The score of a row by the rule of its task: any answer for `qa_*`, the share of the answers elsewhere."""
-    rule = "string_match_part" if row.task.startswith("qa_") else "string_match_all"
-    return {rule: SCORERS[rule](clean_prediction(str(responses[0])), row.references)}
+    """The score of a row by the rule of its task, under one name, so that a group can average all tasks."""
+    return {"string_match": SCORERS[rule_of(row.task)](clean_prediction(str(responses[0])), row.references)}

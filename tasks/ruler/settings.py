@@ -14,12 +14,8 @@ import yaml
 def settings(protocol: str) -> dict[str, Any]:
     """Everything `protocols.yaml` says for a protocol: its own entries, and the common ones."""
     content = yaml.safe_load(Path(__file__).with_name("protocols.yaml").read_text(encoding="utf-8"))
-    return content["common"] | content[protocol]
-
-
-def max_new_tokens(protocol: str, family: str) -> int:
-    """Generation budget of a family of tasks (`niah`, `vt`, `cwe`, `fwe`, `qa`) in tokens."""
-    return int(settings(protocol)["max_new_tokens"][family])
+    found: dict[str, Any] = content["common"] | content[protocol]
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)

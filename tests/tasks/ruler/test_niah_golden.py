@@ -59,8 +59,8 @@ def test_golden_choices_give_the_reference_prompt(name: str, golden: Path, data_
         assert prompt.text == row["input"] + row["answer_prefix"]
         assert hashlib.sha256(prompt.text.encode()).hexdigest() == row["prompt_sha256"]
         assert sorted(choices.answers) == sorted(row["outputs"])
-        sentences = [prompt.text[offset:] for offset in prompt.needle_offsets]
-        assert all(text.startswith(needle) for text, needle in zip(sentences, row["choices"]["needles_in_order"], strict=True))
+        for offset, needle in zip(prompt.needle_offsets, row["choices"]["needles_in_order"], strict=True):
+            assert prompt.text.startswith(needle, offset)
 
 
 def test_golden_choices_give_the_prompt_behind_the_papers_tables(golden: Path, data_dir: Path) -> None:

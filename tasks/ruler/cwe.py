@@ -1,0 +1,114 @@
+"""`cwe`, common words extraction: the ten words that come most often in a numbered list.
+
+Source: RULER v1 (NVIDIA/RULER c3f5e3b), `common_words_extraction.py`; the same choices give the same text to the byte.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+from ropepp_eval.synthetic.rows import Row
+from ropepp_eval.synthetic.word_pools import adjective_nouns, all_words
+from ropepp_eval.tasks.ruler.family import Family, number_tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class CweChoices:
+    """Every random choice behind one list."""
+
+    common: tuple[str, ...]
+    uncommon: tuple[str, ...]
+    common_repeats: int
+    uncommon_repeats: int
+    shuffle_seed: int | str
+    """The list is shuffled by a fresh generator with this seed."""
+
+    def numbered(self) -> str:
+        """The list, shuffled and numbered from 1."""
+        words = list(self.common) * self.common_repeats + list(self.uncommon) * self.uncommon_repeats
+        random.Random(self.shuffle_seed).shuffle(words)
+        return _numbered(words)
+
+
+def _numbered(words: list[str] | tuple[str, ...]) -> str:
+    return " ".join([f"{number}. {word}" for number, word in enumerate(words, 1)])
+
+
+def render_cwe(example: CweChoices, choices: CweChoices, texts: dict[str, Any]) -> str:
+    """The worked example with its answer, then the list proper with its question."""
+    return render_example(example, texts) + _render_list(choices, texts)
+
+
+def render_example(example: CweChoices, texts: dict[str, Any]) -> str:
+    """The worked example with its answer."""
+    return _render_list(example, texts) + str(texts["example_gap"]) + _numbered(example.common) + "\n"
+
+
+def _render_list(choices: CweChoices, texts: dict[str, Any]) -> str:
+    text: str = (texts["template"] + texts["answer_prefix"]).replace("{context}", choices.numbered())
+    return text
+
+
+class CweRows(Family):
+    """Builds `cwe` rows. The size is the number of different words."""
+
+    name = "cwe"
+
+    def row(self, number: int) -> Row:
+        sizes = self.texts["small" if self.request.length_tokens < self.texts["small_below_tokens"] else "large"]
+        example = self._draw(number, "example", sizes["example_words"], *sizes["example_repeats"])
+        drawn = self._draw(number, "list", self._most_words(sizes["repeats"][1]), *sizes["repeats"])
+        shown = render_example(example, self.texts)
+        smallest = len(drawn.common) + 1
+        running = self._running_tokens(drawn)
+        fixed = self.counter.count(shown + _render_list(_first(drawn, smallest), self.texts)) - running[smallest]
+        words, tokens = self.fit(
+            lambda n: fixed + running[n],
+            lambda n: shown + _render_list(_first(drawn, n), self.texts),
+            smallest,
+            len(running) - 1,
+        )
+        prompt = shown + _render_list(_first(drawn, words), self.texts)
+        details = {"words": words, "repeats": list(sizes["repeats"]), "made_up_words": max(0, words - len(all_words()))}
+        row: Row = self.make_row(number, prompt, tokens, drawn.common, details=details)
+        return row
+
+    def _most_words(self, uncommon_repeats: int) -> int:
+        """More different words than can fit: each comes so many times, with at least three tokens (number, point, word)."""
+        length: int = self.request.length_tokens
+        return int(self.texts["common_words"]) + 2 + length // (3 * uncommon_repeats)
+
+    def _draw(self, number: int, part: str, words: int, common_repeats: int, uncommon_repeats: int) -> CweChoices:
+        """So many different words; beyond the 8,166 there are, `adjective-noun` pairs are made up."""
+        stream = self.stream(number, part)
+        drawn = stream.sample(all_words(), min(words, len(all_words())))
+        made_up: dict[str, None] = {}
+        while len(drawn) + len(made_up) < words:
+            made_up[adjective_nouns().draw(stream)] = None
+        common = int(self.texts["common_words"])
+        return CweChoices(
+            common=tuple(drawn[:common]),
+            uncommon=(*drawn[common:], *made_up),
+            common_repeats=common_repeats,
+            uncommon_repeats=uncommon_repeats,
+            shuffle_seed=stream.getrandbits(64),
+        )
+
+    def _running_tokens(self, drawn: CweChoices) -> list[int]:
+        """Tokens of the list with the first n words, up to a constant, for n from the number of common words on."""
+        words = [*drawn.common, *drawn.uncommon]
+        self.counter.learn(words)
+        common, repeats = len(drawn.common), drawn.uncommon_repeats
+        fixed = common * drawn.common_repeats
+        tokens = accumulate((repeats * self.counter.count_inside(f" {word}") for word in words), initial=0)
+        entries = [fixed + max(0, n - common) * repeats for n in range(len(words) + 1)]
+        numbers = number_tokens(self.counter, ".", 1 << entries[-1].bit_length())
+        return [numbers[entry] + word_tokens for entry, word_tokens in zip(entries, tokens, strict=True)]
+
+
+def _first(drawn: CweChoices, words: int) -> CweChoices:
+    """The choices with only the first words of what was drawn."""
+    return CweChoices(**{**vars(drawn), "uncommon": drawn.uncommon[: words - len(drawn.common)]})

@@ -1,0 +1,87 @@
+"""What the families of tasks share: budgets, counting, private random streams, and putting a row together."""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from ropepp_eval.synthetic.fitting import fit_size
+from ropepp_eval.synthetic.piece_counting import PieceCounter, piece_counter
+from ropepp_eval.synthetic.rows import Row, RowRequest, private_stream
+from ropepp_eval.tasks.ruler.settings import settings
+
+
+class Family:
+    """Builds the rows of one (task, length); a subclass is one kind of task."""
+
+    name: ClassVar[str]
+    """Its entry in `protocols.yaml`."""
+
+    def __init__(self, request: RowRequest) -> None:
+        self.request = request
+        self.settings: dict[str, Any] = settings(request.protocol)
+        self.texts: dict[str, Any] = self.settings[self.name]
+        self.counter: PieceCounter = piece_counter(request.tokenizer)
+        self.max_new_tokens = int(self.settings["max_new_tokens"][self.name])
+        """Generation budget in tokens."""
+        self.prompt_budget = request.length_tokens - self.max_new_tokens
+        """Tokens the prompt may hold."""
+
+    def row(self, number: int) -> Row:
+        """Row `number`.
+
+        Raises:
+            TooShort: not even the smallest prompt fits the length.
+            UserError: a corpus is too small for the length.
+        """
+        raise NotImplementedError
+
+    def rows_available(self) -> int | None:
+        """How many rows the corpus gives; None: as many as one likes."""
+        return None
+
+    def stream(self, number: int, part: str) -> random.Random:
+        """The private random stream of a part of a row."""
+        request = self.request
+        return private_stream("ruler", request.task, request.length_tokens, number, request.seed, part)
+
+    def fit(
+        self, estimate: Callable[[int], int], render: Callable[[int], str], smallest: int, largest: int
+    ) -> tuple[int, int]:
+        """The largest size whose prompt is within the budget, and the tokens of that prompt; see `fit_size`."""
+        return fit_size(estimate, lambda size: self.counter.count(render(size)), self.prompt_budget, smallest, largest)
+
+    def position(self, prompt: str, offset: int) -> int:
+        """Tokens of the prompt before the character at `offset` (the blank before it belongs to what follows)."""
+        return self.counter.count(prompt[:offset].rstrip(" "))
+
+    def make_row(self, number: int, prompt: str, prompt_tokens: int, references: tuple[str, ...], **others: Any) -> Row:
+        """The row of a prompt."""
+        return Row(
+            task=self.request.task,
+            length_tokens=self.request.length_tokens,
+            row=number,
+            prompt=prompt,
+            prompt_tokens=prompt_tokens,
+            references=references,
+            max_new_tokens=self.max_new_tokens,
+            **others,
+        )
+
+
+def line_tokens(counter: PieceCounter, line: str, glue: str = "\n") -> int:
+    """Tokens of a line among lines that begin alike: from its first cut to the first cut of the line after it."""
+    first, _, rest = line.partition(" ")
+    return counter.count_inside(f" {rest}{glue}{first}")
+
+
+@functools.lru_cache(maxsize=8)
+def number_tokens(counter: PieceCounter, after: str, most: int) -> list[int]:
+    """Running tokens of ` 1{after}`, ` 2{after}`, ...: entry n is the sum over the first n numbers."""
+    total, running = 0, [0]
+    for tokens in counter.each_inside([f"{number}{after}" for number in range(1, most + 1)]):
+        total += tokens
+        running.append(total)
+    return running

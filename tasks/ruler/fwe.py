@@ -1,0 +1,95 @@
+"""`fwe`, frequent words extraction: the three coded words that come most often, among dots, by a zeta distribution.
+
+Source: RULER v1 (NVIDIA/RULER c3f5e3b), `freq_words_extraction.py` with alpha 2; the same choices give the same text to
+the byte.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import string
+from dataclasses import dataclass
+from typing import Any
+
+from ropepp_eval.synthetic.rows import Row
+from ropepp_eval.tasks.ruler.family import Family
+
+_ZETA_OF_2 = math.pi**2 / 6
+_NOISE = "..."
+
+
+@dataclass(frozen=True, kw_only=True)
+class FweChoices:
+    """Every random choice behind a text."""
+
+    vocabulary: tuple[str, ...]
+    """Coded words, the most frequent first; the first is the noise, three dots."""
+    words: int
+    """Length of the text in words, before rounding each count down."""
+    shuffle_seed: int | str
+    """The words are shuffled by a fresh generator with this seed."""
+
+    def counts(self) -> list[int]:
+        """How often each word of the vocabulary comes, as far as it comes at all."""
+        return word_counts(self.words, len(self.vocabulary))
+
+
+def word_counts(words: int, vocabulary: int) -> list[int]:
+    """Counts of the words of rank 1, 2, ... in a text of `words` words: a share of rank^-2 / zeta(2), rounded down."""
+    counts = []
+    for rank in range(1, vocabulary + 1):
+        count = int(words * rank**-2.0 / _ZETA_OF_2)
+        if not count:
+            break
+        counts.append(count)
+    return counts
+
+
+def render_fwe(choices: FweChoices, texts: dict[str, Any]) -> str:
+    """The prompt of these choices."""
+    words = [word for word, count in zip(choices.vocabulary, choices.counts(), strict=False) for _ in range(count)]
+    random.Random(choices.shuffle_seed).shuffle(words)
+    text: str = (texts["template"] + texts["answer_prefix"]).replace("{context}", " ".join(words))
+    return text
+
+
+class FweRows(Family):
+    """Builds `fwe` rows. The size is the number of words of the text."""
+
+    name = "fwe"
+
+    def row(self, number: int) -> Row:
+        stream = self.stream(number, "vocabulary")
+        vocabulary = self._vocabulary(stream)
+        seed = stream.getrandbits(64)
+        tokens_of = self.counter.each_inside(list(vocabulary))
+        smallest = 4 * 4 * 2  # the fourth most frequent word, the third answer, comes at least once
+        fixed = self.counter.count(self._render(vocabulary, smallest, seed)) - self._tokens(tokens_of, smallest)
+        words, tokens = self.fit(
+            lambda n: fixed + self._tokens(tokens_of, n),
+            lambda n: self._render(vocabulary, n, seed),
+            smallest,
+            2 * self.request.length_tokens + smallest,
+        )
+        choices = FweChoices(vocabulary=vocabulary, words=words, shuffle_seed=seed)
+        counts = choices.counts()[1:4]
+        details = {"words": words, "vocabulary": len(vocabulary), "counts": counts}
+        row: Row = self.make_row(number, render_fwe(choices, self.texts), tokens, vocabulary[1:4], details=details)
+        return row
+
+    def _vocabulary(self, stream: random.Random) -> tuple[str, ...]:
+        """Different coded words of six letters, after the dots."""
+        room = self.request.length_tokens - int(self.texts["vocabulary_reserve_tokens"])
+        size = max(4, room // int(self.texts["tokens_a_vocabulary_word"]))
+        words: dict[str, None] = {}
+        while len(words) < size - 1:
+            words["".join(stream.choices(string.ascii_lowercase, k=int(self.texts["letters"])))] = None
+        return (_NOISE, *words)
+
+    def _render(self, vocabulary: tuple[str, ...], words: int, seed: int) -> str:
+        return render_fwe(FweChoices(vocabulary=vocabulary, words=words, shuffle_seed=seed), self.texts)
+
+    @staticmethod
+    def _tokens(tokens_of: list[int], words: int) -> int:
+        return sum(count * tokens for count, tokens in zip(word_counts(words, len(tokens_of)), tokens_of, strict=False))
