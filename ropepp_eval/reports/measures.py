@@ -21,6 +21,7 @@ from ropepp_eval.reports.statistics import (
     paired_bootstrap,
     paired_difference,
     score_interval,
+    share_interval,
 )
 
 
@@ -52,7 +53,7 @@ def scaled(measure: Measure, factor: float) -> Measure:
 
 
 def measure_interval(measure: Measure) -> Interval | None:
-    """95 % interval of the sum: the cell's own where it is one cell, Student's t over clusters for averages of several."""
+    """95 % interval of the sum: the cell's own where it is one cell, over clusters for averages."""
     loaded = [(part, *scores_of(part.cell, part.metric)[:2]) for part in measure]
     if any(not scores for _, _, scores in loaded):
         return None
@@ -67,7 +68,11 @@ def measure_interval(measure: Measure) -> Interval | None:
             return None
         value += part.weight * one
         moves.append((part.weight, contributions(part.rule.aggregation, scores, clusters_of(rows))))
-    return linear_interval(value, combined(moves))
+    if not all(part.rule.aggregation == "mean" and min(scores) >= 0 and max(scores) <= 1 for part, _, scores in loaded):
+        return linear_interval(value, combined(moves))
+    whole = sum(part.weight for part in measure)  # 100 where shares are shown in percent
+    share = share_interval(value / whole, combined([(1 / whole, combined(moves))]))
+    return None if share is None else (whole * share[0], whole * share[1])
 
 
 @dataclass(frozen=True)

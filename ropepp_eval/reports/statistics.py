@@ -133,8 +133,20 @@ def bootstrap_interval(
     return (low, high) if math.isfinite(low) and math.isfinite(high) else None
 
 
+def share_interval(estimate: float, parts: Contributions) -> Interval | None:
+    """95 % interval of an average of shares (0-1): Wilson at the effective number of rows; None for fewer than two clusters.
+
+    Rows are effective as far as they explain the clustered error; without any spread each cluster counts once.
+    """
+    error = contribution_error(parts)
+    if error is None:
+        return None
+    rows = estimate * (1 - estimate) / error**2 if error > 1e-9 else float(len(parts))
+    return wilson_interval(estimate * rows, rows)
+
+
 def linear_interval(estimate: float, parts: Contributions) -> Interval | None:
-    """95 % interval of an average over cells, by Student's t over clusters; None without spread."""
+    """95 % interval of any other average over cells, by Student's t over clusters; None without spread."""
     from scipy.stats import t
 
     error = contribution_error(parts)

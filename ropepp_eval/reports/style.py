@@ -1,0 +1,79 @@
+"""How pictures look: told apart without colour (marker, line style), by the colour-blind (Okabe and Ito's colours), and the
+same bytes for the same rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ropepp_eval.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#8C6D00")
+"""Okabe and Ito's palette without its yellow, which white paper swallows; the last is a dark yellow in its place."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (7, 2)), (0, (3, 1, 1, 1)))
+IMAGE_FORMATS = ("png", "svg")
+SETTINGS: Any = {
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "svg.hashsalt": "ropepp-eval",  # else matplotlib draws new element names each time
+    "svg.fonttype": "none",
+    "figure.dpi": 120,
+}
+
+
+def series_style(number: int) -> dict[str, Any]:
+    """Colour, marker and line of the nth checkpoint; the three cycle with the same period, so 7 are distinct."""
+    place = number % len(COLOURS)
+    return {
+        "color": COLOURS[place],
+        "marker": MARKERS[place],
+        "linestyle": LINES[place],
+        "markersize": 6,
+        "linewidth": 1.6,
+        "markerfacecolor": COLOURS[place] if number < len(COLOURS) else "white",
+    }
+
+
+def new_figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, list[list[Axes]]]:
+    """An empty figure of this size in inches, and its axes by row and column. Keeps no global state."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(SETTINGS):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False)
+    return figure, [list(row) for row in axes]
+
+
+def save(figure: Figure, folder: Path, name: str, formats: tuple[str, ...] = IMAGE_FORMATS) -> list[Path]:
+    """Write the figure in each format; returns the files.
+
+    Raises:
+        UserError: the folder can't be written.
+    """
+    import matplotlib
+
+    written = []
+    for form in formats:
+        path = folder / f"{name}.{form}"
+        metadata = {"Date": None} if form == "svg" else {"Software": None}
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with matplotlib.rc_context(SETTINGS):
+                figure.savefig(path, format=form, metadata=metadata)
+        except OSError as error:
+            raise UserError(
+                f"picture {path} can't be written ({error.strerror}); choose another folder with --out"
+            ) from error
+        written.append(path)
+    return written
