@@ -27,7 +27,7 @@ def main(args: argparse.Namespace) -> int:
     """Prints the files written. `--kind all` leaves out kinds that these runs can't show; a kind asked for must exist."""
     from ropepp_eval.reports.cells import read_cells
     from ropepp_eval.reports.layouts import LayoutOptions
-    from ropepp_eval.reports.plots import KINDS, draw
+    from ropepp_eval.reports.pictures import KINDS, draw
     from ropepp_eval.reports.style import IMAGE_FORMATS, save
 
     formats = tuple(dict.fromkeys(part.strip() for part in args.format.split(",") if part.strip()))

@@ -1,4 +1,4 @@
-"""Pictures: score against length, against depth and length, against the cache's size, and loss by position."""
+"""Pictures of scores: against length, against depth and length, and against the cache's size."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length
 from ropepp_eval.reports.cells import Cells
 from ropepp_eval.reports.depths import BOXES, DepthScores, box_name, depth_scores
@@ -30,7 +29,7 @@ class Picture:
     figure: Figure
 
 
-def _file_name(*parts: str) -> str:
+def file_name(*parts: str) -> str:
     return "-".join(re.sub(r"[^A-Za-z0-9_]+", "-", part).strip("-") for part in parts)
 
 
@@ -64,7 +63,7 @@ def length_pictures(cells: Cells, options: LayoutOptions) -> list[Picture]:
             series = _series(group, tasks, options.partial)
             if series:
                 figure = _length_figure(cells, group, what, series)
-                pictures.append(Picture(_file_name("lengths", group.topic.protocol, group.topic.benchmark, what), figure))
+                pictures.append(Picture(file_name("lengths", group.topic.protocol, group.topic.benchmark, what), figure))
     return pictures
 
 
@@ -74,10 +73,8 @@ def _length_figure(cells: Cells, group: Group, what: str, series: dict[Checkpoin
     step = min(step, 0.5 / max(1, len(series) - 1))
     for number, (one, line) in enumerate(series.items()):
         shift = 2 ** (step * (number - (len(series) - 1) / 2))
-        trained = _fact(cells, one, "max_position_embeddings")
-        label = group.labels[one] + (f" (trained at {format_length(int(trained))})" if trained else "")
-        _draw_series(axes, [length * shift for length in group.lengths], line, label, number)
-    _mark_trained(axes, cells, list(series), group.lengths)
+        draw_series(axes, [length * shift for length in group.lengths], line, series_label(cells, group, one), number)
+    mark_trained(axes, cells, list(series), group.lengths)
     axes.set_xscale("log", base=2)
     axes.set_xticks(group.lengths, labels=[format_length(length) for length in group.lengths])
     axes.minorticks_off()
@@ -92,17 +89,24 @@ def _length_figure(cells: Cells, group: Group, what: str, series: dict[Checkpoin
     return figure
 
 
-def _draw_series(axes: Axes, places: list[float], line: list[Entry], label: str, number: int) -> None:
+def series_label(cells: Cells, group: Group, one: Checkpoint) -> str:
+    """The checkpoint's label with its trained length, which may lie off the axis."""
+    trained = _fact(cells, one, "max_position_embeddings")
+    return group.labels[one] + (f" (trained at {format_length(int(trained))})" if trained else "")
+
+
+def draw_series(axes: Axes, places: Sequence[float], line: Sequence[Entry], label: str, number: int) -> None:
+    """One checkpoint's points with their intervals: those the entries hold, else those of the cells behind them."""
     style = series_style(number) | ({"linestyle": "none"} if len(line) == 1 else {})
     values = [math.nan if entry.value is None else entry.value for entry in line]  # a missing value breaks the line
     axes.plot(places, values, label=label, **style)
     for place, entry in zip(places, line, strict=True):
-        interval = measure_interval(entry.measure)
+        interval = entry.interval or measure_interval(entry.measure)
         if interval is not None:
             axes.plot([place, place], interval, color=style["color"], linewidth=1.2, marker="_", markersize=5)
 
 
-def _mark_trained(axes: Axes, cells: Cells, checkpoints: Sequence[Checkpoint], lengths: Sequence[int]) -> None:
+def mark_trained(axes: Axes, cells: Cells, checkpoints: Sequence[Checkpoint], lengths: Sequence[int]) -> None:
     """A vertical line at each trained length that lies on the axis."""
     trained = {int(length) for one in checkpoints if (length := _fact(cells, one, "max_position_embeddings"))}
     for number, length in enumerate(sorted(trained)):
@@ -129,7 +133,7 @@ def depth_pictures(cells: Cells, options: LayoutOptions) -> list[Picture]:
             }
             if any(any(scores.boxes) for scores, _ in found.values()):
                 figure = _depth_figure(group, task, found)
-                pictures.append(Picture(_file_name("depth", group.topic.protocol, task), figure))
+                pictures.append(Picture(file_name("depth", group.topic.protocol, task), figure))
     return pictures
 
 
@@ -197,7 +201,7 @@ def cache_pictures(cells: Cells, options: LayoutOptions) -> list[Picture]:
             }
             points = {one: point for one, point in points.items() if point[1].value is not None}
             if points:
-                name = _file_name("cache", group.topic.protocol, group.topic.benchmark, what)
+                name = file_name("cache", group.topic.protocol, group.topic.benchmark, what)
                 pictures.append(Picture(name, _cache_figure(group, what, points)))
     return pictures
 
@@ -207,7 +211,7 @@ def _cache_figure(group: Group, what: str, points: dict[Checkpoint, tuple[float,
     for number, (one, (size, entry)) in enumerate(points.items()):
         twins = [other for other, (bytes_, _) in points.items() if bytes_ == size]
         shift = 1 + 0.012 * (twins.index(one) - (len(twins) - 1) / 2)  # equal caches stand side by side
-        _draw_series(axes, [size * shift / 1024], [entry], group.labels[one], number)
+        draw_series(axes, [size * shift / 1024], [entry], group.labels[one], number)
     sizes = sorted({size / 1024 for size, _ in points.values()})
     axes.set_xticks(sizes, labels=[f"{size:.4g}" for size in sizes])
     axes.set_xlim(0, max(sizes) * 1.12)
@@ -217,25 +221,3 @@ def _cache_figure(group: Group, what: str, points: dict[Checkpoint, tuple[float,
     axes.set_title(f"{group.topic.benchmark}, {what}: score against cache size\n(mean over {lengths}; bars: 95 % intervals)")
     figure.legend(loc="outside right upper", frameon=False)
     return figure
-
-
-KINDS = {"lengths": length_pictures, "depth": depth_pictures, "cache": cache_pictures}
-"""What `ropepp-eval plot --kind` may be."""
-
-
-def draw(cells: Cells, kind: str, options: LayoutOptions) -> list[Picture]:
-    """The pictures of one kind.
-
-    Raises:
-        UserError: these runs hold nothing that such a picture can show.
-    """
-    pictures = KINDS[kind](cells, options)
-    if not pictures:
-        needs = {
-            "lengths": "rows with scores (a mean over tasks needs them all, or --partial)",
-            "depth": "rows that ask for one fact at a known depth, such as niah_single_1's",
-            "cache": "the cache size in run.json, and scores at every length (or --partial)",
-            "positions": "the task wikitext_positions",
-        }
-        raise UserError(f"nothing to draw for --kind {kind}; it needs {needs[kind]}")
-    return pictures
