@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -61,3 +62,29 @@ def fill_window(
             )
         room += length_tokens - total - (total > length_tokens)  # after an overrun one less, so it can't come again
     raise ValueError(f"task {task}: {_MOST_FITS} fits did not fill {length_tokens} tokens; this is a bug in the task")
+
+
+def longest_tail(text: str, room_tokens: int, count: Callable[[str], int]) -> str:
+    """The longest end of `text` that begins at a word and holds at most `room_tokens`; empty where no word fits."""
+    starts = [match.start() for match in re.finditer(r"\S+", text)]
+    low, high = 0, len(starts)  # what begins at starts[high] fits; `len(starts)` stands for nothing
+    while low < high:
+        middle = (low + high) // 2
+        if count(text[starts[middle] :]) <= room_tokens:
+            high = middle
+        else:
+            low = middle + 1
+    return text[starts[high] :] if high < len(starts) else ""
+
+
+def longest_head(text: str, room_tokens: int, count: Callable[[str], int]) -> str:
+    """The longest beginning of `text` that ends with a word and holds at most `room_tokens`; empty where no word fits."""
+    ends = [0, *(match.end() for match in re.finditer(r"\S+", text))]
+    low, high = 0, len(ends) - 1  # what ends at ends[low] fits
+    while low < high:
+        middle = (low + high + 1) // 2
+        if count(text[: ends[middle]]) <= room_tokens:
+            low = middle
+        else:
+            high = middle - 1
+    return text[: ends[low]]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ropepp_eval.synthetic.filling import Filling, fill_window
+from ropepp_eval.synthetic.filling import Filling, fill_window, longest_tail
 from ropepp_eval.synthetic.piece_counting import PieceCounter, piece_counter
 from ropepp_eval.synthetic.rows import Row, RowRequest, private_stream
 from ropepp_eval.synthetic.sliding import SEPARATOR
@@ -80,22 +79,9 @@ def _nearest_first(others: list[Filler], room_tokens: int, counter: PieceCounter
     separator = counter.count(SEPARATOR)
     for other in others:
         if other.tokens + separator > room_tokens:
-            tail = longest_tail(other.text, room_tokens - separator, counter)
+            tail = longest_tail(other.text, room_tokens - separator, counter.count)
             if tail:
                 yield tail
             return
         room_tokens -= other.tokens + separator
         yield other.text
-
-
-def longest_tail(text: str, room_tokens: int, counter: PieceCounter) -> str:
-    """The longest end of `text` that begins at a word and holds at most `room_tokens`; empty where no word fits."""
-    starts = [match.start() for match in re.finditer(r"\S+", text)]
-    low, high = 0, len(starts)  # the tail from starts[high] fits; `len(starts)` is the empty tail
-    while low < high:
-        middle = (low + high) // 2
-        if counter.count(text[starts[middle] :]) <= room_tokens:
-            high = middle
-        else:
-            low = middle + 1
-    return text[starts[high] :] if high < len(starts) else ""
