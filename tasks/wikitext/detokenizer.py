@@ -11,7 +11,7 @@ _BRACKETS = [
 ]
 _BEFORE = [("s '", "s'")]
 _NEVER_MEANT = (re.compile(r"/' [0-9]/"), "/'[0-9]/")
-"""lm-eval's rule for years (`' 90s`) is written with slashes, so it fires on `/' 9/` only, and then writes its own pattern."""
+"""lm-eval's rule for years (`' 90s`) is written with slashes, so it fires on `/' 9/` only and then writes its pattern."""
 _NUMBERS = [(" @-@ ", "-"), (" @,@ ", ","), (" @.@ ", ".")]
 _AFTER = [
     ("= = = =", "===="),

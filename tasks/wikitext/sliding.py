@@ -10,7 +10,7 @@ from ropepp_eval.tasks.wikitext.settings import WikitextSettings
 
 
 def wikitext_sliding_rows(request: RowRequest) -> list[Row]:
-    """One row: the lines of the split as the hub has them, joined by two newlines (OpenMOSS/rope_pp 91ba335, `test_ppl.py`)."""
+    """One row: the hub's rows of the split joined by two newlines (OpenMOSS/rope_pp 91ba335, `test_ppl.py`)."""
     settings = protocol_settings("wikitext", request.protocol, WikitextSettings)
     corpus = load_wikitext(request.data, settings.stream_split)
     return sliding_rows(

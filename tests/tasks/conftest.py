@@ -1,4 +1,4 @@
-"""What the tests of several benchmarks share: requests for rows, and the tiny Llama of the golden files behind our adapter."""
+"""What the tests of several benchmarks share: requests for rows, and the golden files' tiny Llama behind our adapter."""
 
 from __future__ import annotations
 

@@ -73,10 +73,10 @@ def test_the_papers_arithmetic_refuses_a_single_window() -> None:
 
 
 def test_a_window_shorter_than_the_stride_is_refused(make_request: MakeRequest) -> None:
-    with pytest.raises(UserError, match="use .* or more"):
+    with pytest.raises(UserError, match=r"use .* or more"):
         sliding_rows(make_request("x", 256), ["a text"], stride_tokens=512, arithmetic="each_token_once", stand_in=False)
 
 
 def test_a_corpus_of_one_stride_is_refused_with_what_is_missing(make_request: MakeRequest) -> None:
-    with pytest.raises(UserError, match="holds 2 tokens.* 511 are missing"):
+    with pytest.raises(UserError, match=r"holds 2 tokens.* 511 are missing"):
         sliding_rows(make_request("x", 1024), ["a text"], stride_tokens=512, arithmetic="each_token_once", stand_in=False)
