@@ -55,4 +55,6 @@ def rewritten(arguments: list[str], folder: Path) -> list[str]:
         names = [write_at_length(name, folder) if "@" in name else name for name in result[index].split(",")]
         result[index] = ",".join(names)
         index += 1
+    if "--device" not in result and any(word.startswith("ropepp") for word in result):
+        result += ["--device", "auto"]  # lm-eval's own default is cuda:0, also where there is none
     return [*result, "--include_path", str(folder)]
