@@ -84,11 +84,11 @@ def read_task_yaml(path: Path) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=1)
 def task_entries() -> dict[str, TaskEntry]:
-    """Every task of ours by name."""
+    """Every task of ours by name (what `tasks/` takes over from lm-eval unchanged, as in `short/`, is none)."""
     entries = {}
     for path in sorted(resource_dir("tasks").glob("*/*.yaml")):
         content = read_task_yaml(path)
-        if "task" not in content or "group" in content:
+        if "class" not in content or "task" not in content:  # a group, settings, or a task of lm-eval's own kind
             continue
         metadata = content.get("metadata", {})
         entries[content["task"]] = TaskEntry(
@@ -134,6 +134,11 @@ def resolve_tasks(names: Iterable[str]) -> list[TaskEntry]:
         if name not in entries and name not in groups:
             raise unknown_name("task", name, [*entries, *groups], "`ropepp-eval tasks` lists them")
         for task in groups.get(name, (name,)):
+            if task not in entries:
+                raise UserError(
+                    f"group {name!r} holds {task!r}, a task of lm-eval's own with data from the hub; "
+                    f"run it with `ropepp-eval lm-eval --tasks {name}`"
+                )
             found[task] = entries[task]
     if not found:
         raise UserError("no task was named; give --tasks, such as --tasks niah_single_1,babilong_qa1")
