@@ -92,6 +92,11 @@ def load_position_module(file: str | Path) -> None:
     _loaded_files.add(path)
 
 
+def loaded_modules() -> list[Path]:
+    """Files loaded so far, for processes that must load them too."""
+    return sorted(_loaded_files)
+
+
 def parse_position(text: str) -> tuple[type[Position], Scaling | None, bool]:
     """`ropepp_ec`, `ropepp_ec+yarn32`, `rope+pi8` or `rope+none` as (class, scaling, whether a scaling was written).
 

@@ -1,0 +1,275 @@
+"""The lm-eval model `ropepp-vllm`: the native adapter's requests and answers, computed by a vLLM engine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from lm_eval.api.instance import Instance
+from lm_eval.api.model import LM
+
+from ropepp_eval.adapters.answers import Answer
+from ropepp_eval.adapters.encoding import Encoder, Job
+from ropepp_eval.adapters.memory import available_memory
+from ropepp_eval.adapters.native import NativeLM, failed, ledger, scored
+from ropepp_eval.adapters.scoring import SpanScore
+from ropepp_eval.adapters.settings import Settings
+from ropepp_eval.adapters.vllm_engine import Engine, EngineDied, EngineSettings, require_vllm, vllm_version
+from ropepp_eval.adapters.vllm_requests import Written, generate, score_spans
+from ropepp_eval.checkpoints.inspection import ReadCheckpoint, read_checkpoint
+from ropepp_eval.checkpoints.loading import parse_dtype
+from ropepp_eval.errors import UserError
+
+LOG_NAME = "vllm-engine.log"
+_ROWS = {"cpu": 16, "cuda": 256}
+_STEP_TOKENS = {"cpu": 2048, "cuda": 4096}
+_SMALLEST_CACHE_BYTES = 256 << 20
+_ENGINE_NAMES = tuple(field.name for field in fields(EngineSettings))
+
+
+class VllmLM(NativeLM):
+    """The same requests, answers and refusals as `NativeLM`; a vLLM engine computes."""
+
+    def __init__(
+        self,
+        pretrained: str,
+        *,
+        tokenizer: str | None = None,
+        position: str | None = None,
+        dtype: Any = "auto",
+        device: str | None = None,
+        log_folder: str | None = None,
+        **settings: Any,
+    ) -> None:
+        """Start an engine.
+
+        Args:
+            pretrained, tokenizer, position, dtype: as in `NativeLM`.
+            device: None or `auto`: what this vLLM was built for; anything else must name that.
+            log_folder: where `vllm-engine.log` goes; None: a temporary folder.
+            settings: fields of `Settings` and of `EngineSettings`.
+
+        Raises:
+            UserError: vLLM is missing, a setting has no such value, or the engine can't start.
+        """
+        from ropepp_eval.tokenizer import load_tokenizer
+
+        require_vllm()
+        LM.__init__(self)
+        self.engine_settings = engine_settings({k: settings.pop(k) for k in _ENGINE_NAMES if k in settings})
+        self.settings = Settings.of(settings)
+        self.tokenizer = load_tokenizer(str(tokenizer or pretrained)).fast
+        read = read_checkpoint(pretrained, position)
+        self.name = str(pretrained)
+        self.checkpoint_config = read.config
+        self.events: list[str] = []
+        self.work = None
+        self.batch_size = self.settings.batch_size
+        self._max_length = self.settings.max_length or int(read.config.max_position_embeddings)
+        self._device_type = platform_of(device)
+        self.dtype = str(parse_dtype(dtype, read.config.dtype)).removeprefix("torch.")
+        self._set_up_tokens(read)
+        check_heads(read, self.engine_settings.tensor_parallel_size)
+        folder = Path(log_folder) if log_folder else Path(tempfile.mkdtemp(prefix="ropepp-eval-vllm-"))
+        self.engine: Engine | None = Engine(self._arguments(read, position), folder / LOG_NAME)
+
+    def _set_up_tokens(self, read: ReadCheckpoint) -> None:
+        settings, tokenizer = self.settings, self.tokenizer
+        prefix = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+        self.prefix_token_id = prefix if settings.prefix_token_id is None else settings.prefix_token_id
+        self.end_ids = end_ids_of(read, tokenizer)
+        self.encoder = Encoder(
+            tokenizer,
+            max_length=self._max_length,
+            vocabulary=int(read.config.vocab_size),
+            prefix_token_id=self.prefix_token_id,
+            add_bos_token=settings.add_bos_token,
+            truncate=settings.truncate,
+            max_gen_toks=settings.max_gen_toks,
+        )
+
+    def _arguments(self, read: ReadCheckpoint, position: str | None) -> dict[str, Any]:
+        """Arguments of vLLM's `LLM`."""
+        from ropepp_eval.positions.registry import loaded_modules
+        from ropepp_eval.vllm_plugin import CONFIG_FORMAT, MODULES_VARIABLE
+        from ropepp_eval.vllm_plugin.configuration import POSITION_OVERRIDE
+
+        os.environ[MODULES_VARIABLE] = os.pathsep.join(map(str, loaded_modules()))  # engine processes inherit it
+        settings = self.engine_settings
+        # A request of max_length + 1 tokens is scored to its last token, and vLLM always writes one more.
+        longest = self._max_length + 2
+        overrides: dict[str, Any] = {} if position is None else {POSITION_OVERRIDE: position}
+        if longest > read.config.max_position_embeddings:
+            overrides["max_position_embeddings"] = longest
+        arguments: dict[str, Any] = {
+            "model": str(read.folder.path),
+            "config_format": CONFIG_FORMAT,
+            "hf_overrides": overrides,
+            "skip_tokenizer_init": True,
+            "generation_config": "vllm",
+            "dtype": self.dtype,
+            "max_model_len": longest,
+            "max_num_seqs": settings.max_num_seqs or self.settings.batch_size or _ROWS[self._device_type],
+            "max_num_batched_tokens": settings.max_num_batched_tokens or _STEP_TOKENS[self._device_type],
+            "disable_log_stats": True,
+        }
+        for name in ("tensor_parallel_size", "gpu_memory_utilization", "seed", "enable_prefix_caching", "enforce_eager"):
+            arguments[name] = getattr(settings, name)
+        if self._device_type == "cpu" and "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
+            arguments["kv_cache_memory_bytes"] = cpu_cache_bytes(read, longest, self.dtype, settings)
+        return arguments
+
+    def get_model_info(self) -> dict[str, Any]:
+        """What ran: for lm-eval's results and for `run.json`."""
+        return {
+            "model_name": self.name,
+            "model_dtype": self.dtype,
+            "device": self._device_type,
+            "attention": "vllm",
+            "vllm": vllm_version(),
+            "max_length": self.max_length,
+            **{name: getattr(self.engine_settings, name) for name in _ENGINE_NAMES},
+        }
+
+    def plan(self, requests: list[Instance]) -> Any:
+        """vLLM schedules by itself; there is no plan to show. Raises UserError."""
+        raise UserError("backend vllm has no plan of its work: vLLM schedules by itself; use --backend native for one")
+
+    def answers(self, requests: list[Instance]) -> Iterator[tuple[int, Answer]]:
+        """As `NativeLM.answers`. When the engine dies, the rows that ran fail with its last lines, and then UserError is raised."""
+        jobs = self._jobs(requests)
+        answered: set[int] = set()
+        try:
+            for job, answer in self._answers(jobs):
+                answered.add(job.index)
+                yield job.index, answer
+        except EngineDied as died:
+            self.close()
+            touched = {index_of(request.key) for request in died.requests} - answered
+            for job in jobs:
+                if job.index in touched:
+                    yield job.index, failed(job, died.failure)
+            raise UserError(f"{died.failure.message}; finished rows are kept: run the same command again") from died
+
+    def _answers(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Answer]]:
+        for job in jobs:
+            if job.error is not None:
+                yield job, failed(job, job.error)
+            elif job.kind != "generate_until" and not job.spans:
+                yield job, scored(job, [])
+        yield from self._scored([job for job in jobs if job.spans])
+        generating = [job for job in jobs if job.kind == "generate_until" and job.error is None]
+        for done in generate(self._running(), generating, self.tokenizer, self.end_ids, caching=self._caching):
+            yield done.job, written(done)
+
+    def _scored(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Answer]]:
+        by_index = {job.index: job for job in jobs}
+        waiting: dict[int, dict[int, SpanScore]] = {}
+        for score in score_spans(self._running(), jobs, caching=self._caching):
+            index, number = score.owner
+            have = waiting.setdefault(index, {})
+            have[number] = score
+            if len(have) == len(by_index[index].spans):
+                yield by_index[index], scored(by_index[index], [have[i] for i in range(len(have))])
+                del waiting[index]
+
+    @property
+    def _caching(self) -> bool:
+        return self.engine_settings.enable_prefix_caching
+
+    def _running(self) -> Engine:
+        if self.engine is None:
+            raise UserError("the vLLM engine of this adapter has stopped; make a new adapter")
+        return self.engine
+
+    def close(self) -> None:
+        """Stop the engine's processes. Safe to call again."""
+        engine, self.engine = getattr(self, "engine", None), None
+        if engine is not None:
+            engine.close()
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):  # the interpreter may be going down
+            self.close()
+
+
+def engine_settings(given: Mapping[str, Any]) -> EngineSettings:
+    """Settings from loosely typed values, as lm-eval's --model_args gives them. Raises UserError for one that can't be read."""
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        if value in (None, "None", ""):
+            continue
+        kind = bool if name.startswith("en") else float if name in ("gpu_memory_utilization", "kv_cache_gib") else int
+        try:
+            values[name] = {"true": True, "false": False}[str(value).lower()] if kind is bool else kind(value)
+        except (ValueError, KeyError):
+            raise UserError(f"{name} {value!r} can't be read; it must be {'True or False' if kind is bool else 'a number'}") from None
+    return EngineSettings(**values)
+
+
+def platform_of(device: str | None) -> str:
+    """`cpu` or `cuda`: what the installed vLLM runs on. Raises UserError where `device` names another."""
+    from vllm.platforms import current_platform
+
+    built: str = current_platform.device_type
+    if built not in _ROWS:
+        raise UserError(f"backend vllm: vLLM found no CPU or CUDA platform here but {built!r}; use --backend native")
+    if device not in (None, "auto") and str(device).split(":")[0] != built:
+        raise UserError(f"device {device!r}: the installed vLLM runs on {built}; leave --device out or use --backend native")
+    return built
+
+
+def check_heads(read: ReadCheckpoint, tensor_parallel_size: int) -> None:
+    """Raise UserError where the processes can't share the key/value heads evenly."""
+    heads = read.config.heads.key_value
+    if heads % tensor_parallel_size:
+        fitting = ", ".join(str(n) for n in range(1, heads + 1) if heads % n == 0)
+        raise UserError(
+            f"tensor_parallel_size {tensor_parallel_size} does not divide the {heads} key/value heads of {read.folder.name}; "
+            f"it may be {fitting}"
+        )
+
+
+def cpu_cache_bytes(read: ReadCheckpoint, longest: int, dtype: str, settings: EngineSettings) -> int:
+    """Bytes of the key/value cache on a CPU, where vLLM's own default would be most of the memory."""
+    if settings.kv_cache_gib is not None:
+        return int(settings.kv_cache_gib * 2**30)
+    heads, config = read.config.heads, read.config
+    width = 4 if dtype == "float32" else 2
+    one = 2 * config.num_hidden_layers * heads.key_value * config.head_dim * width * (longest + 256)  # whole blocks, and one spare
+    free = available_memory("cpu") or 8 * one
+    if one > free // 2:
+        raise UserError(
+            f"one request of {longest:,} tokens needs {one / 2**30:.1f} GiB of cache and {free / 2**30:.1f} GiB of memory are free; "
+            "ask for shorter lengths or use --backend native"
+        )
+    return min(max(8 * one, _SMALLEST_CACHE_BYTES), free // 2)
+
+
+def end_ids_of(read: ReadCheckpoint, tokenizer: Any) -> frozenset[int]:
+    """Tokens that end a generation: the tokenizer's EOS and the generation config's (or the config's), as in the native adapter."""
+    from transformers import GenerationConfig
+
+    written_down = (read.folder.path / "generation_config.json").is_file()
+    config = GenerationConfig.from_pretrained(read.folder.path) if written_down else read.config
+    named = [tokenizer.eos_token_id, config.eos_token_id]
+    return frozenset(i for entry in named for i in (entry if isinstance(entry, list) else [entry]) if i is not None)
+
+
+def index_of(key: Any) -> int | None:
+    """Number of the job that an engine request's key belongs to; None for a request that only fills the cache."""
+    if key is None:
+        return None
+    return int(key[0].index if isinstance(key, tuple) else key.owner[0])
+
+
+def written(done: Written) -> Answer:
+    """The answer of a finished generation."""
+    if done.failure is not None:
+        return failed(done.job, done.failure, done.seconds)
+    return replace(ledger(done.job), response=done.text, new_tokens=done.tokens, finish=done.finish, seconds=done.seconds)
