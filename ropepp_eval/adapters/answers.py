@@ -56,6 +56,6 @@ class Window:
     """Natural log-probabilities of its last tokens, in order."""
 
 
-def hash_ids(ids: Sequence[int]) -> str:
+def hash_ids(ids: Sequence[int] | np.ndarray[Any, Any]) -> str:
     """sha256 of token ids as little-endian 32-bit integers, so that any language can repeat it."""
     return hashlib.sha256(np.asarray(ids, dtype="<i4").tobytes()).hexdigest()

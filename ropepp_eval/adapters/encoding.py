@@ -6,17 +6,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from ropepp_eval.adapters.answers import Failure
 from ropepp_eval.errors import UserError
 
-SCORED_TYPES = ("loglikelihood", "loglikelihood_rolling", "sliding_window")
+Ids = np.ndarray[Any, np.dtype[np.int32]]
+"""Token ids of one sequence."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Span:
     """Tokens of which the last are scored: `ids[first:]`, each predicted from all before it."""
 
-    ids: tuple[int, ...]
+    ids: Ids
     first: int
     """At least 1: the first token has nothing before it."""
     begin: int = 0
@@ -28,7 +31,7 @@ class Span:
         return len(self.ids) - 1
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Job:
     """One request in token ids."""
 
@@ -36,7 +39,7 @@ class Job:
     """Its number in the list of requests."""
     kind: str
     """lm-eval's request type, or `sliding_window`."""
-    prompt: tuple[int, ...]
+    prompt: Ids
     """What the ledger counts and hashes: the context, or the whole text of windows."""
     spans: tuple[Span, ...] = ()
     """What is scored."""
@@ -57,9 +60,10 @@ class Job:
 class RequestError(Exception):
     """A request that can't be asked. Becomes the `Failure` of its row."""
 
-    def __init__(self, stage: str, kind: str, message: str) -> None:
+    def __init__(self, stage: str, kind: str, message: str, prompt: Sequence[int] = ()) -> None:
         super().__init__(message)
         self.failure = Failure(stage, kind, message)
+        self.prompt = prompt
 
 
 class Encoder:
@@ -83,6 +87,7 @@ class Encoder:
         self.add_bos_token = add_bos_token
         self.truncate = truncate
         self.max_gen_toks = max_gen_toks
+        self._last_context: tuple[str, list[int]] = ("", [])
         self._prefix_text: str | None = None if prefix_token_id is None else tokenizer.decode([prefix_token_id])
 
     def encode(self, text: str, *, special: bool | None = None) -> list[int]:
@@ -106,7 +111,9 @@ class Encoder:
             if ids and ids[0] == self.prefix_token_id:
                 return ids[:1], ids[1:]
             return [self.prefix()], ids
-        before = self.encode(kept)
+        if self._last_context[0] != kept:  # the choices of a question come one after another
+            self._last_context = (kept, self.encode(kept))
+        before = self._last_context[1]
         return before, self.encode(kept + continuation)[len(before) :]
 
     def prefix(self) -> int:
@@ -135,13 +142,14 @@ class Encoder:
             job = makers[kind](index, *arguments)
             self._check_ids(job)
         except RequestError as error:
-            return Job(index=index, kind=kind, prompt=(), error=error.failure)
+            return Job(index=index, kind=kind, prompt=as_ids(error.prompt), error=error.failure)
         return job
 
     def _check_ids(self, job: Job) -> None:
-        for ids in (job.prompt, *(span.ids for span in job.spans)):
-            if ids and (max(ids) >= self.vocabulary or min(ids) < 0):
-                wrong = max(ids) if max(ids) >= self.vocabulary else min(ids)
+        parts = (job.prompt,) if job.kind == "sliding_window" else (job.prompt, *(span.ids for span in job.spans))
+        for ids in parts:
+            if len(ids) and (ids.max() >= self.vocabulary or ids.min() < 0):
+                wrong = ids.max() if ids.max() >= self.vocabulary else ids.min()
                 raise RequestError(
                     "request",
                     "TokenOutsideVocabulary",
@@ -164,15 +172,15 @@ class Encoder:
         return Job(
             index=index,
             kind="loglikelihood",
-            prompt=tuple(kept),
-            spans=(Span((*kept, *after), len(kept)),),
+            prompt=as_ids(kept),
+            spans=(Span(as_ids([*kept, *after]), len(kept)),),
             cut=len(before) - len(kept),
         )
 
     def _rolling(self, index: int, text: str) -> Job:
-        ids = self.encode(text)
-        spans = tuple(rolling_spans(ids, self.prefix(), self.max_length)) if ids else ()
-        return Job(index=index, kind="loglikelihood_rolling", prompt=tuple(ids), spans=spans)
+        ids = as_ids(self.encode(text))
+        spans = tuple(rolling_spans(ids, self.prefix(), self.max_length)) if len(ids) else ()
+        return Job(index=index, kind="loglikelihood_rolling", prompt=ids, spans=spans)
 
     def _sliding(self, index: int, text: str, settings: dict[str, int]) -> Job:
         window, stride = int(settings["window"]), int(settings["stride"])
@@ -180,8 +188,8 @@ class Encoder:
             raise UserError(f"sliding window of {window} tokens with a stride of {stride}; the stride may be 1 to {window}")
         if window > self.max_length:
             raise self._over(f"sliding window of {window} tokens", window)
-        ids = self.encode(text)
-        return Job(index=index, kind="sliding_window", prompt=tuple(ids), spans=tuple(sliding_spans(ids, window, stride)))
+        ids = as_ids(self.encode(text))
+        return Job(index=index, kind="sliding_window", prompt=ids, spans=tuple(sliding_spans(ids, window, stride)))
 
     def _generation(self, index: int, context: str, settings: dict[str, Any]) -> Job:
         budget, stops = generation_settings(settings, self.max_gen_toks)
@@ -190,7 +198,7 @@ class Encoder:
             raise self._over(f"generation budget of {budget} tokens", budget)
         kept = self._fit(ids, self.max_length + 1 - budget, f"prompt of {len(ids)} tokens and budget of {budget}")
         cut = len(ids) - len(kept)
-        return Job(index=index, kind="generate_until", prompt=tuple(kept), budget=budget, stops=stops, cut=cut)
+        return Job(index=index, kind="generate_until", prompt=as_ids(kept), budget=budget, stops=stops, cut=cut)
 
     def _fit(self, ids: list[int], room: int, what: str) -> list[int]:
         """`ids` in `room` tokens: as they are, cut where that was asked for, else an error."""
@@ -201,37 +209,44 @@ class Encoder:
         if self.truncate == "middle":
             head = room // 2
             return ids[:head] + ids[len(ids) - (room - head) :]
-        raise self._over(what, len(ids) + self.max_length - room)
+        raise self._over(what, len(ids) + self.max_length - room, ids)
 
-    def _over(self, what: str, need: int) -> RequestError:
+    def _over(self, what: str, need: int, prompt: Sequence[int] = ()) -> RequestError:
         return RequestError(
             "budget",
             "OverMaxLength",
             f"{what} need {need} positions, the model has {self.max_length}; shorten it, raise max_length, "
             "or cut it knowingly with truncate=left or truncate=middle",
+            prompt,
         )
 
 
-def rolling_spans(ids: Sequence[int], prefix: int, max_length: int) -> Iterator[Span]:
+def as_ids(ids: Sequence[int]) -> Ids:
+    """Ids as an array. An id beyond 32 bits becomes -1, which no vocabulary has."""
+    wide = np.asarray(ids, dtype=np.int64)
+    return np.where(wide > np.iinfo(np.int32).max, -1, wide).astype(np.int32)
+
+
+def rolling_spans(ids: Ids, prefix: int, max_length: int) -> Iterator[Span]:
     """lm-eval's rolling windows: the first predicts `max_length` tokens after the prefix; later ones have full context and
     score only what is new."""
     done = min(max_length, len(ids))
-    yield Span((prefix, *ids[:done]), 1, -1)
+    yield Span(np.concatenate([as_ids([prefix]), ids[:done]]), 1, -1)
     while done < len(ids):
         end = min(done + max_length, len(ids))
         begin = end - max_length - 1
-        yield Span(tuple(ids[begin:end]), done - begin, begin)
+        yield Span(ids[begin:end], done - begin, begin)
         done = end
 
 
-def sliding_spans(ids: Sequence[int], window: int, stride: int) -> Iterator[Span]:
+def sliding_spans(ids: Ids, window: int, stride: int) -> Iterator[Span]:
     """Windows of at most `window` tokens that end every `stride`, each scoring its last `stride` tokens (one fewer where the
     window's first token is among them). The last ends with the text and still scores `stride` tokens."""
     for start in range(0, len(ids), stride):
         begin, end = max(0, start + stride - window), min(start + stride, len(ids))
         first = max(begin + 1, end - stride)
         if first < end:
-            yield Span(tuple(ids[begin:end]), first - begin, begin)
+            yield Span(ids[begin:end], first - begin, begin)
 
 
 def generation_settings(settings: dict[str, Any], default_budget: int) -> tuple[int, tuple[str, ...]]:

@@ -1,55 +1,230 @@
-"""Greedy generation with early exit at stop texts."""
+"""Greedy generation: rows share each step, leave when they are done, and make room for the next."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ropepp_eval.adapters.answers import Failure
+from ropepp_eval.adapters.cache import KeyValueStore, RaggedView, StackView
+from ropepp_eval.adapters.encoding import Job
+from ropepp_eval.adapters.forward import Forward
+from ropepp_eval.adapters.grouping import CALL_TOKENS, PADDING, Limits, common_prefix, sort_key
+from ropepp_eval.adapters.memory import SMALLEST_CHUNK, free_memory, memory_failure, out_of_memory
+from ropepp_eval.adapters.nonfinite import HEAD_NOT_FINITE, locate_non_finite
+from ropepp_eval.adapters.writer import Writer
 
 
 @dataclass(frozen=True)
 class Generated:
-    """One finished generation."""
+    """One finished row."""
 
-    text: str
+    job: Job
+    text: str | None
     tokens: int
-    finish: str
+    finish: str | None
     """`stop`, `eos` or `length`."""
+    seconds: float
+    failure: Failure | None = None
 
 
-def first_stop(text: str, stops: tuple[str, ...]) -> int | None:
-    """Where the first stop text begins, or None."""
-    found = [at for stop in stops if (at := text.find(stop)) >= 0]
-    return min(found, default=None)
+@dataclass(eq=False)
+class Row:
+    """A row that is being written."""
+
+    job: Job
+    writer: Writer
+    seconds: float = 0.0
+
+    @property
+    def length(self) -> int:
+        """Tokens of the row in the cache: all but the newest."""
+        return len(self.job.prompt) + len(self.writer.ids) - 1
 
 
-class Writer:
-    """Collects the new tokens of one row and says when it is done."""
+@dataclass(eq=False)
+class Generator:
+    """Greedy decoding of many prompts through one key/value store of `rows` slots."""
 
-    def __init__(self, tokenizer: Any, budget: int, stops: tuple[str, ...], end_ids: frozenset[int]) -> None:
-        self.tokenizer = tokenizer
-        self.budget = budget
-        self.stops = stops
-        self.end_ids = end_ids
-        self.ids: list[int] = []
-        self.finish: str | None = None
+    forward: Forward
+    tokenizer: Any
+    limits: Limits
+    end_ids: frozenset[int]
+    rows: int
+    """Most rows that are written side by side."""
+    cache_tokens: int
+    """Most tokens of all slots together; one row may always be as long as it is."""
+    events: list[str]
+    _store: KeyValueStore | None = field(default=None, init=False)
 
-    def add(self, token: int) -> bool:
-        """Take the next token; True when the row is finished."""
-        self.ids.append(token)
-        if token in self.end_ids:
-            self.finish = "eos"
-        elif self.stops and first_stop(self.text(), self.stops) is not None:
-            self.finish = "stop"
-        elif len(self.ids) >= self.budget:
-            self.finish = "length"
-        return self.finish is not None
+    def run(self, jobs: Sequence[Job]) -> Iterator[Generated]:
+        """Finished rows, as they finish. A row that fails says so; the others go on."""
+        queue = deque(order_of(jobs))
+        active: list[Row] = []
+        while queue or active:
+            finished: list[Generated] = []
+            exhausted = False
+            try:
+                if queue and len(active) < self._slots(active, queue):
+                    finished = self._admit(active, queue)
+                else:
+                    finished = self._step(active)
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                exhausted = True
+            if exhausted:  # outside the handler: there the error's frames would keep the tensors alive
+                finished = self._retreat(active, queue)
+            yield from finished
+        self._store = None
 
-    def text(self) -> str:
-        """All new text, special tokens left out."""
-        text: str = self.tokenizer.decode(self.ids, skip_special_tokens=True)
-        return text
+    def slots(self, capacity: int, jobs: int) -> int:
+        """Rows of `capacity` tokens that are written side by side when `jobs` wait."""
+        return max(1, min(self.rows, self.cache_tokens // capacity, jobs))
 
-    def result(self) -> Generated:
-        """The text before the first stop."""
-        text = self.text()
-        return Generated(text[: first_stop(text, self.stops)], len(self.ids), self.finish or "length")
+    def _slots(self, active: Sequence[Row], queue: Sequence[Job]) -> int:
+        """Rows that fit side by side; the store is made anew when nobody is in it."""
+        if self._store is None or not active:
+            need = max(capacity_of(job) for job in queue)
+            rows = self.slots(need, len(queue))
+            if self._store is None or self._store.capacity < need or self._store.rows != rows:
+                self._store = None  # never hold two
+                self._store = self.forward.new_store(rows, need)
+        if capacity_of(queue[0]) > self._store.capacity:
+            return 0  # it waits until the shorter ones are done
+        return self._store.rows
+
+    @torch.inference_mode()
+    def _admit(self, active: list[Row], queue: deque[Job]) -> list[Generated]:
+        """Read the next prompts into free slots and write their first tokens."""
+        assert self._store is not None
+        started = time.perf_counter()
+        group = self._next_group(queue, self._store.rows - len(active))
+        if len(group) > 1:
+            ids = self.forward.tensor([job.prompt for job in group])
+            view = StackView(self._store, len(active), len(group))
+            hidden = self.forward.hidden(ids, cache=view)
+            last = hidden[torch.arange(len(group)), [len(job.prompt) - 1 for job in group]]
+        else:
+            last = self._read_alone(active, group[0])
+        for _ in group:
+            queue.popleft()
+        rows = [Row(job, Writer(self.tokenizer, job.budget, job.stops, self.end_ids)) for job in group]
+        active += rows
+        return self._write(active, rows, last, started)
+
+    def _next_group(self, queue: Sequence[Job], free: int) -> list[Job]:
+        """The next prompt, with others of nearly its length where they are short."""
+        group: list[Job] = []
+        for job in queue:
+            longest = max(len(job.prompt), *(len(other.prompt) for other in group)) if group else len(job.prompt)
+            padded = longest * (len(group) + 1)
+            tokens = sum(len(other.prompt) for other in group) + len(job.prompt)
+            too_long = longest > 2 * CALL_TOKENS or padded > self.limits.batch_tokens
+            if group and (too_long or padded - tokens > PADDING * padded):
+                break
+            if group and capacity_of(job) > (self._store.capacity if self._store else 0):
+                break
+            group.append(job)
+            if len(group) == free or not self.limits.share:
+                break
+        return group
+
+    def _read_alone(self, active: Sequence[Row], job: Job) -> Tensor:
+        """Last hidden state [1, hidden] of one prompt, read into the next slot; a prefix that a neighbour has is copied."""
+        assert self._store is not None
+        view = StackView(self._store, len(active))
+        shared = [min(common_prefix(row.job.prompt, job.prompt), len(job.prompt) - 1) for row in active]
+        if self.limits.share and shared and max(shared) >= 2 * CALL_TOKENS:
+            view.length = max(shared)
+            self._store.copy(shared.index(view.length), len(active), view.length)
+        last = self.forward.extend(view, job.prompt[view.length :], keep=1)
+        assert last is not None
+        return last
+
+    @torch.inference_mode()
+    def _step(self, active: list[Row]) -> list[Generated]:
+        """One token for every row."""
+        assert self._store is not None
+        started = time.perf_counter()
+        view = RaggedView(self._store, [row.length for row in active], self.forward.device)
+        ids = self.forward.tensor([np.array(row.writer.ids[-1:], dtype=np.int32) for row in active])
+        hidden = self.forward.hidden(ids, cache=view, positions=view.lengths[:, None], mask=view.mask())
+        return self._write(active, list(active), hidden[:, -1], started)
+
+    def _write(self, active: list[Row], rows: Sequence[Row], hidden: Tensor, started: float) -> list[Generated]:
+        """Choose the next token of `rows` from hidden states [rows, hidden]; rows that are done leave `active`."""
+        best = self.forward.head(hidden).max(-1)
+        chosen, finite = best.indices.tolist(), torch.isfinite(best.values).tolist()
+        seconds = (time.perf_counter() - started) / len(rows)
+        finished = []
+        for row, token, good in zip(rows, chosen, finite, strict=True):
+            row.seconds += seconds
+            if not good:
+                finished.append(self._not_finite(row))
+                self._leave(active, row)
+            elif row.writer.add(token):
+                text = row.writer.result()
+                finished.append(Generated(row.job, text, len(row.writer.ids), row.writer.finish, row.seconds))
+                self._leave(active, row)
+        return finished
+
+    def _leave(self, active: list[Row], row: Row) -> None:
+        """Free the row's slot: the last row moves into it."""
+        assert self._store is not None
+        slot = active.index(row)
+        last = active.pop()
+        if last is not row:
+            active[slot] = last
+            self._store.copy(len(active), slot, last.length + 1)  # one more where its newest token is not counted yet
+
+    def _not_finite(self, row: Row) -> Generated:
+        ids = np.concatenate([row.job.prompt, np.array(row.writer.ids, dtype=np.int32)])
+        failure = locate_non_finite(self.forward, ids) or HEAD_NOT_FINITE
+        return Generated(row.job, None, 0, None, row.seconds, failure)
+
+    def _retreat(self, active: list[Row], queue: deque[Job]) -> list[Generated]:
+        """Begin the rows at hand again, fewer at a time or in smaller chunks; one that can't be smaller fails."""
+        queue.extendleft(row.job for row in reversed(active))
+        slots = self._store.rows if self._store else 1
+        active.clear()
+        self._store = None
+        free_memory()
+        tokens = capacity_of(queue[0])
+        if slots > 1:
+            self.rows = slots // 2
+            self.events.append(f"out of memory with {slots} rows of {tokens} tokens; went on with {self.rows}")
+            return []
+        piece = min(self.forward.chunk_tokens, tokens)
+        if piece > SMALLEST_CHUNK:
+            self.forward.chunk_tokens = max(SMALLEST_CHUNK, piece // 2)
+            self.events.append(f"out of memory with {tokens} tokens; went on in chunks of {self.forward.chunk_tokens}")
+            return []
+        self.events.append(f"out of memory with {tokens} tokens in chunks of {piece}; that request failed")
+        return [Generated(queue.popleft(), None, 0, None, 0.0, memory_failure(tokens, piece))]
+
+
+def capacity_of(job: Job) -> int:
+    """Places in the cache that a row may need: its newest token is never read."""
+    return len(job.prompt) + job.budget - 1
+
+
+def order_of(jobs: Sequence[Job]) -> list[Job]:
+    """Long prompts first, those with a common prefix together."""
+    clusters: list[list[Job]] = []
+    for job in sorted(jobs, key=lambda job: sort_key(job.prompt)):
+        if clusters and common_prefix(clusters[-1][-1].prompt, job.prompt) >= 2 * CALL_TOKENS:
+            clusters[-1].append(job)
+        else:
+            clusters.append([job])
+    clusters.sort(key=lambda cluster: -max(capacity_of(job) for job in cluster))
+    return [job for cluster in clusters for job in sorted(cluster, key=lambda job: -capacity_of(job))]
+
+

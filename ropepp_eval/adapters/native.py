@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
+import numpy as np
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 
 from ropepp_eval.adapters.answers import Answer, Failure, Window, hash_ids
-from ropepp_eval.adapters.encoding import Encoder, Job, Span
-from ropepp_eval.adapters.generation import Writer
-from ropepp_eval.adapters.scoring import target_logprobs
+from ropepp_eval.adapters.encoding import Encoder, Job
+from ropepp_eval.adapters.forward import Forward
+from ropepp_eval.adapters.generation import Generated, Generator, capacity_of
+from ropepp_eval.adapters.grouping import Limits
+from ropepp_eval.adapters.memory import ModelShapes, available_memory, plan_memory
+from ropepp_eval.adapters.scoring import Scorer, SpanScore
+from ropepp_eval.adapters.settings import Settings
+from ropepp_eval.adapters.work import WorkPlan, count_work, weight_of
 from ropepp_eval.errors import UserError
 
-TRUNCATE = (None, "left", "middle")
+GENERATION_ROWS = {"cpu": 16, "cuda": 64}
+BATCH_TOKENS = {"cpu": 8192, "cuda": 65536}
+CHUNK_TOKENS = {"cpu": 4096, "cuda": 65536}
+CPU_CACHE_TOKENS = 32768
 
 
 class NativeLM(LM):  # type: ignore[misc]
@@ -46,7 +55,7 @@ class NativeLM(LM):  # type: ignore[misc]
             tokenizer: folder or hub id; None takes the checkpoint's own.
             position, dtype, attention: see `ropepp_eval.load_checkpoint`.
             device: a torch device; `auto` or None takes the first GPU, else the CPU.
-            settings: see `from_objects`.
+            settings: fields of `ropepp_eval.adapters.settings.Settings`; texts are read as --model_args gives them.
 
         Raises:
             UserError: checkpoint or tokenizer can't be used, or a setting has no such value.
@@ -54,61 +63,46 @@ class NativeLM(LM):  # type: ignore[misc]
         from ropepp_eval.checkpoints import load_checkpoint
         from ropepp_eval.tokenizer import load_tokenizer
 
+        checked = Settings.of(settings)
         loaded = load_tokenizer(str(tokenizer or pretrained))
         where = ("cuda" if torch.cuda.is_available() else "cpu") if device in (None, "auto") else str(device)
         model = load_checkpoint(pretrained, position=position, dtype=dtype, device=where, attention=attention)
         super().__init__()
-        self._set_up(model, loaded.fast, name=str(pretrained), **settings)
+        self._set_up(model, loaded.fast, checked, name=str(pretrained))
 
     @classmethod
     def from_objects(cls, model: Any, tokenizer: Any, **settings: Any) -> Self:
-        """An adapter around a loaded model and a `transformers` tokenizer.
-
-        Args:
-            settings: max_length (default the config's max_position_embeddings), truncate (None, `left`, `middle`),
-                add_bos_token (None: the tokenizer's own rule, as lm-eval's HFLM), prefix_token_id, max_gen_toks (256).
-        """
+        """An adapter around a loaded model and a `transformers` tokenizer; settings as in the constructor."""
         self = cls.__new__(cls)
         LM.__init__(self)
-        self._set_up(model, tokenizer, **settings)
+        self._set_up(model, tokenizer, Settings.of(settings), name="")
         return self
 
-    def _set_up(
-        self,
-        model: Any,
-        tokenizer: Any,
-        *,
-        name: str = "",
-        max_length: int | str | None = None,
-        truncate: str | None = None,
-        add_bos_token: bool | None = None,
-        prefix_token_id: int | str | None = None,
-        max_gen_toks: int | str = 256,
-        batch_size: int | str | None = None,
-        max_batch_size: int | str | None = None,
-        chunk_tokens: int | str | None = None,
-    ) -> None:
-        if truncate not in TRUNCATE:
-            raise UserError(f"truncate {truncate!r} is not known; it may be left or middle, or be left out")
+    def _set_up(self, model: Any, tokenizer: Any, settings: Settings, *, name: str) -> None:
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.name = name
+        self.settings = settings
+        self.events: list[str] = []
+        """What happened on the way that the user should know, such as batches halved for want of memory."""
+        self.work: WorkPlan | None = None
+        """The plan of the requests at hand, with the time left."""
         self._device = next(model.parameters()).device
-        self._max_length = int(max_length) if max_length else int(model.config.max_position_embeddings)
-        self.batch_size = batch_size
-        self.chunk_tokens = chunk_tokens
+        self._max_length = settings.max_length or int(model.config.max_position_embeddings)
+        self.batch_size = settings.batch_size
         prefix = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-        self.prefix_token_id = prefix if prefix_token_id is None else int(prefix_token_id)
+        self.prefix_token_id = prefix if settings.prefix_token_id is None else settings.prefix_token_id
+        self.end_ids = end_ids(model, tokenizer)
+        self.shapes = shapes_of(model)
         self.encoder = Encoder(
             tokenizer,
             max_length=self._max_length,
             vocabulary=model.get_input_embeddings().weight.shape[0],
             prefix_token_id=self.prefix_token_id,
-            add_bos_token=add_bos_token,
-            truncate=truncate,
-            max_gen_toks=int(max_gen_toks),
+            add_bos_token=settings.add_bos_token,
+            truncate=settings.truncate,
+            max_gen_toks=settings.max_gen_toks,
         )
-        self.end_ids = end_ids(model, tokenizer)
 
     @property
     def max_length(self) -> int:
@@ -136,29 +130,42 @@ class NativeLM(LM):  # type: ignore[misc]
             "device": str(weights.device),
             "attention": self.model.config._attn_implementation,
             "max_length": self.max_length,
+            "deterministic": self.settings.deterministic,
         }
+
+    # lm-eval's own calls
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """(log-likelihood, is_greedy) of each continuation. Raises UserError where a request has no answer."""
-        return self._responses(requests)
+        return self._responses(requests, disable_tqdm)
 
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
         """Log-likelihood of each whole text. Raises UserError where a request has no answer."""
-        return self._responses(requests)
+        return self._responses(requests, disable_tqdm)
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Greedy continuation of each prompt up to its first stop text. Raises UserError where a request has no answer."""
-        return self._responses(requests)
+        return self._responses(requests, disable_tqdm)
 
-    def _responses(self, requests: list[Instance]) -> list[Any]:
+    def _responses(self, requests: list[Instance], disable_tqdm: bool) -> list[Any]:
+        from tqdm import tqdm  # type: ignore[import-untyped]
+
         responses: list[Any] = [None] * len(requests)
-        for index, answer in self.answers(requests):
-            request = requests[index]
-            if answer.error is not None:
-                raise UserError(f"{request.request_type} request {index}: {answer.error.message}")
-            responses[index] = answer.response
-            self.cache_hook.add_partial(request.request_type, request.args, answer.response)
+        with tqdm(total=len(requests), disable=disable_tqdm, desc="ropepp") as bar:
+            for index, answer in self.answers(requests):
+                request = requests[index]
+                if answer.error is not None:
+                    raise UserError(f"{request.request_type} request {index}: {answer.error.message}")
+                responses[index] = answer.response
+                self.cache_hook.add_partial(request.request_type, request.args, answer.response)
+                bar.update()
         return responses
+
+    # ours
+
+    def plan(self, requests: list[Instance]) -> WorkPlan:
+        """What `answers(requests)` will do, without doing it."""
+        return self._plan(self._jobs(requests))
 
     def answers(self, requests: list[Instance]) -> Iterator[tuple[int, Answer]]:
         """(number of the request, answer), as answers are made. A request that fails has `error` set; the others go on.
@@ -166,40 +173,107 @@ class NativeLM(LM):  # type: ignore[misc]
         Raises:
             UserError: a request type or generation setting is not known.
         """
-        jobs = [self.encoder.job(index, request) for index, request in enumerate(requests)]
+        jobs = self._jobs(requests)
+        self.work = self._plan(jobs)
+        self.work.start(sum(weight_of(job) for job in jobs if job.error is None))
+        with deterministic_kernels(self.settings.deterministic):
+            for job, answer in self._answers(jobs):
+                if job.error is None:
+                    self.work.advance(weight_of(job))
+                yield job.index, answer
+
+    def _jobs(self, requests: Sequence[Instance]) -> list[Job]:
+        return [self.encoder.job(index, request) for index, request in enumerate(requests)]
+
+    def _answers(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Answer]]:
         for job in jobs:
-            started = time.perf_counter()
-            answer = refused(job) if job.error is not None else self._answer(job)
-            yield job.index, replace(answer, seconds=time.perf_counter() - started)
+            if job.error is not None:
+                yield job, failed(job, job.error)
+            elif job.kind != "generate_until" and not job.spans:
+                yield job, scored(job, [])
+        scoring = [job for job in jobs if job.spans]
+        if scoring:
+            yield from self._scored(scoring)
+        generating = [job for job in jobs if job.kind == "generate_until" and job.error is None]
+        for done in self._generator().run(generating) if generating else ():
+            yield done.job, generated(done)
 
-    @torch.inference_mode()
-    def _answer(self, job: Job) -> Answer:
-        return self._generated(job) if job.kind == "generate_until" else self._scored(job)
+    def _scored(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Answer]]:
+        by_index = {job.index: job for job in jobs}
+        waiting: dict[int, dict[int, SpanScore]] = {}
+        for score in Scorer(self._forward(), self._limits(), self.events).run(jobs):
+            index, number = score.owner
+            job, have = by_index[index], waiting.setdefault(index, {})
+            have[number] = score
+            if len(have) == len(job.spans):
+                yield job, scored(job, [have[i] for i in range(len(have))])
+                del waiting[index]
 
-    def _scored(self, job: Job) -> Answer:
-        results = [self._score_span(span) for span in job.spans]
-        if not all(bool(torch.isfinite(logprobs).all()) for logprobs, _ in results):
-            return failed(job, Failure("model", "NonFinite", "a log-probability is not finite"))
-        return scored(job, results)
+    def _forward(self) -> Forward:
+        default = CHUNK_TOKENS.get(self._device.type, CHUNK_TOKENS["cpu"])
+        return Forward(self.model, self.settings.chunk_tokens or default)
 
-    def _score_span(self, span: Span) -> tuple[torch.Tensor, torch.Tensor]:
-        ids = torch.tensor([span.ids], device=self._device)
-        hidden = self.model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
-        return target_logprobs(self.model.lm_head, hidden[0, span.first - 1 :], ids[0, span.first :])
+    def _limits(self) -> Limits:
+        forward = self._forward()
+        return Limits(
+            batch_tokens=self.settings.batch_tokens or BATCH_TOKENS.get(self._device.type, BATCH_TOKENS["cpu"]),
+            chunk_tokens=forward.chunk_tokens,
+            batch_rows=self.settings.batch_size,
+            packs=forward.packs,
+            share=not self.settings.deterministic,
+        )
 
-    def _generated(self, job: Job) -> Answer:
-        writer = Writer(self.tokenizer, job.budget, job.stops, self.end_ids)
-        inputs, cache = torch.tensor([job.prompt], device=self._device), None
-        while True:
-            out = self.model(input_ids=inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
-            logits, cache = out.logits[0, -1], out.past_key_values
-            if not torch.isfinite(logits).all():
-                return failed(job, Failure("model", "NonFinite", "a logit is not finite"))
-            inputs = logits.argmax()[None, None]
-            if writer.add(int(inputs)):
-                break
-        done = writer.result()
-        return replace(ledger(job), response=done.text, new_tokens=done.tokens, finish=done.finish)
+    def _generator(self) -> Generator:
+        rows = self.settings.batch_size or GENERATION_ROWS.get(self._device.type, GENERATION_ROWS["cpu"])
+        return Generator(
+            self._forward(),
+            self.tokenizer,
+            self._limits(),
+            self.end_ids,
+            rows=1 if self.settings.deterministic else rows,
+            cache_tokens=self._cache_tokens(),
+            events=self.events,
+        )
+
+    def _cache_tokens(self) -> int:
+        """Tokens that generation may keep: on a GPU half of what is free."""
+        if self.settings.cache_tokens:
+            return self.settings.cache_tokens
+        free = available_memory(str(self._device)) if self._device.type == "cuda" else None
+        return CPU_CACHE_TOKENS if free is None else int(0.5 * free / self.shapes.kv_bytes(1, self._dtype_bytes))
+
+    @property
+    def _dtype_bytes(self) -> int:
+        return int(next(self.model.parameters()).element_size())
+
+    def _plan(self, jobs: Sequence[Job]) -> WorkPlan:
+        limits = self._limits()
+        units = Scorer(self._forward(), limits, []).units([job for job in jobs if job.spans])
+        generator = self._generator()
+        capacities = [capacity_of(job) for job in jobs if job.kind == "generate_until" and job.error is None]
+        generation_tokens = generator.slots(max(capacities), len(capacities)) * max(capacities) if capacities else 0
+        longest = max([*(span.inputs for job in jobs for span in job.spans), generation_tokens, 1])
+        memory = plan_memory(
+            self.shapes,
+            length_tokens=longest,
+            dtype=str(self.model.dtype).removeprefix("torch."),
+            chunk_tokens=max(limits.chunk_tokens, limits.batch_tokens),
+            available_bytes=None,
+            device=self._device.type,
+        )
+        kv_bytes = self.shapes.kv_bytes(1, self._dtype_bytes)
+        return count_work(jobs, units, kv_bytes_per_token=kv_bytes, generation_tokens=generation_tokens, memory=memory)
+
+
+@contextlib.contextmanager
+def deterministic_kernels(wanted: bool) -> Iterator[None]:
+    """torch's deterministic algorithms while requests are answered; what has none raises."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(wanted or before)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
@@ -208,32 +282,53 @@ def end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
     return frozenset(i for entry in named for i in (entry if isinstance(entry, list) else [entry]) if i is not None)
 
 
+def shapes_of(model: Any) -> ModelShapes:
+    """Shapes of a Llama-like model, read from its modules: configs count heads in their own ways."""
+    config, layer = model.config, model.model.layers[0]
+    head_dim = int(layer.self_attn.head_dim)
+    return ModelShapes(
+        parameters=int(model.num_parameters()),
+        layers=int(config.num_hidden_layers),
+        hidden_size=int(config.hidden_size),
+        intermediate_size=int(config.intermediate_size),
+        attention_heads=layer.self_attn.o_proj.in_features // head_dim,
+        key_value_heads=layer.self_attn.k_proj.out_features // head_dim,
+        head_dim=head_dim,
+        vocab_size=int(config.vocab_size),
+    )
+
+
 def ledger(job: Job) -> Answer:
     """An answer of `job` without a response yet."""
     return Answer(None, len(job.prompt), 0, job.budget, None, job.cut, 0.0, hash_ids(job.prompt))
 
 
-def failed(job: Job, failure: Failure) -> Answer:
+def failed(job: Job, failure: Failure, seconds: float = 0.0) -> Answer:
     """The answer of a job that has no response."""
-    return replace(ledger(job), error=failure)
+    return replace(ledger(job), error=failure, seconds=seconds)
 
 
-def refused(job: Job) -> Answer:
-    """The answer of a job that could not be asked."""
-    assert job.error is not None
-    return failed(job, job.error)
+def generated(done: Generated) -> Answer:
+    """The answer of a finished generation."""
+    if done.failure is not None:
+        return failed(done.job, done.failure, done.seconds)
+    return replace(ledger(done.job), response=done.text, new_tokens=done.tokens, finish=done.finish, seconds=done.seconds)
 
 
-def scored(job: Job, results: list[tuple[torch.Tensor, torch.Tensor]]) -> Answer:
-    """The answer of a scoring job from (log-probabilities, is most likely) of each of its spans."""
-    base = replace(ledger(job), new_tokens=job.new_tokens, finish="scored")
+def scored(job: Job, scores: Sequence[SpanScore]) -> Answer:
+    """The answer of a scoring job from the scores of its spans, in order."""
+    seconds = sum(score.seconds for score in scores)
+    for score in scores:
+        if score.failure is not None:
+            return failed(job, score.failure, seconds)
+    base = replace(ledger(job), new_tokens=job.new_tokens, finish="scored", seconds=seconds)
     if job.kind == "sliding_window":
         windows = [
-            Window(span.begin, span.begin + len(span.ids), tuple(logprobs.tolist()))
-            for span, (logprobs, _) in zip(job.spans, results, strict=True)
+            Window(span.begin, span.begin + len(span.ids), tuple(score.logprobs.tolist()))
+            for span, score in zip(job.spans, scores, strict=True)
         ]
         return replace(base, response=windows)
-    total = sum(float(logprobs.sum()) for logprobs, _ in results)
+    total = sum(float(score.logprobs.sum(dtype=np.float64)) for score in scores)
     if job.kind == "loglikelihood_rolling":
         return replace(base, response=total)
-    return replace(base, response=(total, all(bool(greedy.all()) for _, greedy in results)))
+    return replace(base, response=(total, all(score.greedy for score in scores)))

@@ -1,33 +1,257 @@
-"""Log-probabilities of needed positions only, in float32."""
+"""Scoring: the least work that gives the exact log-probabilities of the wanted tokens.
+
+Only hidden states of scored positions go through the head, in blocks, and their log-softmax is float32. Common prefixes run
+once.
+"""
 
 from __future__ import annotations
 
+import itertools
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-HEAD_BLOCK_ELEMENTS = 1 << 25
-"""Logits computed at once: 32 M elements, 128 MiB in float32."""
+from ropepp_eval.adapters.answers import Failure
+from ropepp_eval.adapters.cache import KeyValueStore, StackView
+from ropepp_eval.adapters.encoding import Job
+from ropepp_eval.adapters.forward import Forward
+from ropepp_eval.adapters.grouping import (
+    PACKED_TOKENS,
+    Branch,
+    FlatBatch,
+    Limits,
+    SharedRun,
+    Stem,
+    Unit,
+    build_stems,
+    build_units,
+    is_packed,
+    shared_tokens,
+)
+from ropepp_eval.adapters.memory import SMALLEST_CHUNK, free_memory, memory_failure, out_of_memory
+from ropepp_eval.adapters.nonfinite import HEAD_NOT_FINITE, locate_non_finite
+
+HEAD_BLOCK_ELEMENTS = {"cpu": 1 << 24, "cuda": 1 << 27}
+"""Logits computed at once, by device: 64 MiB in float32 on a CPU."""
 
 
-def target_logprobs(head: Any, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Log-probabilities of `targets` after `hidden`, without ever holding logits of all positions.
+@dataclass(frozen=True, eq=False)
+class SpanScore:
+    """Scores of one span."""
+
+    owner: tuple[int, int]
+    logprobs: np.ndarray[Any, np.dtype[np.float32]]
+    """[scored tokens], natural logarithm."""
+    greedy: bool
+    """Whether every scored token is the most likely one."""
+    seconds: float
+    failure: Failure | None = None
+
+
+def target_logprobs(head: Any, hidden: Tensor, place: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-probabilities of targets, without ever holding the logits of all positions.
 
     Args:
         head: the model's output projection, [N, hidden] -> [N, vocabulary].
-        hidden: [N, hidden], final hidden states of the N positions before the targets.
-        targets: int64 [N].
+        hidden: [N, hidden], final hidden states.
+        place: int64 [M], rising: which hidden state predicts the target; several targets may share one.
+        target: int64 [M].
 
     Returns:
-        float32 [N] natural log-probabilities; bool [N], whether the target is the most likely token.
+        float32 [M] natural log-probabilities; bool [M], whether the target is the most likely token.
     """
-    vocabulary = head.weight.shape[0]
-    block = max(1, HEAD_BLOCK_ELEMENTS // vocabulary)
+    elements = HEAD_BLOCK_ELEMENTS.get(hidden.device.type, 1 << 24)
+    block = max(1, elements // int(head.weight.shape[0]))
+    edges = torch.arange(0, len(hidden) + block, block, device=place.device)
+    bounds = torch.searchsorted(place, edges).tolist()
     logprobs, greedy = [], []
-    for part, wanted in zip(torch.split(hidden, block), torch.split(targets, block), strict=True):
-        logits = head(part).float()
-        chosen = logits.gather(-1, wanted[:, None])[:, 0]
-        logprobs.append(chosen - logits.logsumexp(-1))
-        greedy.append(logits.argmax(-1) == wanted)
+    for number, (begin, end) in enumerate(itertools.pairwise(bounds)):
+        if begin == end:
+            continue
+        first = number * block
+        logits = head(hidden[first : first + block]).float()
+        own, wanted = place[begin:end] - first, target[begin:end]
+        logprobs.append(logits[own, wanted] - logits.logsumexp(-1)[own])
+        greedy.append(logits.argmax(-1)[own] == wanted)
     return torch.cat(logprobs), torch.cat(greedy)
+
+
+class Scorer:
+    """Runs units of work and gives the scores of each span as soon as they are there."""
+
+    def __init__(self, forward: Forward, limits: Limits, events: list[str]) -> None:
+        self.forward = forward
+        self.limits = limits
+        self.events = events
+        """What happened on the way that the user should know, such as batches halved for want of memory."""
+        self._store: KeyValueStore | None = None
+
+    def units(self, jobs: Sequence[Job]) -> list[Unit]:
+        """The work of `jobs`, long sequences first."""
+        spans = (((job.index, number), span) for job in jobs for number, span in enumerate(job.spans))
+        return build_units(build_stems(spans, share=self.limits.share), self.limits)
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[SpanScore]:
+        """Scores of every span of `jobs`. A span that fails says so; the others go on."""
+        by_index = {job.index: job for job in jobs}
+        queue = deque(self.units(jobs))
+        while queue:
+            unit, done, exhausted = queue.popleft(), 0, False
+            try:
+                for stems, scores in self._run_unit(unit):
+                    for score in scores:
+                        if not np.isfinite(score.logprobs).all():
+                            score = self._alone(score, by_index[score.owner[0]])
+                        yield score
+                    done += len(stems)
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                exhausted = True
+            if exhausted:  # outside the handler: there the error's frames would keep the tensors alive
+                yield from self._retreat(unit, done, queue)
+        self._store = None
+
+    def _retreat(self, unit: Unit, done: int, queue: deque[Unit]) -> Iterator[SpanScore]:
+        """Put back what was not done, in smaller pieces; what can't be smaller fails."""
+        self._store = None
+        free_memory()
+        left = unit.stems[done:]
+        if isinstance(unit, FlatBatch) and len(left) > 1:
+            half = (len(left) + 1) // 2
+            self.limits = replace(self.limits, batch_tokens=max(1, self.limits.batch_tokens // 2))
+            self.events.append(f"out of memory with {len(left)} rows of {unit.longest} tokens; went on with {half}")
+            queue.extendleft([FlatBatch(left[half:]), FlatBatch(left[:half])])
+            return
+        longest = max(stem.tokens for stem in left)
+        piece = longest if isinstance(unit, FlatBatch) else min(self.forward.chunk_tokens, longest)
+        if piece > SMALLEST_CHUNK:
+            self.forward.chunk_tokens = min(self.forward.chunk_tokens, max(SMALLEST_CHUNK, piece // 2))
+            self.events.append(f"out of memory with {longest} tokens; went on in chunks of {self.forward.chunk_tokens}")
+            queue.appendleft(SharedRun(left))
+            return
+        self.events.append(f"out of memory with {longest} tokens in chunks of {piece}; that request failed")
+        for owner in left[0].owners:
+            yield SpanScore(owner, np.empty(0, np.float32), False, 0.0, memory_failure(left[0].tokens, piece))
+        if left[1:]:
+            queue.appendleft(SharedRun(left[1:]))
+
+    def _alone(self, score: SpanScore, job: Job) -> SpanScore:
+        """The score of a span run by itself, or where in the model it stops being finite.
+
+        Others of its batch may have spoilt it: what a mask hides is still multiplied by zero.
+        """
+        span = job.spans[score.owner[1]]
+        found = locate_non_finite(self.forward, span.ids[:-1])
+        if found is not None:
+            return replace(score, failure=found)
+        run = SharedRun(tuple(build_stems([(score.owner, span)])))
+        store = self.forward.new_store(1, run.capacity)  # not the one in use: its run goes on
+        ((_, (alone,)),) = self._run_shared(run, store)
+        if not np.isfinite(alone.logprobs).all():
+            return replace(alone, failure=HEAD_NOT_FINITE)
+        return alone
+
+    @torch.inference_mode()
+    def _run_unit(self, unit: Unit) -> Iterator[tuple[Sequence[Stem], list[SpanScore]]]:
+        if isinstance(unit, SharedRun):
+            yield from self._run_shared(unit)
+            return
+        started = time.perf_counter()
+        if is_packed(unit.stems[0]):
+            by_stem = self.forward.packed([(stem.trunk, [branch.ids for branch in stem.branches]) for stem in unit.stems])
+        else:
+            by_stem = self._flat_hidden(unit)
+        pairs: list[tuple[Branch, Tensor]] = []
+        for stem, hidden in zip(unit.stems, by_stem, strict=True):
+            pairs += zip(stem.branches, hidden, strict=True)
+        yield unit.stems, self._scores(pairs, started)
+
+    def _flat_hidden(self, batch: FlatBatch) -> list[list[Tensor]]:
+        ids = self.forward.tensor([np.concatenate([stem.trunk, stem.branches[0].ids]) for stem in batch.stems])
+        hidden = self.forward.hidden(ids)
+        return [[row[len(stem.trunk) : stem.tokens]] for stem, row in zip(batch.stems, hidden, strict=True)]
+
+    def _run_shared(
+        self, run: SharedRun, store: KeyValueStore | None = None
+    ) -> Iterator[tuple[Sequence[Stem], list[SpanScore]]]:
+        view = StackView(store or self._store_of(run.capacity))
+        before: Stem | None = None
+        for stem in run.stems:
+            started = time.perf_counter()
+            with torch.inference_mode():
+                view.length = 0 if before is None else shared_tokens(before, stem)
+                scores = self._scores(list(self._stem_hidden(view, stem)), started)
+            yield (stem,), scores
+            before = stem
+
+    def _store_of(self, capacity: int) -> KeyValueStore:
+        """The store of the last run where it fits, else a new one."""
+        if self._store is None or not capacity <= self._store.capacity <= 2 * capacity:
+            self._store = None  # never hold two
+            self._store = self.forward.new_store(1, capacity)
+        return self._store
+
+    def _stem_hidden(self, view: StackView, stem: Stem) -> Iterator[tuple[Branch, Tensor]]:
+        """Hidden states of each branch. With one branch the view holds it afterwards, with several only the trunk."""
+        rest = stem.trunk[view.length :]
+        if len(stem.branches) == 1:
+            branch = stem.branches[0]
+            hidden = self.forward.extend(view, np.concatenate([rest, branch.ids]), keep=len(branch.ids))
+            assert hidden is not None
+            yield branch, hidden
+            return
+        self.forward.extend(view, rest)
+        for group in self._branch_groups(stem.branches):
+            if len(group) > 1:
+                yield from zip(group, self.forward.branches(view, [branch.ids for branch in group]), strict=True)
+                continue
+            hidden = self.forward.extend(view, group[0].ids, keep=len(group[0].ids))
+            assert hidden is not None
+            view.length = len(stem.trunk)
+            yield group[0], hidden
+
+    def _branch_groups(self, branches: Sequence[Branch]) -> Iterator[list[Branch]]:
+        """Branches that go through the model side by side; one at a time where the model does not take that."""
+        most = min(PACKED_TOKENS, self.forward.chunk_tokens) if self.forward.packs and self.limits.share else 0
+        group: list[Branch] = []
+        tokens = 0
+        for branch in branches:
+            if group and tokens + len(branch.ids) > most:
+                yield group
+                group, tokens = [], 0
+            group.append(branch)
+            tokens += len(branch.ids)
+        yield group
+
+    def _scores(self, pairs: Sequence[tuple[Branch, Tensor]], started: float) -> list[SpanScore]:
+        """Scores of all wants of branches, given the hidden states [len, hidden] of each."""
+        places, targets, wants = [], [], []
+        offset = 0
+        for branch, hidden in pairs:
+            for want in branch.wants:
+                places.append(np.arange(offset, offset + len(want.targets)))
+                targets.append(want.targets)
+                wants.append(want)
+            offset += len(hidden)
+        place, target = np.concatenate(places), np.concatenate(targets).astype(np.int64)
+        order = np.argsort(place, kind="stable")
+        device = self.forward.device
+        states = torch.cat([hidden for _, hidden in pairs]) if len(pairs) > 1 else pairs[0][1]
+        found = target_logprobs(
+            self.forward.head, states, torch.from_numpy(place[order]).to(device), torch.from_numpy(target[order]).to(device)
+        )
+        logprobs, greedy = np.empty(len(place), np.float32), np.empty(len(place), bool)
+        logprobs[order], greedy[order] = (part.cpu().numpy() for part in found)
+        seconds = (time.perf_counter() - started) / len(wants)
+        ends = np.cumsum([len(want.targets) for want in wants])[:-1]
+        return [
+            SpanScore(want.owner, own, bool(top.all()), seconds)
+            for want, own, top in zip(wants, np.split(logprobs, ends), np.split(greedy, ends), strict=True)
+        ]

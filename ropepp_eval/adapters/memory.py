@@ -1,0 +1,203 @@
+"""Memory: what a cell needs, from shapes alone; what there is; and what running out looks like."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ropepp_eval.adapters.answers import Failure
+from ropepp_eval.errors import UserError
+from ropepp_eval.lengths import format_length
+
+SMALLEST_CHUNK = 64
+"""Chunks are not made smaller than this; who has no room for 64 tokens has no room."""
+DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
+HEAD_ELEMENTS = 1 << 24
+"""Logits at once on a CPU, see `scoring`."""
+RUNTIME_BYTES = 700 << 20
+"""Python, torch, transformers and lm-eval themselves, measured at 0.5 to 0.7 GiB resident on a CPU."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelShapes:
+    """What memory depends on."""
+
+    parameters: int
+    layers: int
+    hidden_size: int
+    intermediate_size: int
+    attention_heads: int
+    """Heads that attend (EC: twice the published number)."""
+    key_value_heads: int
+    """Heads in the cache (EH: half the published number)."""
+    head_dim: int
+    vocab_size: int
+
+    @classmethod
+    def of(cls, info: Any) -> ModelShapes:
+        """From a `CheckpointInfo`. The width of the MLP, which it lacks, follows from the number of parameters."""
+        attention = (info.query_heads + info.attention_heads + 2 * info.key_value_heads) * info.head_dim * info.hidden_size
+        outside = info.vocab_size * info.hidden_size  # counted once, so that a tied head gives no MLP that is too small
+        mlp = max(0, (info.parameters - outside) // info.layers - attention)
+        return cls(
+            parameters=info.parameters,
+            layers=info.layers,
+            hidden_size=info.hidden_size,
+            intermediate_size=getattr(info, "intermediate_size", None) or mlp // (3 * info.hidden_size),
+            attention_heads=info.attention_heads,
+            key_value_heads=info.key_value_heads,
+            head_dim=info.head_dim,
+            vocab_size=info.vocab_size,
+        )
+
+    def kv_bytes(self, tokens: int, dtype_bytes: int) -> int:
+        """Keys and values of `tokens` tokens."""
+        return 2 * self.layers * self.key_value_heads * self.head_dim * tokens * dtype_bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryPlan:
+    """Bytes that a cell needs at its peak, by what they hold."""
+
+    weights: int
+    cache: int
+    activations: int
+    logits: int
+    runtime: int
+    available: int | None
+    """Bytes there are; None: not known."""
+    length_tokens: int
+    chunk_tokens: int
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.cache + self.activations + self.logits + self.runtime
+
+    @property
+    def fits(self) -> bool:
+        return self.available is None or self.total <= self.available
+
+    def describe(self) -> str:
+        """One line for people."""
+        shown = ", ".join(f"{name} {gib(getattr(self, name))}" for name in ("weights", "cache", "activations", "logits"))
+        have = "" if self.available is None else f" of {gib(self.available)}"
+        return f"expected peak {gib(self.total)}{have} ({shown}, runtime {gib(self.runtime)})"
+
+    def check(self, what: str) -> None:
+        """Raise UserError where it does not fit, with the number and the remedy."""
+        if not self.fits:
+            length = format_length(self.length_tokens)
+            raise UserError(f"{what} at {length} does not fit in memory: {self.describe()}; {self._remedy()}")
+
+    def _remedy(self) -> str:
+        if self.activations > max(self.weights, self.cache) and self.chunk_tokens > SMALLEST_CHUNK:
+            return f"read in smaller chunks (--chunk {max(SMALLEST_CHUNK, self.chunk_tokens // 4)})"
+        return "compute in bfloat16 (--dtype bfloat16), ask for shorter --lengths, or use a device with more memory"
+
+
+def plan_memory(
+    shapes: ModelShapes | Any,
+    *,
+    length_tokens: int,
+    dtype: str = "float32",
+    rows: int = 1,
+    chunk_tokens: int = 4096,
+    available_bytes: int | None = None,
+    device: str = "cpu",
+) -> MemoryPlan:
+    """Peak bytes of a cell, from shapes alone.
+
+    Args:
+        shapes: `ModelShapes`, or a `CheckpointInfo`.
+        length_tokens: prompt and budget of the longest row.
+        dtype: what weights, cache and activations are kept in; `auto` is not known here, give the checkpoint's.
+        rows: rows in the cache side by side.
+        chunk_tokens: tokens that enter the model at once.
+        available_bytes: see `available_memory`.
+        device: `cpu` counts Python and the libraries too.
+    """
+    shapes = shapes if isinstance(shapes, ModelShapes) else ModelShapes.of(shapes)
+    size = DTYPE_BYTES[dtype]
+    chunk = min(chunk_tokens, length_tokens)
+    return MemoryPlan(
+        weights=shapes.parameters * size,
+        cache=shapes.kv_bytes(rows * length_tokens, size),
+        activations=_activations(shapes, chunk, length_tokens, size),
+        logits=HEAD_ELEMENTS * (size + 2 * 4),
+        runtime=RUNTIME_BYTES if device == "cpu" else 0,
+        available=available_bytes,
+        length_tokens=length_tokens,
+        chunk_tokens=chunk_tokens,
+    )
+
+
+def _activations(shapes: ModelShapes, chunk: int, length: int, size: int) -> int:
+    """Largest of what a layer holds at once: its MLP (gate, up, product), or its attention with keys and values repeated to
+    all heads and, in chunks, the mask (bool, and as numbers to add)."""
+    residual = 3 * chunk * shapes.hidden_size
+    mlp = 3 * chunk * shapes.intermediate_size
+    mask = chunk * length if chunk < length else 0
+    repeated = 2 * length * shapes.attention_heads * shapes.head_dim
+    attention = 4 * chunk * shapes.attention_heads * shapes.head_dim + repeated
+    return size * residual + max(size * mlp, size * attention + mask * (1 + size))
+
+
+def gib(size: int) -> str:
+    """Bytes as people read them."""
+    return f"{size / 2**30:.2f} GiB" if size >= 1 << 28 else f"{size / 2**20:.1f} MiB"
+
+
+def available_memory(device: str = "cpu") -> int | None:
+    """Bytes free on a device: of a GPU, or of this machine within its container's limit; None where it can't be told."""
+    if device.startswith("cuda"):
+        import torch
+
+        free: int = torch.cuda.mem_get_info(torch.device(device))[0]
+        return free
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    kibibytes = {line.split(":")[0]: int(line.split()[1]) for line in lines if ":" in line}
+    free = kibibytes.get("MemAvailable", 0) * 1024
+    return min([free, *_container_memory()]) or None
+
+
+def _container_memory() -> list[int]:
+    """Bytes left under a cgroup's limit, where there is one."""
+    root = Path("/sys/fs/cgroup")
+    for limit, used in (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):
+        try:
+            most, now = (root / limit).read_text().strip(), (root / used).read_text().strip()
+        except OSError:
+            continue
+        if most.isdigit() and int(most) < 1 << 60:
+            return [max(0, int(most) - int(now))]
+    return []
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a GPU or on the CPU."""
+    import torch
+
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "not enough memory" in text)
+
+
+def free_memory() -> None:
+    """Give back what nobody holds any more."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def memory_failure(tokens: int, chunk: int) -> Failure:
+    """The failure of a row that no smaller piece can save."""
+    message = f"{tokens} tokens do not fit in memory, even in chunks of {chunk}; use a smaller dtype or a larger device"
+    return Failure("memory", "OutOfMemory", message)

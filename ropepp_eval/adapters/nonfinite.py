@@ -1,0 +1,48 @@
+"""Where a model stops being finite: the first layer and position whose hidden state is NaN or infinite."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ropepp_eval.adapters.answers import Failure
+from ropepp_eval.adapters.cache import StackView
+from ropepp_eval.adapters.encoding import Ids
+from ropepp_eval.adapters.forward import Forward
+
+HEAD_NOT_FINITE = Failure("model", "NonFinite", "a logit of the output head is not finite, though all hidden states are")
+
+
+@torch.inference_mode()
+def locate_non_finite(forward: Forward, ids: Ids) -> Failure | None:
+    """Run `ids` by themselves and look at every layer's output; None where all of it is finite."""
+    found: dict[int, int] = {}
+    done = 0
+
+    def watch(number: int) -> Any:
+        def hook(_: Any, __: Any, output: Tensor | tuple[Tensor, ...]) -> None:
+            states = output[0] if isinstance(output, tuple) else output
+            wrong = (~torch.isfinite(states[0]).all(-1)).nonzero()
+            if len(wrong) and number not in found:
+                found[number] = done + int(wrong[0])
+
+        return hook
+
+    parts = [forward.decoder.embed_tokens, *forward.decoder.layers, forward.decoder.norm]
+    handles = [part.register_forward_hook(watch(number)) for number, part in enumerate(parts)]
+    try:
+        view = StackView(forward.new_store(1, len(ids)))
+        for begin in range(0, len(ids), forward.chunk_tokens):
+            done = begin
+            forward.extend(view, ids[begin : begin + forward.chunk_tokens])
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not found:
+        return None
+    number = min(found)
+    names = {0: "the token embedding", len(parts) - 1: "the final norm"}
+    where = names.get(number, f"layer {number - 1}")
+    return Failure("model", "NonFinite", f"a hidden state is not finite, first after {where} at position {found[number]}")
