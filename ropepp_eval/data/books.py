@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from ropepp_eval.errors import UserError
 
 STAND_IN_BOOKS = 8
 STAND_IN_SENTENCES = 4000
-_STAND_IN_SEED = 20251207
 
 
 @dataclass(frozen=True)
@@ -66,23 +66,7 @@ def _sentences_of(path: Path, size: int, modified_ns: int) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=1)
 def _stand_in_books() -> Books:
-    from ropepp_eval.synthetic.rows import private_stream
+    from ropepp_eval.synthetic.filler import filler_sentences
 
-    return Books(
-        tuple(
-            tuple(_stand_in_sentence(stream) for _ in range(STAND_IN_SENTENCES))
-            for stream in (private_stream("stand-in book", book, _STAND_IN_SEED) for book in range(STAND_IN_BOOKS))
-        ),
-        stand_in=True,
-    )
-
-
-_NOUNS = ("river", "captain", "letter", "forest", "clerk", "harbour", "lantern", "village", "stranger", "carriage", "meadow")
-_VERBS = ("crossed", "watched", "remembered", "followed", "described", "passed", "found", "admired", "forgot", "reached")
-_WHEN = ("Early in the morning", "Before the rain", "Late that year", "Without a word", "As the bells rang", "In those days")
-
-
-def _stand_in_sentence(stream: random.Random) -> str:
-    first, second, third = stream.sample(_NOUNS, 3)
-    verb, other = stream.sample(_VERBS, 2)
-    return f"{stream.choice(_WHEN)} the old {first} {verb} the {second}, and the {third} {other} it from the other side."
+    books = [itertools.islice(filler_sentences("stand-in book", book), STAND_IN_SENTENCES) for book in range(STAND_IN_BOOKS)]
+    return Books(tuple(tuple(book) for book in books), stand_in=True)

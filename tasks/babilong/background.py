@@ -10,11 +10,15 @@ from dataclasses import dataclass
 
 from ropepp_eval.data.books import Books
 from ropepp_eval.errors import UserError
+from ropepp_eval.synthetic.piece_counting import piece_counter
 from ropepp_eval.tasks.babilong.settings import BabilongSettings
 from ropepp_eval.tokenizer import Tokenizer
 
 SHORTEST_SENTENCE_TOKENS = 10
 """Shorter sentences are left out, as in the reference."""
+LEAST_SPARE_TOKENS = 64
+SPARE_TOKENS = 512
+"""Sentences taken beyond the room: its end is cut from these, and counts of pieces may be a little too high."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +34,13 @@ class Background:
 
     def __init__(self, books: Books, tokenizer: Tokenizer, settings: BabilongSettings) -> None:
         self.books = books
-        self._tokenizer = tokenizer
+        self._counter = piece_counter(tokenizer)
         self._settings = settings
         self._counts: dict[int, list[int]] = {}
 
     def count(self, text: str) -> int:
         """Tokens of a piece of context, the blank before it included."""
-        return self._tokenizer.count(" " + self._settings.inside(text))
+        return self._counter.count_inside(" " + self._settings.inside(text))
 
     def sentences(self, stream: random.Random, *, repeat: bool) -> Iterator[Sentence]:
         """Sentences from random places of the books, each once (again and again with `repeat`)."""
@@ -49,22 +53,23 @@ class Background:
                 return
 
     def take(self, stream: random.Random, room_tokens: int, *, repeat: bool, task: str) -> list[Sentence]:
-        """Sentences of at least `room_tokens` tokens together.
+        """Sentences that fill `room_tokens`, and some more to choose the end from.
 
         Raises:
-            UserError: the books hold less; how much is missing is said.
+            UserError: the books hold less than the room; how much is missing is said.
         """
         taken: list[Sentence] = []
         total = 0
         for sentence in self.sentences(stream, repeat=repeat):
-            if total >= room_tokens:
+            if total >= room_tokens + room_tokens // 50 + SPARE_TOKENS:
                 return taken
             taken.append(sentence)
             total += sentence.tokens
-        if total < room_tokens:
+        need = room_tokens + LEAST_SPARE_TOKENS
+        if total < need:
             raise UserError(
-                f"task {task}: the books hold {total} tokens of background where {room_tokens} are needed, "
-                f"{room_tokens - total} are missing; put more books into gutenberg/, use a shorter length, "
+                f"task {task}: the books hold {total} tokens of background where {need} are needed, "
+                f"{need - total} are missing; put more books into gutenberg/, use a shorter length, "
                 "or ask for repeated text (repeat_text)"
             )
         return taken
@@ -83,8 +88,10 @@ class Background:
 
     def _counts_of(self, book: int) -> list[int]:
         if book not in self._counts:
-            texts = [" " + self._settings.inside(text) for text in self.books.sentences[book]]
-            self._counts[book] = self._tokenizer.count_each(texts)
+            sentences = self.books.sentences[book]
+            words = (word for text in sentences for word in self._settings.inside(text).split(" "))
+            self._counter.learn(word for word in words if word and word == word.strip())
+            self._counts[book] = [self.count(text) for text in sentences]
         return self._counts[book]
 
 

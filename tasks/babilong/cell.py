@@ -1,0 +1,95 @@
+"""What all rows of one (task, length) share, and which questions can be asked there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ropepp_eval.data.babi import Question
+from ropepp_eval.data.books import load_books
+from ropepp_eval.errors import UserError
+from ropepp_eval.lengths import format_length
+from ropepp_eval.synthetic.piece_counting import piece_counter
+from ropepp_eval.synthetic.protocols import protocol_settings
+from ropepp_eval.synthetic.rows import RowRequest
+from ropepp_eval.tasks.babilong.background import Background, background_of
+from ropepp_eval.tasks.babilong.prompts import TaskPrompt, task_prompt
+from ropepp_eval.tasks.babilong.settings import BabilongSettings
+
+PROMPT_TOKENS_OF_REFERENCE = 300
+"""What the reference keeps free for instruction, examples and question: its context has the length minus this."""
+TOKENS_A_LINE = 8
+"""The reference leaves out questions with more lines than its context's tokens divided by this."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One (task, length) of a request."""
+
+    request: RowRequest
+    prompt: TaskPrompt
+    settings: BabilongSettings
+
+    @property
+    def task(self) -> str:
+        """The bAbI task: `qa1`."""
+        return self.request.task.removeprefix("babilong_")
+
+    @property
+    def facts_only(self) -> bool:
+        """True at length 0, where no other text stands around the facts."""
+        return self.request.length_tokens == 0
+
+    @property
+    def prompt_limit(self) -> int:
+        """Most tokens that the prompt may have."""
+        budget: int = self.settings.max_new_tokens
+        return self.request.length_tokens - budget
+
+    def background(self) -> Background:
+        """The text around the facts; its tokens are counted once a process."""
+        found: Background = background_of(load_books(self.request.data), self.request.tokenizer, self.settings)
+        return found
+
+    def fill(self, context: str, question: str) -> str:
+        """The string that reaches the model."""
+        text: str = self.settings.model_input(self.prompt.fill(context, question))
+        return text
+
+    def count(self, text: str) -> int:
+        """Tokens of `text`, by its pieces."""
+        return piece_counter(self.request.tokenizer).count(text)
+
+    def tokens_with_facts_alone(self, question: Question) -> int:
+        """Tokens of the prompt where no text stands around the facts."""
+        return self.count(self.fill(" ".join(question.facts), question.question))
+
+    def holds(self, question: Question) -> bool:
+        """Whether a question is asked at this length: by the reference's limit on its lines, and because its prompt fits."""
+        if self.facts_only:
+            return True
+        most_lines = (self.request.length_tokens - PROMPT_TOKENS_OF_REFERENCE) // TOKENS_A_LINE
+        return len(question.facts) + 1 <= most_lines and self.tokens_with_facts_alone(question) <= self.prompt_limit
+
+    def too_short(self, questions: tuple[Question, ...]) -> UserError:
+        """The error for a length at which none of `questions` can be asked."""
+        least = min(
+            max(
+                self.tokens_with_facts_alone(question) + self.settings.max_new_tokens,
+                PROMPT_TOKENS_OF_REFERENCE + TOKENS_A_LINE * (len(question.facts) + 1),
+            )
+            for question in questions
+        )
+        return UserError(
+            f"task {self.request.task}: no question fits {format_length(self.request.length_tokens)}; the smallest length "
+            f"that holds one is {least} tokens (0k asks with the facts alone)"
+        )
+
+
+def open_cell(request: RowRequest) -> Cell:
+    """The cell of a request.
+
+    Raises:
+        UserError: an unknown task or protocol.
+    """
+    settings = protocol_settings("babilong", request.protocol, BabilongSettings)
+    return Cell(request, task_prompt(request.task), settings)
