@@ -19,7 +19,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 _BLOCK = re.compile(r"(?P<before>(?:<!-- not run: [^\n]* -->\n)?)```console\n(?P<body>.*?)```", re.DOTALL)
-_MASKS = [(re.compile(r"\d+\.\d+ s\b"), "N s"), (re.compile(r"\b[0-9a-f]{12,64}\b"), "HASH"), (re.compile(r"[ \t]+$", re.MULTILINE), "")]
+_MASKS = [
+    (re.compile(r"\d+\.\d+ s\b"), "N s"),
+    (re.compile(r"\b[0-9a-f]{12,64}\b"), "HASH"),
+    (re.compile(r"[ \t]+$", re.MULTILINE), ""),
+]
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,9 @@ def run(command: str) -> str:
     """What a command prints, standard error included, run from the top of the checkout with this Python's commands first."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     environment = {**os.environ, "PATH": path, "HF_HUB_OFFLINE": "1", "COLUMNS": "120", "NO_COLOR": "1"}
-    done = subprocess.run(command, shell=True, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(
+        command, shell=True, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     return done.stdout
 
 

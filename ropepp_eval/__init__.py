@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from ropepp_eval.checkpoints import inspect_checkpoint as inspect_checkpoint
     from ropepp_eval.checkpoints import load_checkpoint as load_checkpoint
     from ropepp_eval.errors import UserError as UserError
-    from ropepp_eval.synthetic.at_length import lm_eval_tasks as lm_eval_tasks
     from ropepp_eval.registration import register as register
     from ropepp_eval.reports.frame import read_results as read_results
     from ropepp_eval.reports.frame import read_rows as read_rows
     from ropepp_eval.runs import evaluate as evaluate
+    from ropepp_eval.synthetic.at_length import lm_eval_tasks as lm_eval_tasks
 
 __version__ = "0.1.0"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+_LM_EVAL_MODELS = {"ropepp": "ropepp_eval.adapters.native:NativeLM", "ropepp-vllm": "ropepp_eval.adapters.vllm:VllmLM"}
+
 
 def register() -> None:
     """Make `ropepp` known to transformers' Auto classes and to lm-eval's model registry. Safe to call again."""
@@ -22,6 +24,6 @@ def _register_transformers() -> None:
 def _register_lm_eval() -> None:
     from lm_eval.api.registry import model_registry
 
-    for name, target in {"ropepp": "ropepp_eval.adapters.native:NativeLM"}.items():
+    for name, target in _LM_EVAL_MODELS.items():
         if name not in model_registry:
             model_registry.register(name, target=target)

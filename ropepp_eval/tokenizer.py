@@ -63,7 +63,9 @@ def load_tokenizer(name: str) -> Tokenizer:
         fast = kind.from_pretrained(name, trust_remote_code=False)
     except Exception as error:  # what transformers raises here differs by file format and by release
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"tokenizer {name!r} can't be loaded ({reason}); name a folder or hub id with --tokenizer") from error
+        raise UserError(
+            f"tokenizer {name!r} can't be loaded ({reason}); name a folder or hub id with --tokenizer"
+        ) from error
     if not getattr(fast, "is_fast", False):
         raise UserError(f"tokenizer {name!r} has no fast form (tokenizer.json), so it can't count; convert it first")
     fast.model_max_length = int(1e30)  # we check lengths ourselves; its own warning would be noise

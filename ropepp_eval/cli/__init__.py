@@ -22,6 +22,7 @@ COMMANDS = {
     "tasks": "list tasks, or show one row's exact prompt",
     "data": "prepare and check the data folder",
     "published": "check the paper's published tables against their own cells",
+    "verify-backend": "compare vLLM with the native adapter on one checkpoint",
     "lm-eval": "lm-eval's own command line with our model and tasks registered",
 }
 

@@ -8,7 +8,9 @@ import sys
 from ropepp_eval.lengths import parse_length, parse_lengths
 
 HELP = "Evaluate checkpoints on tasks at context lengths. The same command again goes on where it stopped."
-EXAMPLE = "ropepp-eval run models/random/rope --tasks niah_single_1,babilong_qa1 --lengths 2k,4k --samples 5 --out runs/first"
+EXAMPLE = (
+    "ropepp-eval run models/random/rope --tasks niah_single_1,babilong_qa1 --lengths 2k,4k --samples 5 --out runs/first"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,16 +28,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--dtype", default="auto", help="float32, bfloat16, float16 (default: the checkpoint's)")
     add("--attention", default="sdpa", help="eager, sdpa, flash_attention_2, flex_attention (default sdpa)")
     add("--position", help="what weights can't say: nope, rope+pi8, ropepp_ec+yarn32 (docs/positions.md)")
-    add("--position-module", action="append", default=[], metavar="FILE", help="Python file that registers a position embedding")
+    add(
+        "--position-module",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="Python file that registers a position embedding",
+    )
     add("--tokenizer", help="folder or hub id (default: the checkpoint's own)")
-    add("--allow-beyond-trained-length", action="store_true", help="allow lengths past max_position_embeddings (extrapolation)")
+    add(
+        "--allow-beyond-trained-length",
+        action="store_true",
+        help="allow lengths past max_position_embeddings (extrapolation)",
+    )
     add("--backend", default="native", help="native (torch) or vllm")
     add("--chunk", type=parse_length, metavar="TOKENS", help="tokens prefilled at once (default: chosen from memory)")
-    add("--truncate", choices=("left", "middle"), help="cut prompts that are too long, and say so in every row (default: refuse)")
+    add(
+        "--truncate",
+        choices=("left", "middle"),
+        help="cut prompts that are too long, and say so in every row (default: refuse)",
+    )
     add("--deterministic", action="store_true", help="bit-equal results on one device (docs/scoring.md says its price)")
     add("--retry-failed", action="store_true", help="ask failed rows again")
     add("--quiet", action="store_true", help="no progress, only the table")
-    add("--format", default="text", choices=("text", "markdown", "csv", "latex", "json"), help="format of the table at the end")
+    add(
+        "--format",
+        default="text",
+        choices=("text", "markdown", "csv", "latex", "json"),
+        help="format of the table at the end",
+    )
 
 
 def main(args: argparse.Namespace) -> int:

@@ -45,7 +45,12 @@ def listing(style: str) -> str:
     entries, groups = task_entries(), task_groups()
     if style == "json":
         tasks = {
-            name: {"benchmark": e.benchmark, "output_type": e.output_type, "metrics": [m.name for m in e.metrics], "description": e.description}
+            name: {
+                "benchmark": e.benchmark,
+                "output_type": e.output_type,
+                "metrics": [m.name for m in e.metrics],
+                "description": e.description,
+            }
             for name, e in entries.items()
         }
         return json.dumps({"tasks": tasks, "groups": {name: list(members) for name, members in groups.items()}}, indent=1)
@@ -55,7 +60,10 @@ def listing(style: str) -> str:
         lines.append(benchmark)
         lines += [f"  {n:<{width}}  {e.description}" for n, e in entries.items() if e.benchmark == benchmark]
     lines.append("groups")
-    lines += [f"  {name:<{width}}  {len(members)} tasks: {', '.join(members[:6])}{', ...' if len(members) > 6 else ''}" for name, members in groups.items()]
+    lines += [
+        f"  {name:<{width}}  {len(members)} tasks: {', '.join(members[:6])}{', ...' if len(members) > 6 else ''}"
+        for name, members in groups.items()
+    ]
     return "\n".join(lines)
 
 
@@ -93,7 +101,8 @@ def shown_row(args: argparse.Namespace) -> str:
     facts = [
         f"task          {row.task}, {format_length(row.length_tokens)}, row {row.row}, seed {args.seed}, protocol {args.protocol}",
         f"prompt tokens {row.prompt_tokens} + budget {row.max_new_tokens} = {fill:.1%} of the length",
-        f"references    {json.dumps(list(row.references or row.choices), ensure_ascii=False)}" + (f", right: {row.gold}" if row.choices else ""),
+        f"references    {json.dumps(list(row.references or row.choices), ensure_ascii=False)}"
+        + (f", right: {row.gold}" if row.choices else ""),
         f"details       {json.dumps(dict(row.details), ensure_ascii=False)}",
         f"row sha256    {row.sha256}" + ("   (generated text stands in for the real corpus)" if row.stand_in else ""),
     ]

@@ -13,7 +13,15 @@ from ropepp_eval.tokenizer import Tokenizer
 
 VOCABULARY = 2048
 END = "<|endoftext|>"
-TASKS = ("niah_single_1", "niah_single_2", "niah_single_3", "niah_multikey_2", "babilong_qa1", "babilong_qa2", "babilong_qa3")
+TASKS = (
+    "niah_single_1",
+    "niah_single_2",
+    "niah_single_3",
+    "niah_multikey_2",
+    "babilong_qa1",
+    "babilong_qa2",
+    "babilong_qa3",
+)
 
 
 def train_tokenizer(vocabulary: int = VOCABULARY) -> Any:
@@ -78,4 +86,6 @@ def _backend() -> Any:
 def _fast(backend: Any) -> Any:
     from transformers import PreTrainedTokenizerFast
 
-    return PreTrainedTokenizerFast(tokenizer_object=backend, bos_token=END, eos_token=END, clean_up_tokenization_spaces=False)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, bos_token=END, eos_token=END, clean_up_tokenization_spaces=False
+    )

@@ -238,16 +238,24 @@ def manifest_of(plan: Plan) -> dict[str, Any]:
                 "benchmark": task.benchmark,
                 "primary": task.primary.name,
                 "metrics": {
-                    m.name: {"aggregation": m.aggregation, "higher_is_better": m.higher_is_better, "scale": m.scale} for m in task.metrics
+                    m.name: {"aggregation": m.aggregation, "higher_is_better": m.higher_is_better, "scale": m.scale}
+                    for m in task.metrics
                 },
             }
             for name, task in tasks.items()
         },
         "checkpoints": {c.label: checkpoint_facts(c) for c in plan.checkpoints},
         "seed": config.seed,
-        "tokenizers": {c.label: {"name": Path(c.tokenizer.name).name, "sha256": c.tokenizer.sha256} for c in plan.checkpoints},
+        "tokenizers": {
+            c.label: {"name": Path(c.tokenizer.name).name, "sha256": c.tokenizer.sha256} for c in plan.checkpoints
+        },
         "data_sha256": plan.data_sha256,
-        "settings": {"dtype": str(config.dtype), "attention": config.attention, "device": config.device, "backend": config.backend},
+        "settings": {
+            "dtype": str(config.dtype),
+            "attention": config.attention,
+            "device": config.device,
+            "backend": config.backend,
+        },
         "versions": versions(),
         **code_state(),
     }
@@ -269,7 +277,7 @@ def checkpoint_facts(checkpoint: PlannedCheckpoint) -> dict[str, Any]:
 
 def _note_kernel(store: RunStore, checkpoint: PlannedCheckpoint, adapter: Adapter) -> None:
     """Write which device, dtype and attention kernel really run."""
-    facts = getattr(adapter, "get_model_info", dict)()
+    facts: dict[str, Any] = getattr(adapter, "get_model_info", dict)()
     ran = {**store.manifest.get("ran", {}), checkpoint.label: {k: str(v) for k, v in facts.items()}}
     store.write_manifest(ran=ran)
 

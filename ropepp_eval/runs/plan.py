@@ -42,8 +42,8 @@ class PlannedCheckpoint:
     @functools.cached_property
     def note(self) -> str | None:
         """What the checkpoint's config says of itself (`note`), such as that its weights are random."""
-        config = json.loads((Path(self.info.folder) / "config.json").read_text(encoding="utf-8"))
-        return config.get("note")
+        note: str | None = json.loads((Path(self.info.folder) / "config.json").read_text(encoding="utf-8")).get("note")
+        return note
 
     @property
     def folder_name(self) -> str:
@@ -177,7 +177,9 @@ def _planned_checkpoints(config: RunConfig) -> list[PlannedCheckpoint]:
         info = inspect_checkpoint(source, position=config.position)
         tokenizer_source = config.tokenizer or str(info.folder)
         if config.tokenizer is None and not info.has_tokenizer:
-            raise UserError(f"checkpoint {source} holds no tokenizer; name its tokenizer's folder or hub id with --tokenizer")
+            raise UserError(
+                f"checkpoint {source} holds no tokenizer; name its tokenizer's folder or hub id with --tokenizer"
+            )
         planned.append(PlannedCheckpoint(label, source, info, load_tokenizer(tokenizer_source)))
     return planned
 

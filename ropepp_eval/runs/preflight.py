@@ -51,5 +51,7 @@ def describe_plan(plan: Plan) -> list[str]:
             + (f" ({checkpoint.note})" if checkpoint.note else "")
         )
     if plan.stand_in:
-        lines.append("  note: generated text stands in for a real corpus (--data-dir names real ones); tables mark these rows")
+        lines.append(
+            "  note: generated text stands in for a real corpus (--data-dir names real ones); tables mark these rows"
+        )
     return lines

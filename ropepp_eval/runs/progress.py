@@ -66,7 +66,9 @@ class Progress:
         if self._cells[key] == 0:
             seconds = time.monotonic() - self._started[key]
             failed = f", {self._failed[key]} failed" if self._failed[key] else ""
-            self._console.print(f"  {where}: {len(cell.rows)} rows in {seconds:.1f} s{failed}", highlight=False, markup=False)
+            self._console.print(
+                f"  {where}: {len(cell.rows)} rows in {seconds:.1f} s{failed}", highlight=False, markup=False
+            )
 
 
 def row_cost(row: Row) -> float:

@@ -52,7 +52,9 @@ class RunStore:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.close()
-            raise UserError(f"run folder {self.folder} is being written by another process; wait for it or choose another --out") from None
+            raise UserError(
+                f"run folder {self.folder} is being written by another process; wait for it or choose another --out"
+            ) from None
         self._lock = lock
 
     def write_manifest(self, **changes: Any) -> None:
@@ -119,7 +121,11 @@ def parse_line(line: bytes) -> dict[str, Any] | None:
         record = json.loads(line)
     except ValueError:
         return None
-    return record if isinstance(record, dict) and record.get("format") == FORMAT and "key" in record and "error" in record else None
+    return (
+        record
+        if isinstance(record, dict) and record.get("format") == FORMAT and "key" in record and "error" in record
+        else None
+    )
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
@@ -134,10 +140,14 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if manifest["format"] != FORMAT:
-            raise UserError(f"{path} has format {manifest['format']}, this release writes {FORMAT}; use the release that made it")
+            raise UserError(
+                f"{path} has format {manifest['format']}, this release writes {FORMAT}; use the release that made it"
+            )
         return manifest
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} can't be read as a run ({type(error).__name__}); choose another --out or restore the file") from error
+        raise UserError(
+            f"{path} can't be read as a run ({type(error).__name__}); choose another --out or restore the file"
+        ) from error
 
 
 def _refuse_foreign(folder: Path, manifest: dict[str, Any]) -> None:
@@ -146,15 +156,21 @@ def _refuse_foreign(folder: Path, manifest: dict[str, Any]) -> None:
     earlier = read_manifest(folder)
     if earlier is None:
         strangers = [p.name for p in folder.iterdir() if p.name not in (".lock", "rows")] if folder.is_dir() else []
-        strangers = [name for name in strangers if not name.startswith(".run.json.")]  # left by a crash while writing run.json
+        strangers = [
+            name for name in strangers if not name.startswith(".run.json.")
+        ]  # left by a crash while writing run.json
         if strangers:
-            raise UserError(f"output folder {folder} holds other files ({', '.join(sorted(strangers)[:3])}); name an empty or new one with --out")
+            raise UserError(
+                f"output folder {folder} holds other files ({', '.join(sorted(strangers)[:3])}); name an empty or new one with --out"
+            )
         return
     theirs, ours = earlier["identity"], manifest["identity"]
     different = [name for name in ours if theirs.get(name) != ours[name]]
     if different:
         shown = "; ".join(f"{name} was {_short(theirs.get(name))}, is {_short(ours[name])}" for name in different[:3])
-        raise UserError(f"output folder {folder} belongs to another run ({shown}); choose another --out, or repeat that run's command")
+        raise UserError(
+            f"output folder {folder} belongs to another run ({shown}); choose another --out, or repeat that run's command"
+        )
 
 
 def _short(value: Any) -> str:

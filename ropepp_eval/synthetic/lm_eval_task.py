@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,10 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.task import ConfigurableTask
 
 from ropepp_eval.synthetic.rows import Row, row_from_doc
+
+_log = logging.getLogger(__name__)
+
+
 
 class RowTask(ConfigurableTask):
     """A task of ours inside lm-eval 0.4.13.
@@ -36,6 +41,12 @@ class RowTask(ConfigurableTask):
 
         request = request_from_metadata(self.base_name, self.config.metadata)
         self.rows = frozen_rows(request, self.config.custom_dataset)
+        if any(row.stand_in for row in self.rows):  # lm-eval's own tables have no column that would say it
+            _log.warning(
+                "task %s: generated text stands in for the real corpus, so its scores compare with nothing else; "
+                "name a data folder with --metadata '{\"data_dir\": ...}'",
+                self.base_name,
+            )
         docs = [row.as_doc() for row in self.rows]
         for doc in docs:  # Arrow wants one schema for all rows; details differ from row to row
             doc["details"] = json.dumps(doc["details"], ensure_ascii=False)

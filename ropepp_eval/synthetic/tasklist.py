@@ -61,7 +61,9 @@ class TaskEntry:
 
     def _hook(self, dotted: str) -> Callable[..., Any]:
         module, _, name = dotted.rpartition(".")
-        function: Callable[..., Any] = getattr(importlib.import_module(f"ropepp_eval.tasks.{self.yaml_path.parent.name}.{module}"), name)
+        function: Callable[..., Any] = getattr(
+            importlib.import_module(f"ropepp_eval.tasks.{self.yaml_path.parent.name}.{module}"), name
+        )
         return function
 
 
@@ -69,7 +71,11 @@ class _Loader(yaml.SafeLoader):
     """Plain YAML; `!function name` stays the text it is."""
 
 
-_Loader.add_constructor("!function", lambda loader, node: loader.construct_scalar(node))
+def _function_name(loader: yaml.SafeLoader, node: yaml.Node) -> str:
+    return str(loader.construct_scalar(node)) if isinstance(node, yaml.ScalarNode) else ""
+
+
+_Loader.add_constructor("!function", _function_name)
 
 
 def read_task_yaml(path: Path) -> dict[str, Any]:
@@ -97,7 +103,12 @@ def task_entries() -> dict[str, TaskEntry]:
             output_type=content["output_type"],
             description=metadata.get("description", ""),
             metrics=tuple(
-                Metric(m["metric"], m["aggregation"].rpartition(".")[2], m["higher_is_better"], metadata.get("scale", {}).get(m["metric"], 1.0))
+                Metric(
+                    m["metric"],
+                    m["aggregation"].rpartition(".")[2],
+                    m["higher_is_better"],
+                    metadata.get("scale", {}).get(m["metric"], 1.0),
+                )
                 for m in content["metric_list"]
             ),
             yaml_path=path,

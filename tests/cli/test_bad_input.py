@@ -43,7 +43,9 @@ def test_an_empty_checkpoint_folder(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert not (tmp_path / "out").exists()
 
 
-def test_a_checkpoint_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkpoint_that_is_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert "nowhere" in refusal(capsys, *run_arguments(tmp_path / "nowhere", tmp_path / "out"))
 
@@ -62,14 +64,18 @@ def test_truncated_weights(broken: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert not (tmp_path / "out").exists()
 
 
-def test_a_pickled_checkpoint_says_why_it_is_refused(broken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pickled_checkpoint_says_why_it_is_refused(
+    broken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (broken / "model.safetensors").rename(broken / "pytorch_model.bin")
     said = refusal(capsys, *run_arguments(broken, tmp_path / "out"))
     assert "pytorch_model.bin" in said
     assert "safetensors" in said
 
 
-def test_a_config_that_contradicts_the_weights_names_the_tensor(broken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_config_that_contradicts_the_weights_names_the_tensor(
+    broken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = json.loads((broken / "config.json").read_text())
     (broken / "config.json").write_text(json.dumps({**config, "num_key_value_heads": 4}))
     assert "k_proj" in refusal(capsys, *run_arguments(broken, tmp_path / "out"))
@@ -90,7 +96,9 @@ def test_a_data_folder_without_the_file(tiny_checkpoint: Path, tmp_path: Path, c
     assert "is not there" in refusal(capsys, *missing)
 
 
-def test_a_length_too_small_for_the_task_says_the_smallest(tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_length_too_small_for_the_task_says_the_smallest(
+    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = run_arguments(tiny_checkpoint, tmp_path / "out")
     arguments[arguments.index("2k")] = "150"
     said = refusal(capsys, *arguments)
@@ -98,7 +106,9 @@ def test_a_length_too_small_for_the_task_says_the_smallest(tiny_checkpoint: Path
     assert any(word.strip(",;.").isdigit() and int(word.strip(",;.")) > 150 for word in said.split())
 
 
-def test_an_output_that_is_a_file_or_holds_something_else(tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_output_that_is_a_file_or_holds_something_else(
+    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "file").write_text("x")
     assert "is a file" in refusal(capsys, *run_arguments(tiny_checkpoint, tmp_path / "file"))
     (tmp_path / "notes").mkdir()

@@ -47,7 +47,10 @@ def test_every_command_module_is_in_the_table() -> None:
         (["tabel"], "unknown command 'tabel'; did you mean table?"),
         (["run"], "the following arguments are required"),
         (["run", "x", "--tasks", "niah_single_1", "--lengths", "3x"], "length '3x' is not a context length"),
-        (["run", "x", "--tasks", "niah_singel_1", "--lengths", "2k"], "unknown task 'niah_singel_1'; did you mean niah_single_1"),
+        (
+            ["run", "x", "--tasks", "niah_singel_1", "--lengths", "2k"],
+            "unknown task 'niah_singel_1'; did you mean niah_single_1",
+        ),
         (["run", "x", "--tasks", "niah_single_1", "--lengths", "2k", "--samples", "0"], "samples 0 is below 1"),
         (["run", "x", "--tasks", "niah_single_1", "--lengths", "2k", "--protocol", "papr"], "protocol 'papr' is not known"),
         (["tasks", "show"], "no task was named"),

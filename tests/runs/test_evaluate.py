@@ -42,7 +42,19 @@ def table_of(out: Path, capsys: pytest.CaptureFixture[str]) -> str:
 def test_results_have_a_line_for_each_cell_and_metric(finished: Path) -> None:
     frame = ropepp_eval.read_results(finished)
     wanted = {
-        *("checkpoint", "position", "benchmark", "task", "length_tokens", "protocol", "metric", "value", "stderr", "rows", "failed"),
+        *(
+            "checkpoint",
+            "position",
+            "benchmark",
+            "task",
+            "length_tokens",
+            "protocol",
+            "metric",
+            "value",
+            "stderr",
+            "rows",
+            "failed",
+        ),
     }
     assert wanted <= set(frame.columns)
     primary = frame[frame["task"] == "niah_single_1"]
@@ -149,7 +161,9 @@ def test_a_length_past_the_checkpoints_is_refused_before_anything_loads(
 ) -> None:
     monkeypatch.setattr("ropepp_eval.runs.execute.make_adapter", None)
     with pytest.raises(UserError, match=r"made for 8192 .*--allow-beyond-trained-length"):
-        ropepp_eval.evaluate(tiny_checkpoint, tasks="niah_single_1", lengths="16k", samples=1, out=tmp_path / "run", quiet=True)
+        ropepp_eval.evaluate(
+            tiny_checkpoint, tasks="niah_single_1", lengths="16k", samples=1, out=tmp_path / "run", quiet=True
+        )
     assert not (tmp_path / "run").exists()
 
 
@@ -183,7 +197,16 @@ def test_lm_eval_gives_the_same_scores(finished: Path, tiny_checkpoint: Path) ->
 
 @pytest.mark.slow
 def test_the_lm_eval_command_gives_the_same_scores(finished: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "ropepp_eval", "lm-eval", "--model", "ropepp", "--model_args", f"pretrained={tiny_checkpoint}"]
+    command = [
+        sys.executable,
+        "-m",
+        "ropepp_eval",
+        "lm-eval",
+        "--model",
+        "ropepp",
+        "--model_args",
+        f"pretrained={tiny_checkpoint}",
+    ]
     command += ["--tasks", "niah_single_1@2k", "--metadata", '{"samples": 2}', "--output_path", str(tmp_path)]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)

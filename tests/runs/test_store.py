@@ -14,7 +14,9 @@ import pytest
 from ropepp_eval.errors import UserError
 from ropepp_eval.runs.store import RunStore, parse_line, read_manifest
 
-CELL: Any = SimpleNamespace(checkpoint=SimpleNamespace(folder_name="tiny-0123"), task=SimpleNamespace(name="vt"), length_tokens=2048)
+CELL: Any = SimpleNamespace(
+    checkpoint=SimpleNamespace(folder_name="tiny-0123"), task=SimpleNamespace(name="vt"), length_tokens=2048
+)
 
 
 def manifest(**identity: Any) -> dict[str, Any]:
