@@ -31,7 +31,7 @@ _LAZY = {
     "read_rows": "ropepp_eval.reports.frame",
     "register": "ropepp_eval.registration",
 }
-__all__ = ["__version__", *sorted(_LAZY)]
+__all__ = ["__version__", *sorted(_LAZY)]  # noqa: PLE0604 (the names are strings)
 
 # In a checkout `tasks`, `models` and `results` stand beside the package, where visitors see them; a wheel carries them
 # inside. This line lets `ropepp_eval.tasks` be imported in both cases.
