@@ -53,9 +53,9 @@ def scaled(measure: Measure, factor: float) -> Measure:
 
 
 def measure_interval(measure: Measure) -> Interval | None:
-    """95 % interval of the sum: the cell's own where it is one cell, over clusters for averages."""
+    """95 % interval of the sum: the cell's own where it is one cell, over clusters for averages; None for none."""
     loaded = [(part, *scores_of(part.cell, part.metric)[:2]) for part in measure]
-    if any(not scores for _, _, scores in loaded):
+    if not loaded or any(not scores for _, _, scores in loaded):
         return None
     if len(loaded) == 1:
         part, rows, scores = loaded[0]

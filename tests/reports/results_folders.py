@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -90,3 +91,11 @@ def write_run(folder: Path, cells: Sequence[FakeCell], *, created: str = "2026-0
 
 def rows_file(folder: Path, cell: FakeCell) -> Path:
     return folder / "rows" / f"{cell.checkpoint}-{cell.checkpoint_sha256[:8]}" / f"{cell.task}@{cell.length_tokens}.jsonl"
+
+
+def printed(command: Any, capsys: Any, *arguments: Any) -> str:
+    """What a command of ours prints for these arguments; its exit status must be 0."""
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    command.add_arguments(parser)
+    assert command.main(parser.parse_args([str(argument) for argument in arguments])) == 0
+    return capsys.readouterr().out

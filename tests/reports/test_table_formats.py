@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import json
@@ -11,7 +10,7 @@ import subprocess
 from html.parser import HTMLParser
 
 import pytest
-from results_folders import PERPLEXITY, FakeCell, write_run
+from results_folders import PERPLEXITY, FakeCell, printed, write_run
 
 from ropepp_eval.cli import table as command
 from ropepp_eval.errors import UserError
@@ -19,10 +18,7 @@ from ropepp_eval.reports.formats import FORMATS
 
 
 def table(capsys, *arguments) -> str:
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    assert command.main(parser.parse_args([str(argument) for argument in arguments])) == 0
-    return capsys.readouterr().out
+    return printed(command, capsys, *arguments)
 
 
 @pytest.fixture
