@@ -100,10 +100,9 @@ class CweRows(Family):
     def _running_tokens(self, drawn: CweChoices) -> list[int]:
         """Tokens of the list with the first n words, up to a constant, for n from the number of common words on."""
         words = [*drawn.common, *drawn.uncommon]
-        self.counter.learn(words)
         common, repeats = len(drawn.common), drawn.uncommon_repeats
         fixed = common * drawn.common_repeats
-        tokens = accumulate((repeats * self.counter.count_inside(f" {word}") for word in words), initial=0)
+        tokens = accumulate((repeats * count for count in self.counter.each_learned(words)), initial=0)
         entries = [fixed + max(0, n - common) * repeats for n in range(len(words) + 1)]
         numbers = number_tokens(self.counter, ".", 1 << entries[-1].bit_length())
         return [numbers[entry] + word_tokens for entry, word_tokens in zip(entries, tokens, strict=True)]

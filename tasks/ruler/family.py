@@ -47,15 +47,15 @@ class Family:
         request = self.request
         return private_stream("ruler", request.task, request.length_tokens, number, request.seed, part)
 
+    def use_real_counts(self) -> None:
+        """Give up counting by pieces: this tokenizer's pieces do not add up after all."""
+        self.counter = PieceCounter(self.request.tokenizer, independent=False)
+
     def fit(
         self, estimate: Callable[[int], int], render: Callable[[int], str], smallest: int, largest: int
     ) -> tuple[int, int]:
         """The largest size whose prompt is within the budget, and the tokens of that prompt; see `fit_size`."""
         return fit_size(estimate, lambda size: self.counter.count(render(size)), self.prompt_budget, smallest, largest)
-
-    def position(self, prompt: str, offset: int) -> int:
-        """Tokens of the prompt before the character at `offset` (the blank before it belongs to what follows)."""
-        return self.counter.count(prompt[:offset].rstrip(" "))
 
     def make_row(self, number: int, prompt: str, prompt_tokens: int, references: tuple[str, ...], **others: Any) -> Row:
         """The row of a prompt."""

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import functools
+from bisect import bisect_right
 from itertools import accumulate
 from typing import Any
 
 from ropepp_eval.errors import UserError
+from ropepp_eval.synthetic.code_counting import code_counter
+from ropepp_eval.synthetic.fitting import fit_size
 from ropepp_eval.synthetic.rows import Row, RowRequest
 from ropepp_eval.tasks.ruler.family import Family, line_tokens
 from ropepp_eval.tasks.ruler.haystacks import Haystack, essay_haystack, filler_haystack
-from ropepp_eval.tasks.ruler.niah import Needle, NiahChoices, NiahDraw, Prompt, draw_niah, render_niah
+from ropepp_eval.tasks.ruler.niah import Needle, NiahChoices, NiahDraw, Prompt, draw_niah, frame, render_niah
 from ropepp_eval.tasks.ruler.settings import NiahTask
 
 _SPARE_NEEDLES = 32
-_BLOCK = 64
+_TYPICAL_WORDS = 2500  # enough sentences for needles to stand apart, as they do at any greater size
+_BLOCK = 8
+_LONG_LINE_TOKENS = 30
+_JUNCTION_TOKENS = 2  # what another last line may add where it meets the question
 
 
 class NiahRows(Family):
@@ -25,6 +31,7 @@ class NiahRows(Family):
     def __init__(self, request: RowRequest) -> None:
         super().__init__(request)
         self.task = NiahTask(**self.settings["niah_tasks"][request.task])
+        self.codes = code_counter(self.counter)
         self.haystack = self._haystack() if self.task.haystack == "essay" else None
 
     def _haystack(self) -> Haystack:
@@ -35,13 +42,15 @@ class NiahRows(Family):
     def row(self, number: int) -> Row:
         draw = draw_niah(self.task, functools.partial(self.stream, number), self.texts["depth_steps"])
         running = self._running_tokens(draw)
-        fixed = self.counter.count(self._render(draw, 1).text) - running[1]
-        units, tokens = self.fit(lambda n: fixed + running[n], lambda n: self._render(draw, n).text, 1, len(running) - 1)
+        typical = max(1, min(_TYPICAL_WORDS if self.haystack else 1, bisect_right(running, self.prompt_budget) - 1))
+        fixed = self.counter.count(self._render(draw, typical).text) - running[typical]
+        if self.task.haystack == "needle" and self.codes.by_parts:
+            units, tokens = self._fit_needles(draw, running, fixed)
+        else:
+            units, tokens = self.fit(lambda n: fixed + running[n], lambda n: self._render(draw, n).text, 1, len(running) - 1)
         if self.haystack and units == len(self.haystack.words):
             self._refuse_small_corpus(tokens)
-        if self.task.haystack == "needle":
-            units, tokens = self._fill_last_line(draw, units, tokens)
-        return self._finished(number, draw.at(units, self.haystack), tokens)
+        return self._finished(number, draw.at(units, self.haystack), tokens, running)
 
     def _render(self, draw: NiahDraw, units: int) -> Prompt:
         return render_niah(draw.at(units, self.haystack), self.task, self.texts, self.haystack)
@@ -54,36 +63,52 @@ class NiahRows(Family):
         if self.task.haystack == "noise":
             line = line_tokens(self.counter, self.texts["noise"])
             return [line * n for n in range(self.prompt_budget // line + 2)]
+        return self._needles_running_tokens(draw)
+
+    def _needles_running_tokens(self, draw: NiahDraw) -> list[int]:
         running = [0]
         while running[-1] <= self.prompt_budget:
-            lines = draw.further_needles(len(running) - 1 + _BLOCK)[len(running) - 1 :]
+            count = _BLOCK + (self.prompt_budget - running[-1]) // _LONG_LINE_TOKENS
+            lines = draw.further_needles(len(running) - 1 + count)[len(running) - 1 :]
             running += [running[-1] + tokens for tokens in accumulate(self._needle_tokens(lines))]
         return running
 
     def _needle_tokens(self, needles: list[Needle]) -> list[int]:
         """Tokens of each needle's line, from its first cut to the first cut of the line after it."""
-        template = self.texts["needle"].format(value_type=self.task.value_type, key="{key}", value="{value}")
-        first, *words = template.split(" ")
-        fixed = " ".join(word for word in words if "{" not in word)
-        keys = [needle.key for needle in needles]
-        values = [words[-1].format(value=needle.value) + f"\n{first}" for needle in needles]
-        self.counter.learn([*keys, *values])
-        tokens = self.counter.count_inside(f" {fixed}")
-        return [
-            tokens + self.counter.count_inside(f" {key}") + self.counter.count_inside(f" {value}")
-            for key, value in zip(keys, values, strict=True)
-        ]
+        first, *words = self.texts["needle"].split(" ")
+        end = self._value_end(first)
+        fixed = " ".join(word for word in words if "{key}" not in word and "{value}" not in word)
+        tokens = self.counter.count_inside(" " + fixed.format(value_type=self.task.value_type))
+        keys = self.codes.count_each([needle.key for needle in needles])
+        values = self.codes.count_each([needle.value + end for needle in needles])
+        return [tokens + key + value for key, value in zip(keys, values, strict=True)]
 
-    def _fill_last_line(self, draw: NiahDraw, units: int, tokens: int) -> tuple[int, int]:
-        """One line more where one of the next needles is short enough for the room that is left."""
-        spare = draw.further_needles(units + _SPARE_NEEDLES)[units:]
-        for place, line in enumerate(self._needle_tokens(spare), start=units):
-            if tokens + line <= self.prompt_budget:
-                draw.distractors[units], draw.distractors[place] = draw.distractors[place], draw.distractors[units]
-                found = self.counter.count(self._render(draw, units + 1).text)
-                if found <= self.prompt_budget:
-                    return units + 1, found
-        return units, tokens
+    def _fit_needles(self, draw: NiahDraw, running: list[int], fixed: int) -> tuple[int, int]:
+        """Lines that fit and their tokens, added up without rendering: only where the last line ends is counted anew.
+
+        After the lines that fit comes one more where one of the next needles is short enough for the room that is left.
+        """
+        end_before_question = self._value_end(frame(draw.at(1, None), self.task, self.texts)[1].split(" ")[0].lstrip("\n"))
+        ends = [self._value_end(self.texts["needle"].split(" ")[0]), end_before_question]
+
+        def at_the_end(lines: int) -> int:
+            value = draw.further_needles(lines)[lines - 1].value
+            inside, last = self.codes.count_each([value + end for end in ends])
+            return last - inside
+
+        fixed -= at_the_end(1)
+        count = functools.cache(lambda lines: fixed + running[lines] + at_the_end(lines))
+        lines, tokens = fit_size(count, count, self.prompt_budget, 1, len(running) - 1)
+        spare = draw.further_needles(lines + _SPARE_NEEDLES)[lines:]
+        for place, line in enumerate(self._needle_tokens(spare), start=lines):
+            if tokens + line + _JUNCTION_TOKENS <= self.prompt_budget:
+                draw.distractors[lines], draw.distractors[place] = draw.distractors[place], draw.distractors[lines]
+                return lines + 1, tokens - at_the_end(lines) + line + at_the_end(lines + 1)
+        return lines, tokens
+
+    def _value_end(self, next_word: str) -> str:
+        """What follows a value, up to the first cut after it."""
+        return str(self.texts["needle"].split(" ")[-1].removeprefix("{value}")) + f"\n{next_word}"
 
     def _refuse_small_corpus(self, tokens: int) -> None:
         assert self.haystack is not None
@@ -94,14 +119,19 @@ class NiahRows(Family):
                 f"{self.request.data.root}/essays end {missing} tokens too early; add essays, or ask for a shorter length"
             )
 
-    def _finished(self, number: int, choices: NiahChoices, tokens: int) -> Row:
+    def _finished(self, number: int, choices: NiahChoices, tokens: int, running: list[int]) -> Row:
         prompt = render_niah(choices, self.task, self.texts, self.haystack)
-        details = {"haystack_units": choices.haystack_units, "needles": self._needles(choices, prompt)}
+        if self.task.haystack == "essay":
+            places = self.counter.positions(prompt.text, prompt.needle_offsets)
+        else:
+            head = self.counter.count(frame(choices, self.task, self.texts)[0])
+            places = [head + running[place] for place in choices.places]
+        details = {"haystack_units": choices.haystack_units, "needles": self._needles(choices, places)}
         stand_in = bool(self.haystack and self.haystack.stand_in)
         row: Row = self.make_row(number, prompt.text, tokens, choices.answers, stand_in=stand_in, details=details)
         return row
 
-    def _needles(self, choices: NiahChoices, prompt: Prompt) -> list[dict[str, Any]]:
+    def _needles(self, choices: NiahChoices, positions: list[int]) -> list[dict[str, Any]]:
         """Where each needle is: its place among the haystack's units in percent, and the tokens before it."""
         units = self.haystack.sentences(choices.haystack_units) if self.haystack else choices.haystack_units
         return [
@@ -110,7 +140,7 @@ class NiahRows(Family):
                 "value": needle.value,
                 "queried": needle.key in choices.queries,
                 "depth_percent": round(100 * place / units, 2),
-                "token_position": self.position(prompt.text, offset),
+                "token_position": position,
             }
-            for needle, place, offset in zip(choices.needles, choices.places, prompt.needle_offsets, strict=True)
+            for needle, place, position in zip(choices.needles, choices.places, positions, strict=True)
         ]

@@ -121,7 +121,8 @@ class QaRows(Family):
     def _details(self, number: int, choices: QaChoices, prompt: str, offsets: list[int]) -> dict[str, Any]:
         """Where the needed documents are."""
         count = len(choices.documents)
-        places = [choices.documents.index(document) for document in choices.question.needed]
+        places = sorted(choices.documents.index(document) for document in choices.question.needed)
+        before = self.counter.positions(prompt, [offsets[place] for place in places])
         return {
             "question": number,
             "haystack_units": count,
@@ -130,9 +131,9 @@ class QaRows(Family):
                 {
                     "document": place + 1,
                     "depth_percent": round(100 * place / max(1, count - 1), 2),
-                    "token_position": self.position(prompt, offsets[place]),
+                    "token_position": tokens,
                 }
-                for place in places
+                for place, tokens in zip(places, before, strict=True)
             ],
         }
 

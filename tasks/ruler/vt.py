@@ -118,6 +118,7 @@ class VtRows(Family):
         return render_example(draw.at(lines), self.texts)
 
     def _details(self, choices: VtChoices, example: str, text: str, offsets: list[int]) -> dict[str, Any]:
+        before = self.counter.positions(example + text, [len(example) + offset for offset in offsets])
         return {
             "haystack_units": choices.lines,
             "value": choices.value,
@@ -125,8 +126,8 @@ class VtRows(Family):
                 {
                     "key": name,
                     "depth_percent": round(100 * position / choices.lines, 2),
-                    "token_position": self.position(example + text, len(example) + offset),
+                    "token_position": tokens,
                 }
-                for name, position, offset in zip(choices.variables, choices.positions, offsets, strict=True)
+                for name, position, tokens in zip(choices.variables, choices.positions, before, strict=True)
             ],
         }
