@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from ropepp_eval.lengths import parse_length, parse_lengths
@@ -60,6 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
+    if args.offline:  # before anything that reads it is imported
+        os.environ["HF_HUB_OFFLINE"] = "1"
     from ropepp_eval.runs.config import RunConfig
     from ropepp_eval.runs.execute import run
 
@@ -81,6 +84,10 @@ def main(args: argparse.Namespace) -> int:
         if not args.quiet:
             print(line, file=sys.stderr, flush=True)
 
+    if len(args.checkpoints) > 1:
+        from ropepp_eval.reports.resolution import resolution_in_words
+
+        say(resolution_in_words(config.samples))
     folder = run(config, retry_failed=args.retry_failed, report=say)
     print_table(str(folder), args.format)
     say(f"rows and settings: {folder}   (ropepp-eval table {folder})")

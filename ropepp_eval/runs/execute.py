@@ -102,14 +102,18 @@ def record_key(cell: Cell, row: Row, config: RunConfig) -> str:
 def make_adapter(plan: Plan, checkpoint: PlannedCheckpoint) -> Adapter:
     """The adapter of one checkpoint, weights loaded."""
     config = plan.config
-    longest = max(cell.longest_row_tokens for cell in plan.cells_of(checkpoint))
+    longest, trained = (
+        max(cell.longest_row_tokens for cell in plan.cells_of(checkpoint)),
+        checkpoint.info.max_position_embeddings,
+    )
+    cutting = dict(config.adapter_options).get("truncate") and not config.allow_beyond_trained_length
     settings: dict[str, Any] = {
         "pretrained": checkpoint.source,
         "tokenizer": checkpoint.tokenizer.name,
         "position": config.position,
         "dtype": config.dtype,
         "device": config.device,
-        "max_length": max(longest, checkpoint.info.max_position_embeddings),
+        "max_length": trained if cutting else max(longest, trained),
         **dict(config.adapter_options),
     }
     if config.backend == "vllm":

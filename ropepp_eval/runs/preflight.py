@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length
-from ropepp_eval.runs.plan import Cell, Plan
+from ropepp_eval.runs.plan import Cell, Plan, PlannedCheckpoint
+
+DEFAULT_CHUNK_TOKENS = 4096
 
 
 def check_plan(plan: Plan) -> None:
     """Refuse a plan with a cell that can't run as asked.
 
     Raises:
-        UserError: a row is over its checkpoint's `max_position_embeddings` (and going beyond was not allowed), or a token id is
-            outside the checkpoint's vocabulary.
+        UserError: dtype, attention or device are not known or not here, a row is over its checkpoint's `max_position_embeddings` (and neither going beyond nor cutting was allowed),
+            the tokenizer has more entries than the checkpoint, or a cell does not fit in the device's memory.
     """
+    from ropepp_eval.checkpoints.loading import check_attention, parse_dtype
+
+    config = plan.config
+    parse_dtype(config.dtype, "float32")
+    if config.backend == "native":
+        check_attention(config.attention)
+        resolved_device(config.device)
+    cutting = dict(config.adapter_options).get("truncate") is not None
     for cell in plan.cells:
-        if not plan.config.allow_beyond_trained_length:
+        if not (config.allow_beyond_trained_length or cutting):
             _check_trained_length(cell)
     for checkpoint in plan.checkpoints:
         size, limit = len(checkpoint.tokenizer.fast), checkpoint.info.vocab_size
@@ -24,6 +34,8 @@ def check_plan(plan: Plan) -> None:
                 f"tokenizer {checkpoint.tokenizer.name} has {size} entries, checkpoint {checkpoint.source} has room for {limit}; "
                 "name the tokenizer the checkpoint was trained with by --tokenizer"
             )
+        if config.backend == "native":
+            _check_memory(plan, checkpoint)
 
 
 def _check_trained_length(cell: Cell) -> None:
@@ -34,6 +46,40 @@ def _check_trained_length(cell: Cell) -> None:
             f"{cell.checkpoint.source} was made for {limit} (max_position_embeddings); ask for --lengths up to "
             f"{format_length(limit)}, or test extrapolation with --allow-beyond-trained-length"
         )
+
+
+def _check_memory(plan: Plan, checkpoint: PlannedCheckpoint) -> None:
+    from ropepp_eval.adapters.memory import available_memory, plan_memory
+
+    config = plan.config
+    cell = max(plan.cells_of(checkpoint), key=lambda cell: cell.longest_row_tokens)
+    dtype = str(config.dtype).removeprefix("torch.")
+    device = resolved_device(config.device)
+    plan_memory(
+        checkpoint.info,
+        length_tokens=cell.longest_row_tokens,
+        dtype=checkpoint.info.dtype if dtype == "auto" else dtype,
+        chunk_tokens=int(dict(config.adapter_options).get("chunk_tokens") or DEFAULT_CHUNK_TOKENS),
+        available_bytes=available_memory(device),
+        device=device.partition(":")[0],
+    ).check(f"checkpoint {checkpoint.source} with {cell.task.name}")
+
+
+def resolved_device(device: str) -> str:
+    """The device that `auto` stands for, or the one named.
+
+    Raises:
+        UserError: a GPU was named and torch sees none.
+    """
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"device {device!r} is not here (torch sees no GPU); use --device cpu, or leave it out")
+    if device.partition(":")[0] not in ("cpu", "cuda", "mps", "xpu"):
+        raise UserError(f"device {device!r} is not known; it may be cpu, cuda, cuda:1 or mps")
+    return device
 
 
 def describe_plan(plan: Plan) -> list[str]:

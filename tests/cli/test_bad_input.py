@@ -116,6 +116,39 @@ def test_an_output_that_is_a_file_or_holds_something_else(
     assert "holds other files (a.txt)" in refusal(capsys, *run_arguments(tiny_checkpoint, tmp_path / "notes"))
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("--dtype", "float23", "unknown dtype 'float23'; did you mean float32"),
+        ("--attention", "spda", "unknown attention 'spda'; did you mean sdpa"),
+        ("--device", "cuda", "device 'cuda' is not here"),
+        ("--device", "gpu", "device 'gpu' is not known"),
+        ("--backend", "tensorrt", "backend 'tensorrt' is not known"),
+        ("--position", "ropepp", "unknown position 'ropepp'"),
+    ],
+)
+def test_a_setting_that_does_not_exist_writes_nothing(
+    option: str, value: str, expected: str, tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if value == "cuda":
+        import torch
+
+        if torch.cuda.is_available():
+            pytest.skip("this machine has a GPU, so --device cuda is right")
+    assert expected in refusal(capsys, *run_arguments(tiny_checkpoint, tmp_path / "out", option, value))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_cell_that_does_not_fit_in_memory_says_what_it_needs(
+    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ropepp_eval.adapters.memory.available_memory", lambda device: 100 << 20)
+    said = refusal(capsys, *run_arguments(tiny_checkpoint, tmp_path / "out"))
+    assert "does not fit in memory" in said
+    assert "of 100.0 MiB" in said
+    assert not (tmp_path / "out").exists()
+
+
 def test_debug_shows_the_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--debug", "tabel"]) == 2
     assert "Traceback" in capsys.readouterr().err
