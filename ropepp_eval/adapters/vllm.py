@@ -96,8 +96,7 @@ class VllmLM(NativeLM):
     def _arguments(self, read: ReadCheckpoint, position: str | None) -> dict[str, Any]:
         """Arguments of vLLM's `LLM`."""
         from ropepp_eval.positions.registry import loaded_modules
-        from ropepp_eval.vllm_plugin import CONFIG_FORMAT, MODULES_VARIABLE
-        from ropepp_eval.vllm_plugin.configuration import POSITION_OVERRIDE
+        from ropepp_eval.vllm_plugin import CONFIG_FORMAT, MODULES_VARIABLE, POSITION_OVERRIDE
 
         os.environ[MODULES_VARIABLE] = os.pathsep.join(map(str, loaded_modules()))  # engine processes inherit it
         settings = self.engine_settings

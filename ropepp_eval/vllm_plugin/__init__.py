@@ -9,6 +9,9 @@ MODULES_VARIABLE = "ROPEPP_EVAL_POSITION_MODULES"
 CONFIG_FORMAT = "ropepp"
 """Name of our config parser: `vllm serve FOLDER --config-format ropepp`."""
 
+POSITION_OVERRIDE = "ropepp_position"
+"""Key of vLLM's `hf_overrides` that names the position embedding, such as `rope+pi8`, where the files can't."""
+
 
 def register() -> None:
     """Make the model, its config and its head counts known to vLLM in this process. Safe to call again."""

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import vllm.config  # noqa: F401  first: the modules below import each other through it
 from vllm.transformers_utils.config_parser_base import ConfigParserBase
 from vllm.transformers_utils.model_arch_config_convertor import ModelArchConfigConvertorBase
 
 from ropepp_eval.modeling.configuration import RopePPConfig
-
-POSITION_OVERRIDE = "ropepp_position"
-"""Key of vLLM's `hf_overrides` that names the position embedding, such as `rope+pi8`, where the files can't."""
+from ropepp_eval.vllm_plugin import POSITION_OVERRIDE
 
 
 class RopePPConfigParser(ConfigParserBase):  # type: ignore[misc]
