@@ -1,0 +1,72 @@
+"""LAMBADA, WikiText and OpenBookQA inside lm-eval: its own command line, and its evaluator around our adapter."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ropepp_eval.paths import resource_dir
+from ropepp_eval.synthetic.tasklist import task_entries
+
+BENCHMARKS = ("lambada", "wikitext", "openbookqa")
+OURS = sorted(name for name, entry in task_entries().items() if entry.benchmark in BENCHMARKS)
+FOR_ANY_MODEL = [name for name in OURS if name not in ("lambada_sliding", "wikitext_sliding", "wikitext_positions")]
+
+
+@pytest.fixture(scope="module")
+def evaluated(golden_lm: Any, gpt2_tokenizer_dir: Path) -> dict[str, Any]:
+    """lm-eval's results for two rows of each task whose text is short enough for a test."""
+    import lm_eval
+    from lm_eval.tasks import TaskManager
+
+    metadata = {"tokenizer": str(gpt2_tokenizer_dir), "length_tokens": 1024, "samples": 2}
+    manager = TaskManager(include_path=str(resource_dir("tasks")), include_defaults=False, metadata=metadata)
+    names = [name for name in OURS if not name.endswith("_sliding")]
+    results: dict[str, Any] = lm_eval.simple_evaluate(
+        golden_lm, tasks=names, task_manager=manager, bootstrap_iters=0, log_samples=True
+    )
+    return results
+
+
+@pytest.mark.parametrize("name", [name for name in OURS if not name.endswith("_sliding")])
+def test_every_metric_of_the_yaml_that_the_rows_have_is_in_lm_evals_results(name: str, evaluated: dict[str, Any]) -> None:
+    found = {key.partition(",")[0] for key in evaluated["results"][name] if not key.endswith("_stderr,none")}
+    reached = {metric.name for metric in task_entries()[name].metrics if metric.name not in BEYOND_1024}
+    assert reached <= found
+    assert len(evaluated["samples"][name]) == 2
+
+
+BEYOND_1024 = {f"perplexity_at_{2**power}" for power in range(10, 17)}
+
+
+def test_lm_eval_aggregates_positions_over_rows(evaluated: dict[str, Any]) -> None:
+    pairs = [sample["perplexity_at_64"] for sample in evaluated["samples"]["wikitext_positions"]]
+    assert all(pair[1] == 64 for pair in pairs)
+    assert evaluated["results"]["wikitext_positions"]["perplexity_at_64,none"] > 1
+
+
+def test_stand_ins_are_announced(gpt2_tokenizer_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from ropepp_eval.synthetic.at_length import lm_eval_tasks
+
+    with caplog.at_level(logging.WARNING):
+        lm_eval_tasks("lambada", tokenizer=str(gpt2_tokenizer_dir), samples=1)
+    assert "generated text stands in" in caplog.text
+
+
+@pytest.mark.slow
+def test_plain_lm_eval_runs_the_tasks_from_a_checkout(tmp_path: Path, gpt2_tokenizer_dir: Path) -> None:
+    metadata = {"tokenizer": str(gpt2_tokenizer_dir), "length_tokens": 1024, "samples": 2}
+    command = [sys.executable, "-m", "lm_eval", "run", "--model", "dummy", "--include_path", str(resource_dir("tasks"))]
+    command += ["--tasks", ",".join(FOR_ANY_MODEL), "--metadata", json.dumps(metadata), "--output_path", str(tmp_path)]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (written,) = tmp_path.rglob("results*.json")
+    assert sorted(json.loads(written.read_text())["results"]) == FOR_ANY_MODEL
