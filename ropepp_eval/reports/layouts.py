@@ -257,7 +257,8 @@ def counted(number: int, noun: str) -> str:
 
 
 def table_notes(cells: Cells) -> tuple[str, ...]:
-    """What a reader must know: how averages are made, stand-in text, unfinished cells, failures, damage."""
+    """What a reader must know: how averages are made, stand-in text, unfinished cells, failures, what checkpoints say of
+    themselves (such as random weights), damage."""
     notes = ["average: plain mean of its columns, empty where one is missing; n: rows behind the line"]
     failed = sum(cell.failed for cell in cells.cells)
     cut = sum(bool(row.get("cut")) for cell in cells.cells for row in cell.rows)
@@ -270,5 +271,10 @@ def table_notes(cells: Cells) -> tuple[str, ...]:
         notes.append(f"{unfinished} of {counted(len(cells.cells), 'cell')} with fewer rows than planned")
     if any(row.get("stand_in") for cell in cells.cells for row in cell.rows):
         notes.append("some rows hold generated text in place of a real corpus (stand_in)")
+    said: dict[str, list[str]] = {}
+    for (name, _), facts in cells.checkpoints.items():
+        if facts.get("note"):
+            said.setdefault(str(facts["note"]), []).append(name)
+    notes.extend(f"{', '.join(sorted(names))}: {note}" for note, names in sorted(said.items()))
     notes.extend(f"damaged, left out: {one}" for one in cells.damage)
     return tuple(notes)
