@@ -30,10 +30,8 @@ def read_published(data: DataFolder, task: str, length: str) -> list[dict[str, s
     Raises:
         UserError: a file does not parse or a row lacks a field.
     """
-    if data.root is None or not (data.root / "babilong").is_dir():
-        return None
     for pattern in _PATTERNS:
-        paths = sorted((data.root / "babilong").glob(pattern.format(task=task, length=length)))
+        paths = data.find("babilong", pattern.format(task=task, length=length))
         if paths:
             return [row for path in paths for row in _read(path)]
     return None
