@@ -52,7 +52,8 @@ class VllmLM(NativeLM):
             pretrained, tokenizer, position, dtype: as in `NativeLM`.
             device: None or `auto`: what this vLLM was built for; anything else must name that.
             log_folder: where `vllm-engine.log` goes; None: a temporary folder.
-            settings: fields of `Settings` and of `EngineSettings`.
+            settings: fields of `EngineSettings` and of `Settings`; of the latter, `chunk_tokens` and `batch_tokens` become tokens
+                of a step, `batch_size` requests side by side.
 
         Raises:
             UserError: vLLM is missing, a setting has no such value, or the engine can't start.
@@ -61,8 +62,9 @@ class VllmLM(NativeLM):
 
         require_vllm()
         LM.__init__(self)
-        self.engine_settings = engine_settings({k: settings.pop(k) for k in _ENGINE_NAMES if k in settings})
+        given = {name: settings.pop(name) for name in _ENGINE_NAMES if name in settings}
         self.settings = Settings.of(settings)
+        self.engine_settings = translated(self.settings, engine_settings(given))
         self.tokenizer = load_tokenizer(str(tokenizer or pretrained)).fast
         read = read_checkpoint(pretrained, position)
         self.name = str(pretrained)
@@ -113,7 +115,7 @@ class VllmLM(NativeLM):
             "generation_config": "vllm",
             "dtype": self.dtype,
             "max_model_len": longest,
-            "max_num_seqs": settings.max_num_seqs or self.settings.batch_size or _ROWS[self._device_type],
+            "max_num_seqs": settings.max_num_seqs or _ROWS[self._device_type],
             "max_num_batched_tokens": settings.max_num_batched_tokens or _STEP_TOKENS[self._device_type],
             "disable_log_stats": True,
         }
@@ -209,6 +211,19 @@ def engine_settings(given: Mapping[str, Any]) -> EngineSettings:
         except (ValueError, KeyError):
             raise UserError(f"{name} {value!r} can't be read; it must be {'True or False' if kind is bool else 'a number'}") from None
     return EngineSettings(**values)
+
+
+def translated(settings: Settings, engine: EngineSettings) -> EngineSettings:
+    """Engine settings with what the native adapter's settings mean for vLLM. Raises UserError for one that means nothing."""
+    if settings.cache_tokens is not None:
+        raise UserError("cache_tokens is a setting of the native adapter; for vLLM give kv_cache_gib or gpu_memory_utilization")
+    if settings.deterministic:  # every request alone, in pieces that depend on it only
+        engine = replace(engine, max_num_seqs=1, enable_prefix_caching=False)
+    return replace(
+        engine,
+        max_num_seqs=engine.max_num_seqs or settings.batch_size,
+        max_num_batched_tokens=engine.max_num_batched_tokens or settings.chunk_tokens or settings.batch_tokens,
+    )
 
 
 def platform_of(device: str | None) -> str:

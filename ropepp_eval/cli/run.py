@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 
+from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import parse_length, parse_lengths
 
 HELP = "Evaluate checkpoints on tasks at context lengths. The same command again goes on where it stopped."
@@ -43,6 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="allow lengths past max_position_embeddings (extrapolation)",
     )
     add("--backend", default="native", help="native (torch) or vllm")
+    add("--tensor-parallel-size", type=int, metavar="N", help="vllm: processes that share the heads (default 1)")
+    add("--gpu-memory-utilization", type=float, metavar="SHARE", help="vllm: share of the GPU's memory it may take (default 0.85)")
     add("--chunk", type=parse_length, metavar="TOKENS", help="tokens prefilled at once (default: chosen from memory)")
     add(
         "--truncate",
@@ -74,6 +77,10 @@ def main(args: argparse.Namespace) -> int:
     more = ("position", "tokenizer", "allow_beyond_trained_length", "backend", "quiet")
     settings = {name: getattr(args, name) for name in names + more}
     options = {"chunk_tokens": args.chunk, "truncate": args.truncate, "deterministic": args.deterministic or None}
+    engine = {"tensor_parallel_size": args.tensor_parallel_size, "gpu_memory_utilization": args.gpu_memory_utilization}
+    if args.backend != "vllm" and any(value is not None for value in engine.values()):
+        raise UserError("--tensor-parallel-size and --gpu-memory-utilization are vLLM's; add --backend vllm or leave them out")
+    options |= engine
     config = RunConfig.of(
         *args.checkpoints,
         **settings,

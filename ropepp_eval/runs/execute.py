@@ -119,7 +119,9 @@ def make_adapter(plan: Plan, checkpoint: PlannedCheckpoint) -> Adapter:
     if config.backend == "vllm":
         from ropepp_eval.adapters.vllm import VllmLM
 
-        adapter: Adapter = VllmLM(**{**settings, "max_length": longest, "log_folder": str(config.folder)})
+        adapter: Adapter = VllmLM(
+            **{**settings, "max_length": min(longest, settings["max_length"]), "log_folder": str(config.folder)}
+        )
         return adapter
     from ropepp_eval.adapters.native import NativeLM
 
