@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+os.environ["ROPEPP_EVAL_CACHE"] = "off"  # rows of a test are built by the code under test
 SHARED = Path(os.environ.get("ROPEPP_EVAL_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
 

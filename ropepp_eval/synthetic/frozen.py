@@ -7,6 +7,7 @@ from typing import Any
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length, parse_length
+from ropepp_eval.synthetic.row_cache import cache_file, read_cached, write_cached
 from ropepp_eval.synthetic.rows import Row, RowBuilder, RowRequest
 
 DEFAULT_SAMPLES = 100
@@ -48,7 +49,7 @@ def request_from_metadata(task: str, metadata: Mapping[str, Any]) -> RowRequest:
 
 
 def frozen_rows(request: RowRequest, build: RowBuilder) -> list[Row]:
-    """The rows of `request`, each within its budget.
+    """The rows of `request`, each within its budget: from the cache (see `row_cache`), or built and kept there.
 
     Raises:
         UserError: the task can't be built at this length or with this data.
@@ -56,12 +57,16 @@ def frozen_rows(request: RowRequest, build: RowBuilder) -> list[Row]:
     """
     if request.length_tokens == 0 and not request.task.startswith("babilong_"):
         raise UserError(f"task {request.task} has no length 0k (only BABILong's facts come without other text); ask for 4k")
-    rows = build(request)
+    path = cache_file(request, build)
+    cached = read_cached(path, request.samples) if path else None
+    rows = build(request) if cached is None else cached
     if not rows:
         where = format_length(request.length_tokens)
         raise UserError(f"task {request.task} has no row at {where}; ask for --samples of 1 or more")
     for row in rows:
         check_budget(row)
+    if path and cached is None:
+        write_cached(path, rows, request.samples)
     return rows
 
 

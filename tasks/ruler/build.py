@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
 from ropepp_eval.errors import UserError, unknown_name
 from ropepp_eval.synthetic.fitting import TooShort
+from ropepp_eval.synthetic.punkt import punkt_files
 from ropepp_eval.synthetic.rows import Row, RowRequest
+from ropepp_eval.synthetic.workers import build_in_chunks
 from ropepp_eval.tasks.ruler.cwe import CweRows
+from ropepp_eval.tasks.ruler.documents import corpus_files
 from ropepp_eval.tasks.ruler.family import Family
 from ropepp_eval.tasks.ruler.fwe import FweRows
 from ropepp_eval.tasks.ruler.niah_rows import NiahRows
@@ -14,6 +21,10 @@ from ropepp_eval.tasks.ruler.settings import settings
 from ropepp_eval.tasks.ruler.vt import VtRows
 
 _OTHERS: dict[str, type[Family]] = {"vt": VtRows, "cwe": CweRows, "fwe": FweRows, "qa_squad": QaRows, "qa_hotpotqa": QaRows}
+
+_CORPORA = ("qa_squad", "qa_hotpotqa")
+_CHECK_EVERY = 50
+"""Each such row is also counted whole, for real."""
 
 
 def family_of(task: str) -> type[Family]:
@@ -32,24 +43,83 @@ def family_of(task: str) -> type[Family]:
     return found
 
 
+@dataclass(frozen=True)
+class Chunk:
+    """Some rows of a cell, or why there are none."""
+
+    rows: tuple[Row, ...]
+    needed_tokens: int
+    """Over 0: some rows do not fit the length, and this many tokens would be enough for them."""
+
+
 def build_rows(request: RowRequest) -> list[Row]:
     """Rows `0 .. samples - 1` of a task.
 
     Raises:
         UserError: the length is too small (the message has the smallest that is enough for these rows), or a corpus is.
     """
-    builder = family_of(request.task)(request)
-    rows: list[Row] = []
-    needed = 0
+    builder = _builder(request)
     available = builder.rows_available()
-    for number in range(request.samples if available is None else min(request.samples, available)):
-        try:
-            rows.append(builder.row(number))
-        except TooShort as short:
-            needed = max(needed, short.needed_tokens + builder.max_new_tokens)
+    count = request.samples if available is None else min(request.samples, available)
+    chunks = build_in_chunks(request, count, build_chunk)
+    needed = max((chunk.needed_tokens for chunk in chunks), default=0)
     if needed:
         raise UserError(
             f"task {request.task} does not fit {request.length_tokens} tokens: the smallest prompt and its budget of "
             f"{builder.max_new_tokens} new tokens need {needed}; ask for a length of {needed} or more"
         )
-    return rows
+    return [row for chunk in chunks for row in chunk.rows]
+
+
+def build_chunk(request: RowRequest, numbers: range) -> Chunk:
+    """The rows of these numbers."""
+    builder = _builder(request)
+    rows: list[Row] = []
+    needed = 0
+    for number in numbers:
+        try:
+            rows.append(builder.row(number))
+        except TooShort as short:
+            needed = max(needed, short.needed_tokens + builder.max_new_tokens)
+        else:
+            if number % _CHECK_EVERY == 0:
+                _check_count(request, rows[-1])
+    return Chunk(tuple(rows), needed)
+
+
+@functools.lru_cache(maxsize=2)
+def _builder(request: RowRequest) -> Family:
+    """The builder of a cell. Where row 0 shows that pieces do not add up with this tokenizer, it counts the slow way."""
+    builder = family_of(request.task)(request)
+    try:
+        row = builder.row(0)
+    except TooShort:
+        return builder
+    if request.tokenizer.count(row.prompt) != row.prompt_tokens:
+        builder.use_real_counts()
+    return builder
+
+
+def _check_count(request: RowRequest, row: Row) -> None:
+    real = request.tokenizer.count(row.prompt)
+    if real != row.prompt_tokens:
+        raise ValueError(
+            f"row {row.row} of {row.task} holds {real} tokens but was counted as {row.prompt_tokens}; this is a bug in the task"
+        )
+
+
+def files_read(request: RowRequest) -> list[Path]:
+    """The files of the data folder that a task's rows are made from (the row cache hashes them)."""
+    if request.data.root is None:
+        return []
+    if request.task in _CORPORA:
+        corpus: list[Path] = corpus_files(request.task, request.data)
+        return corpus
+    needles = settings(request.protocol)["niah_tasks"].get(request.task, {})
+    if needles.get("haystack") != "essay":
+        return []
+    model = punkt_files(request.data) if settings(request.protocol)["essays"]["sentences"] == "punkt" else []
+    return [*request.data.files("essays", "*.txt"), *model]
+
+
+build_rows.files_read = files_read  # type: ignore[attr-defined]

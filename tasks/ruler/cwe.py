@@ -5,6 +5,7 @@ Source: RULER v1 (NVIDIA/RULER c3f5e3b), `common_words_extraction.py`; the same 
 
 from __future__ import annotations
 
+import functools
 import random
 from dataclasses import dataclass
 from itertools import accumulate
@@ -64,16 +65,16 @@ class CweRows(Family):
         shown = render_example(example, self.texts)
         smallest = len(drawn.common) + 1
         running = self._running_tokens(drawn)
+        render = functools.cache(lambda n: shown + _render_list(_first(drawn, n), self.texts))
         fixed = self.counter.count(shown + _render_list(_first(drawn, smallest), self.texts)) - running[smallest]
         words, tokens = self.fit(
             lambda n: fixed + running[n],
-            lambda n: shown + _render_list(_first(drawn, n), self.texts),
+            render,
             smallest,
             len(running) - 1,
         )
-        prompt = shown + _render_list(_first(drawn, words), self.texts)
         details = {"words": words, "repeats": list(sizes["repeats"]), "made_up_words": max(0, words - len(all_words()))}
-        row: Row = self.make_row(number, prompt, tokens, drawn.common, details=details)
+        row: Row = self.make_row(number, render(words), tokens, drawn.common, details=details)
         return row
 
     def _most_words(self, uncommon_repeats: int) -> int:

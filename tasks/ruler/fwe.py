@@ -6,6 +6,7 @@ the byte.
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 import string
@@ -65,17 +66,18 @@ class FweRows(Family):
         seed = stream.getrandbits(64)
         tokens_of = self.counter.each_inside(list(vocabulary))
         smallest = 4 * 4 * 2  # the fourth most frequent word, the third answer, comes at least once
-        fixed = self.counter.count(self._render(vocabulary, smallest, seed)) - self._tokens(tokens_of, smallest)
+        render = functools.cache(lambda n: self._render(vocabulary, n, seed))
+        fixed = self.counter.count(render(smallest)) - self._tokens(tokens_of, smallest)
         words, tokens = self.fit(
             lambda n: fixed + self._tokens(tokens_of, n),
-            lambda n: self._render(vocabulary, n, seed),
+            render,
             smallest,
             2 * self.request.length_tokens + smallest,
         )
         choices = FweChoices(vocabulary=vocabulary, words=words, shuffle_seed=seed)
         counts = choices.counts()[1:4]
         details = {"words": words, "vocabulary": len(vocabulary), "counts": counts}
-        row: Row = self.make_row(number, render_fwe(choices, self.texts), tokens, vocabulary[1:4], details=details)
+        row: Row = self.make_row(number, render(words), tokens, vocabulary[1:4], details=details)
         return row
 
     def _vocabulary(self, stream: random.Random) -> tuple[str, ...]:

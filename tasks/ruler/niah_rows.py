@@ -44,7 +44,7 @@ class NiahRows(Family):
         running = self._running_tokens(draw)
         typical = max(1, min(_TYPICAL_WORDS if self.haystack else 1, bisect_right(running, self.prompt_budget) - 1))
         fixed = self.counter.count(self._render(draw, typical).text) - running[typical]
-        if self.task.haystack == "needle" and self.codes.by_parts:
+        if self.task.haystack == "needle" and self.counter.independent and self.codes.by_parts:
             units, tokens = self._fit_needles(draw, running, fixed)
         else:
             units, tokens = self.fit(lambda n: fixed + running[n], lambda n: self._render(draw, n).text, 1, len(running) - 1)

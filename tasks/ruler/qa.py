@@ -19,6 +19,8 @@ from ropepp_eval.tasks.ruler.documents import Corpus, Question, read_corpus
 from ropepp_eval.tasks.ruler.family import Family, number_tokens
 
 _LEAST_DOCUMENT_TOKENS = 8
+_SPARE_DOCUMENTS = 40
+_JUNCTION_TOKENS = 4  # what may come and go where documents meet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,12 +99,37 @@ class QaRows(Family):
         documents, tokens = self.fit(lambda n: fixed + running[n], lambda n: self._render(draw, n), smallest, largest)
         if documents == len(draw.candidates) < most:
             self._refuse_small_corpus(documents, self.prompt_budget - tokens)
+        draw, documents, tokens = self._fill_up(draw, documents, tokens)
         choices = draw.at(documents)
         prompt, offsets = render_qa(choices, self.corpus, self.texts)
         details = self._details(number, choices, prompt, offsets)
         source: dict[str, Any] = {"stand_in": self.corpus.stand_in, "cluster": question.source}
         row: Row = self.make_row(number, prompt, tokens, question.answers, details=details, **source)
         return row
+
+    def _fill_up(self, draw: QaDraw, documents: int, tokens: int) -> tuple[QaDraw, int, int]:
+        """Later candidates short enough for the room that is left: the next one may be a very long document."""
+        room = self.prompt_budget - tokens - _JUNCTION_TOKENS
+        taken = list(range(documents))
+        for index in range(documents, min(documents + _SPARE_DOCUMENTS, len(draw.candidates))):
+            needed = self._heading_tokens + _document_tokens(self.corpus, self.counter, draw.candidates[index])
+            if needed <= room:
+                room -= needed
+                taken.append(index)
+        if len(taken) == documents:
+            return draw, documents, tokens
+        fuller = QaDraw(
+            candidates=tuple(draw.candidates[i] for i in taken),
+            ranks=tuple(draw.ranks[i] for i in taken),
+            question=draw.question,
+        )
+        found = self.counter.count(self._render(fuller, len(taken)))
+        return (fuller, len(taken), found) if found <= self.prompt_budget else (draw, documents, tokens)
+
+    @property
+    def _heading_tokens(self) -> int:
+        """Tokens of the longest heading a prompt can have."""
+        return self.counter.count_inside(f" {10 ** len(str(self.prompt_budget)) - 1}:\nThe")
 
     def _render(self, draw: QaDraw, documents: int) -> str:
         return render_qa(draw.at(documents), self.corpus, self.texts)[0]

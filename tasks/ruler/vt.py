@@ -85,7 +85,7 @@ class VtRows(Family):
     name = "vt"
 
     def row(self, number: int) -> Row:
-        example = self._example(number) if self.texts["example_tokens"] else ""
+        example: str = self._example(number) if self.texts["example_tokens"] else ""
         draw = draw_vt(self.stream(number, "chain"), _NAME_LETTERS)
         line = line_tokens(self.counter, self.texts["noise"], self.texts["glue"])
         smallest = HOPS + 1
