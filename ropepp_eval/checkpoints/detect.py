@@ -44,6 +44,10 @@ def detect_position(config: Mapping[str, Any], tensors: Tensors, asked: str | No
     elif claims:
         kind = _only_claim(claims)
         evidence.append(claims[kind])
+    elif config.get("rope_config"):
+        raise UserError(
+            f"config.json: rope_config is {config['rope_config']}, which no known position claims; say one with --position"
+        )
     else:
         kind, sentence = _by_shapes(config, tensors)
         evidence.append(sentence)
@@ -81,12 +85,16 @@ def _configured_scaling(config: Mapping[str, Any], evidence: list[str]) -> Scali
     authors = config.get("rope_config") or {}
     if authors.get("factor") is not None:
         if scaling is not None:
-            raise UserError(f"config.json has a factor in rope_config and in {where}; say which scaling holds, such as --position rope+pi8")
+            raise UserError(
+                f"config.json has a factor in rope_config and in {where}; say which scaling holds, such as --position rope+pi8"
+            )
         factor = float(authors["factor"])
         scaling = YarnScaling(factor=factor) if authors.get("yarn") else LinearScaling(factor=factor)
         where = "rope_config"
     elif authors.get("yarn"):
-        raise UserError("config.json: rope_config.yarn is true but it has no factor; say it yourself, such as --position rope+yarn32")
+        raise UserError(
+            "config.json: rope_config.yarn is true but it has no factor; say it yourself, such as --position rope+yarn32"
+        )
     if scaling is not None:
         evidence.append(f"config.json: {where} says scaling {scaling_label(scaling)}")
     return scaling

@@ -82,7 +82,9 @@ def _checked(path: Path, name: str, written: str) -> CheckpointFolder:
     if not any(path.iterdir()):
         raise UserError(f"checkpoint {written!r} is an empty folder; it must hold config.json and model.safetensors")
     if not (path / "config.json").is_file():
-        raise UserError(f"checkpoint {written!r} has no config.json; give the folder that holds config.json and model.safetensors")
+        raise UserError(
+            f"checkpoint {written!r} has no config.json; give the folder that holds config.json and model.safetensors"
+        )
     files = tuple(sorted(path.glob("*.safetensors")))
     if (path / INDEX_NAME).is_file():
         files = _indexed(path)
@@ -93,7 +95,9 @@ def _checked(path: Path, name: str, written: str) -> CheckpointFolder:
                 f"checkpoint {written!r} holds {pickles[0]} but no safetensors; loading a pickle can run any code, so it is "
                 "refused: convert it with transformers' save_pretrained in a place you trust"
             )
-        raise UserError(f"checkpoint {written!r} holds no *.safetensors file; it must hold config.json and model.safetensors")
+        raise UserError(
+            f"checkpoint {written!r} holds no *.safetensors file; it must hold config.json and model.safetensors"
+        )
     return CheckpointFolder(name, path, files)
 
 

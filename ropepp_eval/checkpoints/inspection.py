@@ -140,7 +140,9 @@ def check_tensors(config: RopePPConfig, tensors: Mapping[str, TensorHeader]) -> 
     optional = {"lm_head.weight"} if config.tie_word_embeddings else set()
     for name, shape in expected.items():
         if name not in tensors and name not in optional:
-            raise UserError(f"the weights lack {name}, which {config.position} needs as {list(shape)}; the checkpoint is incomplete")
+            raise UserError(
+                f"the weights lack {name}, which {config.position} needs as {list(shape)}; the checkpoint is incomplete"
+            )
         if name in tensors and tensors[name].shape != shape:
             raise UserError(
                 f"{name} is {list(tensors[name].shape)} in {tensors[name].file}, and config.json with {config.position} makes it "
@@ -148,7 +150,9 @@ def check_tensors(config: RopePPConfig, tensors: Mapping[str, TensorHeader]) -> 
             )
     for name, tensor in tensors.items():
         if name not in expected and not name.endswith("inv_freq"):
-            raise UserError(f"{tensor.file} holds {name} {list(tensor.shape)}, for which {config.position} has no place; name another position")
+            raise UserError(
+                f"{tensor.file} holds {name} {list(tensor.shape)}, for which {config.position} has no place; name another position"
+            )
 
 
 def describe(read: ReadCheckpoint) -> CheckpointInfo:

@@ -43,9 +43,10 @@ def load_checkpoint(
     """
     check_attention(attention)
     read = read_checkpoint(path_or_hub_id, position)
-    model = _from_pretrained(read, parse_dtype(dtype, read.config.dtype), device, attention)
+    model: RopePPForCausalLM = _from_pretrained(read, parse_dtype(dtype, read.config.dtype), device, attention)
     _set_generation(model, read)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def _from_pretrained(read: ReadCheckpoint, dtype: torch.dtype, device: str | torch.device, attention: str) -> Any:

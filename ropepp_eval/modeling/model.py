@@ -125,7 +125,7 @@ class RopePPAttention(LlamaAttention):
             query = self._with_noise(query, kwargs["position_ids"])
         kwargs["dropout"] = self.attention_dropout if self.training else 0.0
         kwargs["scaling"] = self.scaling
-        past_tokens = 0
+        past_tokens: int | Tensor = 0
         if past_key_values is not None:
             if self.position.biased:
                 past_tokens = _own_copy(past_key_values.get_seq_length(self.layer_idx))

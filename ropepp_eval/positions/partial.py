@@ -65,7 +65,9 @@ class PartialRotary(Rotary):
     @classmethod
     def from_hf(cls, rope_parameters: Mapping[str, Any], settings: Mapping[str, Any]) -> Self:
         factor = rope_parameters.get("partial_rotary_factor")
-        return super().from_hf(rope_parameters, settings if factor is None else {**settings, "partial_rotary_factor": factor})
+        return super().from_hf(
+            rope_parameters, settings if factor is None else {**settings, "partial_rotary_factor": factor}
+        )
 
     @classmethod
     def claim(cls, config: Mapping[str, Any]) -> str | None:

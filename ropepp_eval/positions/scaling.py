@@ -63,7 +63,9 @@ class YarnScaling:
     def __post_init__(self) -> None:
         _checked_factor("YaRN", self.factor)
         if self.original_length < 1:
-            raise UserError(f"YaRN original length {self.original_length} is not a length in tokens; the published models have 4096")
+            raise UserError(
+                f"YaRN original length {self.original_length} is not a length in tokens; the published models have 4096"
+            )
 
     @property
     def label(self) -> str:
@@ -105,7 +107,9 @@ def parse_scaling(text: str) -> Scaling | None:
         return None
     match = _WRITTEN.fullmatch(text)
     if not match or (match[1] == "pi" and match[3]):
-        raise UserError(f"scaling {text!r} is unknown; write pi8 (Linear PI), yarn32, yarn32@4096 (with the original length) or none")
+        raise UserError(
+            f"scaling {text!r} is unknown; write pi8 (Linear PI), yarn32, yarn32@4096 (with the original length) or none"
+        )
     if match[1] == "pi":
         return LinearScaling(factor=float(match[2]))
     return YarnScaling(factor=float(match[2]), original_length=int(match[3] or TRAINED_LENGTH_TOKENS))
@@ -131,7 +135,9 @@ def scaling_from_rope_parameters(parameters: dict[str, Any], where: str) -> Scal
         return LinearScaling(factor=float(parameters["factor"]))
     original = parameters.get("original_max_position_embeddings")
     if original is None:
-        raise UserError(f"{where} of type {kind!r} has no original_max_position_embeddings; add the length trained at, such as 4096")
+        raise UserError(
+            f"{where} of type {kind!r} has no original_max_position_embeddings; add the length trained at, such as 4096"
+        )
     return YarnScaling(factor=float(parameters["factor"]), original_length=int(original))
 
 

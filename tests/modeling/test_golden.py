@@ -98,7 +98,7 @@ def test_sliding_window_perplexity_agrees(model, arrays):
         window = tokens[begin:end]
         found = -log_likelihoods(logits_of(model, ids(window))[:-1], window[1:])
         positions = np.arange(begin + 1, end)[-stride:]
-        found = found[-len(positions):]
+        found = found[-len(positions) :]
         expected = dict(zip(arrays["ppl_window_token_pos"][row], arrays["ppl_window_token_nll"][row], strict=True))
         assert np.abs(found - [expected[position] for position in positions]).max() < LOGIT_LIMIT
         first = np.isnan(scored[positions])

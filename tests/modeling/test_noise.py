@@ -64,7 +64,9 @@ def test_noise_is_the_same_with_a_cache_and_with_padding(tiny, tokens):
     assert (logits(model, rows, attention_mask=mask)[1, 5:] - alone[0]).abs().max() < 1e-4
 
 
-@pytest.mark.parametrize(("std", "target", "word"), [(-1.0, "both", "-1.0"), (0.5, "imag", "imag"), (float("nan"), "both", "nan")])
+@pytest.mark.parametrize(
+    ("std", "target", "word"), [(-1.0, "both", "-1.0"), (0.5, "imag", "imag"), (float("nan"), "both", "nan")]
+)
 def test_impossible_noise_is_refused(tiny, std, target, word):
     with pytest.raises(UserError, match=word):
         tiny("rope").config.set_noise(std, target)
