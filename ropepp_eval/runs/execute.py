@@ -20,7 +20,7 @@ from ropepp_eval.runs.preflight import check_plan, describe_plan
 from ropepp_eval.runs.progress import Progress
 from ropepp_eval.runs.provenance import code_state, versions
 from ropepp_eval.runs.store import FORMAT, RunStore
-from ropepp_eval.synthetic.lm_eval_task import requests_of
+from ropepp_eval.synthetic.requests import requests_of
 from ropepp_eval.synthetic.rows import Row
 
 

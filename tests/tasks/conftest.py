@@ -67,7 +67,7 @@ def golden_lm(lm_eval_golden: Path) -> Any:
 @pytest.fixture(scope="session")
 def ask(golden_lm: Any) -> Callable[[Row, str], list[Any]]:
     """The adapter's responses to a row, in the form in which `process_results` gets them."""
-    from ropepp_eval.synthetic.lm_eval_task import requests_of
+    from ropepp_eval.synthetic.requests import requests_of
 
     def responses(row: Row, output_type: str) -> list[Any]:
         instances = requests_of(row, output_type, {}, doc=row.as_doc())
