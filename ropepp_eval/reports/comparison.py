@@ -41,7 +41,7 @@ class Comparison:
     def verdict(self, adjusted: float | None, names: tuple[str, str]) -> str:
         """The finding in words."""
         if adjusted is None:
-            return "not tested (one row)" if self.difference.rows < 2 else "not tested (no spread)"
+            return "not tested (one row)" if self.difference.rows < 2 else "not tested (rows of one document)"
         if adjusted > LEVEL or self.difference.value == 0:
             return "tied"
         first_better = (self.difference.value > 0) == (self.group.topic.better == "higher")

@@ -269,8 +269,11 @@ def table_notes(cells: Cells) -> tuple[str, ...]:
         notes.append(f"{counted(cut, 'row')} whose prompt was cut")
     if unfinished:
         notes.append(f"{unfinished} of {counted(len(cells.cells), 'cell')} with fewer rows than planned")
-    if any(row.get("stand_in") for cell in cells.cells for row in cell.rows):
-        notes.append("some rows hold generated text in place of a real corpus (stand_in)")
+    stand_ins = sorted(
+        {cell.name.task for cell in cells.cells if any(row.get("stand_in") for row in cell.rows)}, key=natural
+    )
+    if stand_ins:
+        notes.append(f"rows made from generated text in place of a real corpus: {', '.join(stand_ins)}")
     said: dict[str, list[str]] = {}
     for (name, _), facts in cells.checkpoints.items():
         if facts.get("note"):

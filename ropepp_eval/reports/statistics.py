@@ -38,7 +38,7 @@ def wilson_interval(successes: float, rows: float) -> Interval:
 
 def clusters_of(rows: Sequence[Mapping[str, Any]]) -> list[Hashable]:
     """The cluster of each row: its source document, or the row itself where it shares none."""
-    return [(row["benchmark"], row["cluster"]) if row.get("cluster") else row["row_sha256"] for row in rows]
+    return [(row["task"], row["cluster"]) if row.get("cluster") else row["row_sha256"] for row in rows]
 
 
 def contributions(aggregation: str, scores: Sequence[Any], clusters: Sequence[Hashable]) -> Contributions:
@@ -211,14 +211,14 @@ def studentised_draws(moves: Floats, draws: int = DRAWS) -> Floats:
 def paired_bootstrap(value: float, parts: Contributions) -> tuple[Interval | None, float | None]:
     """95 % interval and two-sided p-value of a difference with these contributions, by the studentised paired bootstrap.
 
-    The interval leaves out 0 exactly where p is at most the level (but for the grain of the draws). All contributions equal:
-    no spread, so no interval; p is then 1 for no difference and None otherwise.
+    The interval leaves out 0 exactly where p is at most the level (but for the grain of the draws). Where every cluster differs
+    by the same amount there is no spread and no interval; p is then the sign test's.
     """
     error = contribution_error(parts)
     if error is None:
         return None, None
     if error == 0:
-        return None, 1.0 if value == 0 else None
+        return None, 1.0 if value == 0 else min(1.0, 2 * 0.5 ** len(parts))
     distances = studentised_draws(np.array(list(parts.values())))
     p_value = (1 + int(np.sum(distances >= abs(value) / error * (1 - 1e-12)))) / (DRAWS + 1)
     reach = float(np.quantile(distances, 1 - LEVEL, method="higher")) * error

@@ -105,14 +105,16 @@ def _rounded(value: float, decimals: int, sign: str = "") -> str:
 
 
 def detail_text(entry: Entry, show: Show) -> str:
-    """What follows the value: interval, members of a partial average, counts."""
+    """What follows the value: members of a partial average, rows of an unfinished cell, interval, counts."""
     parts: list[str] = []
     if entry.members is not None:
         parts.append(f"{entry.members[0]} of {entry.members[1]}")
     if show.intervals and entry.interval is not None:
         low, high = entry.interval
         parts.append(f"{_rounded(low, entry.decimals)} to {_rounded(high, entry.decimals)}")
-    has_rows = entry.rows or entry.failed
+    if entry.incomplete and entry.value is not None and entry.planned and entry.rows + entry.failed < entry.planned:
+        parts.append(f"{entry.rows + entry.failed} of {entry.planned} rows")
+    has_rows = entry.value is not None or (entry.failed and not entry.rows)
     if "rows" in show.counts and has_rows:
         parts.append(f"n {entry.rows}")
     if "failed" in show.counts and has_rows:

@@ -244,6 +244,12 @@ def test_equal_scores_are_tied_and_one_row_is_not_tested():
     assert paired_difference("mean", [1.0], [0.0], [0]).p_value is None
 
 
+def test_rows_that_all_differ_alike_are_tested_by_the_sign_test():
+    found = paired_difference("mean", [0.5] * 10, [0.25] * 10, own_clusters(range(10)))
+    assert (found.value, found.interval) == (0.25, None)
+    assert found.p_value == pytest.approx(stats.binomtest(10, 10).pvalue)
+
+
 def test_holm_is_statsmodels_and_skips_what_was_not_tested():
     p_values = [0.01, 0.04, None, 0.03]
     adjusted = holm(p_values)

@@ -10,11 +10,12 @@ import subprocess
 from html.parser import HTMLParser
 
 import pytest
-from results_folders import PERPLEXITY, FakeCell, printed, write_run
+from results_folders import PERPLEXITY, FakeCell, printed, rows_file, write_run
 
 from ropepp_eval.cli import table as command
 from ropepp_eval.errors import UserError
 from ropepp_eval.reports.formats import FORMATS
+from ropepp_eval.reports.table import Entry, number_text
 
 
 def table(capsys, *arguments) -> str:
@@ -123,3 +124,41 @@ def test_latex_compiles(folder, tmp_path, capsys):
     (tmp_path / "table.tex").write_text(document)
     options = ["-interaction=nonstopmode", "-halt-on-error"] if latex.endswith("pdflatex") else []
     subprocess.run([latex, *options, "table.tex"], cwd=tmp_path, check=True, capture_output=True)
+
+
+def test_an_unfinished_cell_says_how_many_of_its_rows_it_has(tmp_path, capsys):
+    run = write_run(tmp_path / "run", [FakeCell(scores=[1.0, 0.0], planned=10)])
+    out = table(capsys, run)
+    assert "50.0 (2 of 10 rows)" in out
+    assert "1 of 1 cell with fewer rows than planned" in out
+
+
+def test_generated_text_and_what_checkpoints_say_of_themselves_are_noted(tmp_path, capsys):
+    cells = [FakeCell(stand_in=True, info={"note": "random weights"}), FakeCell(task="vt")]
+    out = table(capsys, write_run(tmp_path / "run", cells))
+    assert "rows made from generated text in place of a real corpus: niah_single_1\n" in out
+
+
+def test_damage_is_noted_with_its_place_and_the_cell_marked(tmp_path, capsys):
+    cell = FakeCell(scores=[1.0, 0.0, 1.0])
+    run = write_run(tmp_path / "run", [cell])
+    lines = rows_file(run, cell).read_bytes().splitlines(keepends=True)
+    rows_file(run, cell).write_bytes(lines[0] + lines[1][:40] + b"\n" + lines[2])
+    out = table(capsys, run)
+    assert "damaged, left out: run/rows/" in out
+    assert "niah_single_1@4096.jsonl, line 2: not JSON" in out
+    assert "100.0 (2 of 3 rows)" in out
+
+
+def test_a_cell_whose_rows_all_failed_is_empty_with_its_count(tmp_path, capsys):
+    run = write_run(tmp_path / "run", [FakeCell(scores=[None, None])])
+    line = next(csv.DictReader(io.StringIO(table(capsys, run, "--counts", "failed", "--format", "csv"))))
+    assert (line["4k"], line["4k failed"], line["n"]) == ("", "2", "")
+    assert "(failed 2)" in table(capsys, run, "--counts", "failed")
+
+
+def test_halves_are_rounded_to_even_after_the_noise_of_sums_is_dropped():
+    shown = [number_text(Entry(value=value)) for value in (29.85, 28.75, (36.0 + 33.9 + 31.7 + 17.8) / 4, 1e-12, -0.04)]
+    assert shown == ["29.8", "28.8", "29.8", "0.0", "0.0"]
+    assert number_text(Entry(value=0.26, signed=True)) == "+0.3"
+    assert number_text(Entry(value=-0.26, signed=True)) == "-0.3"
