@@ -1,0 +1,135 @@
+"""Rows are built once, found again, and built anew where their file is damaged or what they depend on has changed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ropepp_eval.data import open_data
+from ropepp_eval.synthetic import frozen, row_cache
+from ropepp_eval.synthetic.frozen import frozen_rows
+from ropepp_eval.synthetic.rows import Row, RowRequest
+from ropepp_eval.tasks.ruler.build import build_rows
+from tests.synthetic.tokenizers_to_try import like_gpt2, like_llama3
+
+REQUEST = RowRequest(
+    task="niah_single_2", length_tokens=512, samples=5, seed=1, protocol="reference", tokenizer=like_gpt2(), data=open_data(None)
+)
+
+
+class Counted:
+    """The real builder, counting how often it is asked."""
+
+    __module__ = "ropepp_eval.tasks.ruler.build"
+
+    def __init__(self) -> None:
+        self.times = 0
+        self.files_read = build_rows.files_read  # type: ignore[attr-defined]
+
+    def __call__(self, request: RowRequest) -> list[Row]:
+        self.times += 1
+        return build_rows(request)
+
+
+@pytest.fixture
+def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Counted:
+    monkeypatch.setenv("ROPEPP_EVAL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(row_cache.inspect, "getfile", lambda _: build_rows.__code__.co_filename)
+    return Counted()
+
+
+def files(tmp_path: Path) -> list[Path]:
+    return sorted((tmp_path / "cache").rglob("*.parquet"))
+
+
+def test_a_second_run_reads_equal_rows_and_builds_none(builder: Counted) -> None:
+    first = frozen_rows(REQUEST, builder)
+    again = frozen_rows(REQUEST, builder)
+    assert builder.times == 1
+    assert [row.sha256 for row in first] == [row.sha256 for row in again]
+    assert first == again == build_rows(REQUEST)
+
+
+def test_fewer_rows_are_the_first_ones_and_more_are_built(builder: Counted, tmp_path: Path) -> None:
+    five = frozen_rows(REQUEST, builder)
+    assert frozen_rows(replace(REQUEST, samples=2), builder) == five[:2]
+    assert builder.times == 1
+    assert frozen_rows(replace(REQUEST, samples=7), builder)[:5] == five
+    assert builder.times == 2
+    assert len(files(tmp_path)) == 1
+    assert frozen_rows(REQUEST, builder) == five
+    assert builder.times == 2
+
+
+def test_a_corpus_with_fewer_rows_than_asked_is_not_built_again(builder: Counted) -> None:
+    class Few(Counted):
+        __module__ = Counted.__module__
+
+        def __call__(self, request: RowRequest) -> list[Row]:
+            return super().__call__(replace(request, samples=3))
+
+    few = Few()
+    assert len(frozen_rows(REQUEST, few)) == len(frozen_rows(replace(REQUEST, samples=9), few)) == 3
+    assert few.times == 1
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "other file"])
+def test_a_damaged_file_is_noticed_and_built_anew(builder: Counted, tmp_path: Path, damage: str) -> None:
+    rows = frozen_rows(REQUEST, builder)
+    (path,) = files(tmp_path)
+    content = bytearray(path.read_bytes())
+    if damage == "cut":
+        content = content[: len(content) // 2]
+    elif damage == "flipped":
+        content[200] ^= 1
+    else:
+        content = bytearray(b"not a Parquet file")
+    path.write_bytes(content)
+    assert frozen_rows(REQUEST, builder) == rows
+    assert builder.times == 2
+    assert frozen_rows(REQUEST, builder) == rows
+    assert builder.times == 2
+
+
+def test_whatever_rows_depend_on_names_another_file(builder: Counted, tmp_path: Path) -> None:
+    essays = tmp_path / "data" / "essays"
+    essays.mkdir(parents=True)
+    (essays / "a.txt").write_text("One text. " * 300, encoding="utf-8")
+    requests = [
+        REQUEST,
+        replace(REQUEST, task="niah_single_1"),
+        replace(REQUEST, length_tokens=600),
+        replace(REQUEST, seed=2),
+        replace(REQUEST, protocol="paper"),
+        replace(REQUEST, tokenizer=like_llama3()),
+        replace(REQUEST, protocol="paper", data=open_data(tmp_path / "data")),
+    ]
+    names = [row_cache.cache_file(request, builder) for request in requests]
+    (essays / "a.txt").write_text("Other text. " * 300, encoding="utf-8")
+    names.append(row_cache.cache_file(requests[-1], builder))
+    assert len(set(names)) == len(names)
+    assert row_cache.cache_file(replace(REQUEST, samples=9), builder) == names[0]
+
+
+def test_the_cache_can_be_off_or_out_of_reach(builder: Counted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = frozen_rows(REQUEST, builder)
+    monkeypatch.setenv("ROPEPP_EVAL_CACHE", "off")
+    assert frozen_rows(REQUEST, builder) == rows
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    monkeypatch.setenv("ROPEPP_EVAL_CACHE", str(tmp_path / "file"))
+    assert frozen_rows(REQUEST, builder) == rows
+    assert builder.times == 3
+
+
+def test_rows_of_builders_that_are_no_tasks_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROPEPP_EVAL_CACHE", str(tmp_path / "cache"))
+    assert frozen_rows(REQUEST, lambda request: build_rows(request)) == build_rows(REQUEST)
+    assert not files(tmp_path)
+
+
+def test_a_row_over_its_length_is_a_loud_error() -> None:
+    row = replace(build_rows(REQUEST)[0], prompt_tokens=1000)
+    with pytest.raises(ValueError, match="over its length of 512; this is a bug"):
+        frozen.frozen_rows(REQUEST, lambda _: [row])
