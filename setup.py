@@ -1,0 +1,17 @@
+"""Where the packages lie: `tasks`, `models` and `results` stand at the top of a checkout and inside the package in a wheel.
+
+Everything else is in pyproject.toml, which can't say this.
+"""
+
+from setuptools import find_namespace_packages, find_packages, setup
+
+OUTSIDE = ("tasks", "models", "results")
+
+setup(
+    packages=[
+        *find_packages(include=["ropepp_eval", "ropepp_eval.*"]),
+        *(f"ropepp_eval.{name}" for top in OUTSIDE for name in find_namespace_packages(include=[top, f"{top}.*"])),
+    ],
+    package_dir={"ropepp_eval": "ropepp_eval", **{f"ropepp_eval.{top}": top for top in OUTSIDE}},
+    package_data={"": ["*.yaml", "*.md", "*.csv", "*.json", "*.safetensors", "py.typed"]},
+)
