@@ -23,13 +23,16 @@ _LAYER = "model.layers.0.self_attn."
 Tensors = Mapping[str, TensorHeader]
 
 
-def detect_position(config: Mapping[str, Any], tensors: Tensors, asked: str | None) -> tuple[Position, list[str]]:
+def detect_position(
+    config: Mapping[str, Any], tensors: Tensors, asked: str | None, said_by: str = "position="
+) -> tuple[Position, list[str]]:
     """The position embedding of a checkpoint, and the sentences that say why.
 
     Args:
         config: its config.json, in the authors' form or in ours.
         tensors: the headers of its weights.
-        asked: the user's `position=`, such as `ropepp_ec` or `rope+pi8`; None to find out.
+        asked: what the user or a card says, such as `ropepp_ec` or `rope+pi8`; None to find out.
+        said_by: who said that, for the evidence.
 
     Raises:
         UserError: the user, the config and the weights contradict each other, or the name is unknown.
@@ -39,7 +42,7 @@ def detect_position(config: Mapping[str, Any], tensors: Tensors, asked: str | No
     kind, scaling, scaling_given = parse_position(asked) if asked else (None, None, False)
     evidence = []
     if kind is not None:
-        evidence.append(f"position={asked} was asked for")
+        evidence.append(f"{said_by} says {asked}")
         evidence += [f"{claim}: overruled" for other, claim in claims.items() if other is not kind]
     elif claims:
         kind = _only_claim(claims)

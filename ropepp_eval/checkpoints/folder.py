@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import json
 import re
@@ -9,12 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ropepp_eval.checkpoints.cards import Card, find_card, has_card, list_cards
 from ropepp_eval.errors import UserError
 from ropepp_eval.hashing import hash_file, hash_json
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _WANTED_FILES = ("*.json", "*.safetensors", "tokenizer.model", "*.txt")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.json",
+    "merges.txt",
+    "added_tokens.json",
+)
 INDEX_NAME = "model.safetensors.index.json"
 
 
@@ -61,6 +72,17 @@ def _read_json(file: Path) -> dict[str, Any]:
     return content
 
 
+def card_of(written: str | Path) -> Card | None:
+    """The card of that name, unless a local file or folder has it too."""
+    return find_card(str(written)) if has_card(str(written)) and not Path(written).exists() else None
+
+
+def find_source(written: str | Path) -> CheckpointFolder:
+    """The folder of what the user wrote: a folder, a hub id, or the name of a card."""
+    card = card_of(written)
+    return find_folder(written if card is None else card.hub_id)
+
+
 def find_folder(path_or_hub_id: str | Path) -> CheckpointFolder:
     """The folder of a checkpoint, downloaded first when a hub id is given.
 
@@ -74,7 +96,11 @@ def find_folder(path_or_hub_id: str | Path) -> CheckpointFolder:
     if path.is_file():
         raise UserError(f"checkpoint {text!r} is a file; give the folder that holds it and config.json")
     if not _HUB_ID.fullmatch(text) or text.startswith("."):
-        raise UserError(f"checkpoint {text!r} is no folder here and no hub id (owner/name); check the path")
+        near = difflib.get_close_matches(path.name, [card.name for card in list_cards()], n=3, cutoff=0.6)
+        hint = f"did you mean {' or '.join(near)}?" if near else "check the path;"
+        raise UserError(
+            f"checkpoint {text!r} is no folder here, no hub id (owner/name) and no card; {hint} `ropepp-eval models` lists cards"
+        )
     return _checked(_download(text), text.rsplit("/", 1)[1], text)
 
 

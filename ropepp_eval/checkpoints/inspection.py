@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ropepp_eval.checkpoints.cards import check_card
 from ropepp_eval.checkpoints.detect import detect_position
-from ropepp_eval.checkpoints.folder import CheckpointFolder, find_folder
+from ropepp_eval.checkpoints.folder import CheckpointFolder, card_of, find_source
 from ropepp_eval.checkpoints.header import TensorHeader, main_dtype, read_headers
 from ropepp_eval.errors import UserError
 from ropepp_eval.modeling.configuration import RopePPConfig
@@ -71,7 +72,7 @@ def inspect_checkpoint(path_or_hub_id: str | Path, *, position: str | None = Non
     """What a checkpoint is. Reads config.json and safetensors headers, and the files once for their hash; loads no weights.
 
     Args:
-        path_or_hub_id: a folder, or `owner/name` on the hub.
+        path_or_hub_id: a folder, `owner/name` on the hub, or the name of a card.
         position: what the weights can't tell: a name, with a scaling if wanted, such as `nope`, `rope+pi8`, `ropepp_ec+yarn32`.
 
     Raises:
@@ -91,8 +92,8 @@ class ReadCheckpoint:
 
 
 def read_checkpoint(path_or_hub_id: str | Path, position: str | None) -> ReadCheckpoint:
-    """Find, detect and check; the first half of both inspecting and loading."""
-    folder = find_folder(path_or_hub_id)
+    """Find, detect and check; the first half of both inspecting and loading. Takes the name of a card too."""
+    card, folder = card_of(path_or_hub_id), find_source(path_or_hub_id)
     raw = folder.config
     if raw.get("model_type") not in ("llama", "ropepp"):
         raise UserError(
@@ -101,10 +102,15 @@ def read_checkpoint(path_or_hub_id: str | Path, position: str | None) -> ReadChe
     tensors = read_headers(list(folder.files))
     if not tensors:
         raise UserError(f"{folder.files[0]} holds no tensors; copy or download it again")
-    embedding, evidence = detect_position(raw, tensors, position)
+    if position is None and card is not None:
+        embedding, evidence = detect_position(raw, tensors, card.position, f"card {card.name}")
+    else:
+        embedding, evidence = detect_position(raw, tensors, position)
     config = _our_config(raw, embedding.name, embedding.to_hf())
     config.dtype = main_dtype(dict(tensors))
     check_tensors(config, tensors)
+    if card is not None:
+        check_card(card, config, _parameters(config, tensors))
     return ReadCheckpoint(folder, config, tensors, tuple(evidence))
 
 
@@ -155,9 +161,15 @@ def check_tensors(config: RopePPConfig, tensors: Mapping[str, TensorHeader]) -> 
             )
 
 
+def _parameters(config: RopePPConfig, tensors: Mapping[str, TensorHeader]) -> int:
+    """Entries of the tensors that the model uses; tied ones once."""
+    tied = {"lm_head.weight"} if config.tie_word_embeddings else set()
+    return sum(tensor.size for name, tensor in tensors.items() if name not in tied and not name.endswith("inv_freq"))
+
+
 def describe(read: ReadCheckpoint) -> CheckpointInfo:
+    """What inspecting shows of a checkpoint that has been read; hashes its files."""
     config, heads, embedding = read.config, read.config.heads, read.config.position_embedding
-    counted = set(expected_shapes(config)) - ({"lm_head.weight"} if config.tie_word_embeddings else set())
     return CheckpointInfo(
         name=read.folder.name,
         folder=str(read.folder.path),
@@ -171,7 +183,7 @@ def describe(read: ReadCheckpoint) -> CheckpointInfo:
         head_dim=config.head_dim,
         layers=config.num_hidden_layers,
         hidden_size=config.hidden_size,
-        parameters=sum(tensor.size for name, tensor in read.tensors.items() if name in counted),
+        parameters=_parameters(config, read.tensors),
         vocab_size=config.vocab_size,
         max_position_embeddings=config.max_position_embeddings,
         dtype=main_dtype(dict(read.tensors)),

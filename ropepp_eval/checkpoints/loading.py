@@ -32,7 +32,7 @@ def load_checkpoint(
     """A checkpoint as a model in eval mode, whatever it was published as. Never runs code from it.
 
     Args:
-        path_or_hub_id: a folder, or `owner/name` on the hub.
+        path_or_hub_id: a folder, `owner/name` on the hub, or the name of a card.
         position: what the weights can't tell: a name, with a scaling if wanted, such as `nope`, `rope+pi8`, `ropepp_ec+yarn32`.
         dtype: `auto` (as stored), `bfloat16`, `float16`, `float32`, or a torch dtype.
         device: where the weights go, or a `device_map` such as `auto`.

@@ -1,0 +1,112 @@
+"""The zoo: one YAML card a published checkpoint, with what its folder alone can't tell and what it must turn out to hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from ropepp_eval.errors import UserError, unknown_name
+from ropepp_eval.paths import resource_dir
+
+if TYPE_CHECKING:
+    from ropepp_eval.modeling.configuration import RopePPConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """A published checkpoint."""
+
+    name: str
+    """What `ropepp-eval run` takes: the repository's own name."""
+    hub_id: str
+    position: str
+    """Position embedding, with its scaling if it has one, such as `ropepp_ec` or `rope+pi8`."""
+    base: float | None
+    """Rotary base; None where nothing rotates."""
+    trained_length_tokens: int
+    tokenizer: str
+    """Hub id of its tokenizer."""
+    tokenizer_note: str
+    """What to do to get it."""
+    published: tuple[Mapping[str, str], ...]
+    """Rows of the paper's tables that it fills: table, size, method, and stage where the table has one."""
+    shape: Mapping[str, int]
+    """Fields of its config.json that say how large it is."""
+    parameters: int
+    """Entries of all its tensors."""
+    kv_bytes_per_token: int
+    """Bytes that a token adds to the cache in bfloat16."""
+
+
+def list_cards() -> list[Card]:
+    """All cards, by file name."""
+    return list(_cards(resource_dir("models")).values())
+
+
+def find_card(name: str) -> Card:
+    """The card of a name, such as `RoPEPP_EC-DCLM-376M-32k`. Raises UserError with near matches where there is none."""
+    cards = _cards(resource_dir("models"))
+    if name not in cards:
+        raise unknown_name("card", name, cards, "`ropepp-eval models` lists them")
+    return cards[name]
+
+
+def has_card(name: str) -> bool:
+    """Whether there is a card of this name."""
+    return name in _cards(resource_dir("models"))
+
+
+@functools.lru_cache(maxsize=4)
+def _cards(folder: Path) -> dict[str, Card]:
+    cards = [_read(file) for file in sorted(folder.glob("*.yaml"))]
+    return {card.name: card for card in cards}
+
+
+def _read(file: Path) -> Card:
+    try:
+        content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+        card = Card(**{**content, "published": tuple(content["published"])})
+    except (yaml.YAMLError, TypeError, KeyError) as error:
+        reason = " ".join(str(error).split())[:160]
+        wanted = ", ".join(field.name for field in dataclasses.fields(Card))
+        raise UserError(f"card {file} can't be read ({reason}); it must hold {wanted}") from error
+    if card.name != file.stem:
+        raise UserError(f"card {file} names {card.name!r}; name it as its file")
+    return card
+
+
+def config_of_card(card: Card) -> RopePPConfig:
+    """The model's config as the card describes it; `expected_shapes` of it builds the shape without weights."""
+    from ropepp_eval.modeling.configuration import RopePPConfig
+    from ropepp_eval.positions import parse_position
+
+    kind, scaling, _ = parse_position(card.position)
+    published = {"max_position_embeddings": card.trained_length_tokens, "rope_theta": card.base}
+    embedding = kind.from_published(published, scaling)
+    return RopePPConfig(
+        **card.shape,
+        **embedding.to_hf(),
+        position=kind.name,
+        max_position_embeddings=card.trained_length_tokens,
+    )
+
+
+def check_card(card: Card, config: RopePPConfig, parameters: int) -> None:
+    """Raise UserError for the first field of a card that the checkpoint contradicts."""
+    found: dict[str, Any] = {name: getattr(config, name) for name in card.shape}
+    wanted: dict[str, Any] = dict(card.shape)
+    base = getattr(config.position_embedding, "base", None)
+    found |= {"base": base, "parameters": parameters}
+    wanted |= {"base": card.base, "parameters": card.parameters}
+    for field, value in wanted.items():
+        if found[field] != value:
+            raise UserError(
+                f"card {card.name} says {field} {value}, the checkpoint has {found[field]}; "
+                f"correct the card, or name {card.hub_id} or its folder to go without it"
+            )

@@ -1,0 +1,46 @@
+"""Writing a checkpoint as a self-describing folder: our model_type, a complete config, safetensors, its tokenizer."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from ropepp_eval.checkpoints.folder import TOKENIZER_FILES, find_source
+from ropepp_eval.checkpoints.loading import load_checkpoint
+from ropepp_eval.errors import UserError
+
+
+def export_checkpoint(
+    path_or_hub_id: str | Path, target: str | Path, *, position: str | None = None, dtype: str = "auto"
+) -> Path:
+    """Write a checkpoint to a new folder that says by itself what it is; `load_checkpoint` then needs no `position=`.
+
+    The folder is written beside the target and renamed, so a crash leaves no half of one.
+
+    Args:
+        path_or_hub_id: a folder, `owner/name` on the hub, or the name of a card.
+        target: a folder that does not exist yet.
+        position: what the weights can't tell, as for `load_checkpoint`.
+        dtype: `auto` keeps the stored one.
+
+    Returns:
+        The target.
+
+    Raises:
+        UserError: the target exists, or the checkpoint can't be used.
+    """
+    folder = Path(target).expanduser()
+    if folder.exists():
+        raise UserError(f"export target {str(target)!r} exists; name a new folder, or remove it first")
+    model = load_checkpoint(path_or_hub_id, position=position, dtype=dtype)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
+        written = Path(scratch) / folder.name
+        model.save_pretrained(written)
+        source = find_source(path_or_hub_id)
+        for name in TOKENIZER_FILES:
+            if (source.path / name).is_file():
+                shutil.copyfile(source.path / name, written / name)
+        written.rename(folder)
+    return folder

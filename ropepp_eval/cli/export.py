@@ -1,0 +1,27 @@
+"""`ropepp-eval export`: a checkpoint as a folder that says by itself what it is."""
+
+from __future__ import annotations
+
+import argparse
+
+from ropepp_eval.cli.inspect import add_position_arguments, load_position_modules
+
+HELP = "Write a checkpoint as a self-describing folder: our model_type, a complete config, safetensors, its tokenizer."
+EXAMPLE = "ropepp-eval export models/random/ropepp_eh exported/ropepp_eh"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", help="folder, hub id, or the name of a card")
+    parser.add_argument("target", help="folder to write; it must not exist yet")
+    add_position_arguments(parser)
+    parser.add_argument("--dtype", default="auto", help="auto (as stored), bfloat16, float16 or float32")
+
+
+def main(args: argparse.Namespace) -> int:
+    from ropepp_eval.checkpoints import export_checkpoint, inspect_checkpoint
+
+    load_position_modules(args.position_module)
+    folder = export_checkpoint(args.checkpoint, args.target, position=args.position, dtype=args.dtype)
+    info = inspect_checkpoint(folder)
+    print(f"{folder}: {info.position}, {info.parameters:,} parameters, {info.dtype}")
+    return 0

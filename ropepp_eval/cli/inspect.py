@@ -1,0 +1,81 @@
+"""`ropepp-eval inspect`: what a checkpoint is, and by which evidence."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+HELP = "Say which position embedding a checkpoint has, by which evidence, and how large it and its cache are."
+EXAMPLE = "ropepp-eval inspect models/random/ropepp_ec"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("checkpoint", nargs="+", help="folder, hub id, or the name of a card")
+    add_position_arguments(parser)
+    add("--format", choices=("text", "json"), default="text")
+
+
+def add_position_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options by which a user says what the weights can't, shared with `export`."""
+    add = parser.add_argument
+    add("--position", help="what weights can't say: nope, rope+pi8, ropepp_ec+yarn32 (docs/positions.md)")
+    add(
+        "--position-module",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="Python file that registers a position embedding",
+    )
+
+
+def load_position_modules(files: list[str]) -> None:
+    """Register the position embeddings of the files given by `--position-module`."""
+    from ropepp_eval.positions import load_position_module
+
+    for file in files:
+        load_position_module(file)
+
+
+def main(args: argparse.Namespace) -> int:
+    from ropepp_eval.checkpoints import inspect_checkpoint
+
+    load_position_modules(args.position_module)
+    infos = [inspect_checkpoint(name, position=args.position) for name in args.checkpoint]
+    if args.format == "json":
+        print(json.dumps([fields_of(info) for info in infos], indent=1))
+    else:
+        print("\n\n".join(text_of(info) for info in infos))
+    return 0
+
+
+def fields_of(info: object) -> dict[str, object]:
+    """All fields of a `CheckpointInfo` as JSON holds them, with the cache's bytes."""
+    import dataclasses
+
+    from ropepp_eval.checkpoints import CheckpointInfo
+
+    assert isinstance(info, CheckpointInfo)
+    return {**dataclasses.asdict(info), "kv_bytes_per_token": info.kv_bytes_per_token}
+
+
+def text_of(info: object) -> str:
+    """A `CheckpointInfo` for people."""
+    from ropepp_eval.checkpoints import CheckpointInfo
+
+    assert isinstance(info, CheckpointInfo)
+    lines = {
+        "position": info.position + ("" if info.scaling == "none" else f", stretched by {info.scaling}"),
+        "evidence": "; ".join(info.evidence),
+        "rotary base": "nothing rotates" if info.base is None else f"{info.base:,.0f}",
+        "heads": f"{info.query_heads} query, {info.key_value_heads} key/value, {info.attention_heads} in attention, "
+        f"{info.head_dim} wide",
+        "layers": f"{info.layers}, hidden size {info.hidden_size:,}, vocabulary {info.vocab_size:,}",
+        "parameters": f"{info.parameters:,}, stored as {info.dtype}",
+        "cache": f"{info.kv_bytes_per_token:,} bytes a token in {info.dtype}",
+        "trained length": f"{info.max_position_embeddings:,} tokens",
+        "tokenizer": "in the folder" if info.has_tokenizer else "none in the folder; name one with --tokenizer",
+        "sha256": info.sha256,
+    }
+    width = max(map(len, lines))
+    return "\n".join([f"{info.name} ({info.folder})", *(f"  {name:<{width}}  {text}" for name, text in lines.items())])
