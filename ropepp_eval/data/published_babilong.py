@@ -30,11 +30,17 @@ def read_published(data: DataFolder, task: str, length: str) -> list[dict[str, s
     Raises:
         UserError: a file does not parse or a row lacks a field.
     """
+    paths = published_files(data, task, length)
+    return [row for path in paths for row in _read(path)] if paths else None
+
+
+def published_files(data: DataFolder, task: str, length: str) -> list[Path]:
+    """The files of `task` at `length` in the first layout that the folder has them in; empty where it has none."""
     for pattern in _PATTERNS:
         paths = data.find("babilong", pattern.format(task=task, length=length))
         if paths:
-            return [row for path in paths for row in _read(path)]
-    return None
+            return paths
+    return []
 
 
 def _read(path: Path) -> list[dict[str, str]]:

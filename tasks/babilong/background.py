@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ropepp_eval.data.books import Books
 from ropepp_eval.errors import UserError
-from ropepp_eval.synthetic.piece_counting import piece_counter
+from ropepp_eval.synthetic.piece_counting import piece_counter, pieces_of
 from ropepp_eval.tasks.babilong.settings import BabilongSettings
 from ropepp_eval.tokenizer import Tokenizer
 
@@ -89,8 +89,8 @@ class Background:
     def _counts_of(self, book: int) -> list[int]:
         if book not in self._counts:
             sentences = self.books.sentences[book]
-            words = (word for text in sentences for word in self._settings.inside(text).split(" "))
-            self._counter.learn(word for word in words if word and word == word.strip())
+            # a word before each text, so that its own first word is learned as it stands inside a context
+            self._counter.learn([piece for text in sentences for piece in pieces_of("a " + self._settings.inside(text))[1:]])
             self._counts[book] = [self.count(text) for text in sentences]
         return self._counts[book]
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 from ropepp_eval.data.babi import Question
+from ropepp_eval.data.published_babilong import published_files
+from ropepp_eval.lengths import format_length
 from ropepp_eval.synthetic.rows import Row, RowRequest
+from ropepp_eval.synthetic.workers import build_in_chunks
 from ropepp_eval.tasks.babilong.cell import Cell, open_cell
 from ropepp_eval.tasks.babilong.context import facts_alone, fitted_prompt
 from ropepp_eval.tasks.babilong.places import supporting_places
@@ -26,11 +30,36 @@ def babilong_rows(request: RowRequest) -> list[Row]:
     if rows is not None:
         return rows
     questions = load_questions(request.data, cell.task, request.seed)
-    asked = itertools.islice(filter(cell.holds, questions.questions), request.samples)
-    rows = [_row(cell, questions, number, question) for number, question in enumerate(asked)]
-    if not rows and request.samples:
+    count = len(_asked(cell, questions, request.samples))
+    if not count and request.samples:
         raise cell.too_short(questions.questions)
-    return rows
+    return [row for chunk in build_in_chunks(request, count, build_chunk) for row in chunk]
+
+
+def build_chunk(request: RowRequest, numbers: range) -> list[Row]:
+    """The rows of these numbers, which the task has."""
+    cell = open_cell(request)
+    questions = load_questions(request.data, cell.task, request.seed)
+    asked = _asked(cell, questions, numbers.stop)
+    return [_row(cell, questions, number, asked[number]) for number in numbers]
+
+
+def files_read(request: RowRequest) -> list[Path]:
+    """The data files that a request's rows are made from."""
+    task = request.task.removeprefix("babilong_")
+    published = published_files(request.data, task, format_length(request.length_tokens))
+    if published:
+        return published
+    books = request.data.find("gutenberg", "*.txt") if request.length_tokens else []
+    return [*request.data.find("babi/en-10k", f"{task}_*_test.txt"), *books]
+
+
+babilong_rows.files_read = files_read  # type: ignore[attr-defined]  # the row cache asks for it
+
+
+def _asked(cell: Cell, questions: QuestionSet, samples: int) -> list[Question]:
+    """The first `samples` questions that fit the length."""
+    return list(itertools.islice(filter(cell.holds, questions.questions), samples))
 
 
 def _row(cell: Cell, questions: QuestionSet, number: int, question: Question) -> Row:
@@ -43,7 +72,7 @@ def _row(cell: Cell, questions: QuestionSet, number: int, question: Question) ->
         prompt_tokens=prompt.tokens,
         references=(question.answer,),
         max_new_tokens=cell.settings.max_new_tokens,
-        stand_in=questions.stand_in or (not cell.facts_only and cell.background().books.stand_in),
+        stand_in=questions.stand_in or (not cell.facts_only and cell.background.books.stand_in),
         cluster=f"{questions.source}/{question.story}",
         details={
             "source": questions.source,

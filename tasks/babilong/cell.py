@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from ropepp_eval.data.babi import Question
@@ -45,6 +46,7 @@ class Cell:
         budget: int = self.settings.max_new_tokens
         return self.request.length_tokens - budget
 
+    @functools.cached_property
     def background(self) -> Background:
         """The text around the facts; its tokens are counted once a process."""
         found: Background = background_of(load_books(self.request.data), self.request.tokenizer, self.settings)
@@ -58,6 +60,11 @@ class Cell:
     def count(self, text: str) -> int:
         """Tokens of `text`, by its pieces."""
         return piece_counter(self.request.tokenizer).count(text)
+
+    def positions(self, text: str, offsets: list[int]) -> list[int]:
+        """Tokens of `text` before each of these characters, which rise."""
+        found: list[int] = piece_counter(self.request.tokenizer).positions(text, offsets)
+        return found
 
     def tokens_with_facts_alone(self, question: Question) -> int:
         """Tokens of the prompt where no text stands around the facts."""

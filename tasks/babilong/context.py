@@ -71,7 +71,7 @@ def fitted_prompt(cell: Cell, question: Question) -> Prompt:
     """
     name = (cell.task, question.number, cell.request.seed)
     places = random_places(private_stream("babilong places", *name), len(question.facts))
-    background = cell.background()
+    background = cell.background
     room = cell.prompt_limit - facts_alone(cell, question).tokens
     taken = background.take(
         private_stream("babilong background", *name),
@@ -109,9 +109,11 @@ def cut_to(background: Background, taken: list[Sentence], room_tokens: int) -> l
     for sentence in taken:
         if room_tokens <= _CLOSE_TOKENS:
             break
-        text = sentence.text if sentence.tokens <= room_tokens else background.head(sentence, room_tokens)
-        tokens = background.count(text) if text else 0
-        if sentence.tokens <= room_tokens or room_tokens - tokens <= _CLOSE_TOKENS:
-            texts.append(text)
-            room_tokens -= tokens
+        if sentence.tokens <= room_tokens:
+            texts.append(sentence.text)
+            room_tokens -= sentence.tokens
+            continue
+        head = background.head(sentence, room_tokens)
+        if head and room_tokens - background.count(head) <= _CLOSE_TOKENS:
+            return [*texts, head]
     return texts

@@ -17,17 +17,16 @@ def supporting_places(cell: Cell, prompt: Prompt, question: Question) -> dict[st
     """
     text = prompt.text
     begin = context_begin(text, cell.prompt.contexts_before)
-    first = cell.count(text[:begin])
-    tokens = max(1, prompt.tokens - first - cell.count(text[text.rindex("</context>") :]))
     starts: list[int] = []
     after = begin
     for fact in question.facts:
         starts.append(text.index(cell.settings.inside(fact), after))
         after = starts[-1] + len(fact)
+    wanted = [begin, *(starts[index] for index in question.supporting), text.rindex("</context>")]
+    first, *positions, end = cell.positions(text, wanted)
     needles = []
-    for index in question.supporting:
-        position = cell.count(text[: starts[index]].rstrip(" "))
-        depth = round(100 * max(0, position - first) / tokens, 2)
+    for index, position in zip(question.supporting, positions, strict=True):
+        depth = round(100 * max(0, position - first) / max(1, end - first), 2)
         needles.append({"fact": question.facts[index], "depth_percent": depth, "token_position": position})
     return {"needles": needles, "depths": [needle["depth_percent"] for needle in needles]}
 

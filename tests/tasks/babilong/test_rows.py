@@ -12,8 +12,9 @@ import pytest
 from ropepp_eval.data import DataFolder, open_data
 from ropepp_eval.errors import UserError
 from ropepp_eval.synthetic.frozen import frozen_rows
+from ropepp_eval.synthetic.piece_counting import piece_counter
 from ropepp_eval.synthetic.rows import Row, RowRequest
-from ropepp_eval.tasks.babilong.builders import babilong_rows
+from ropepp_eval.tasks.babilong.builders import babilong_rows, build_chunk, files_read
 from ropepp_eval.tasks.babilong.cell import open_cell
 from ropepp_eval.tasks.babilong.questions import load_questions
 from ropepp_eval.tokenizer import Tokenizer, load_tokenizer
@@ -194,3 +195,37 @@ def test_the_reference_limit_on_lines_leaves_long_stories_out(golden: Path, gpt2
         if row["task"] == "qa3":
             kept = [q for q in questions if len(q.facts) + 1 <= row["max_n_facts"]]
             assert kept[row["question_number_after_filter"]].number == row["question_number"]
+
+
+def test_rows_of_a_chunk_equal_those_of_the_whole_cell(tiny: Tokenizer) -> None:
+    whole = build(tiny, "qa3", 4096, samples=12)
+    request = request_for(tiny, "qa3", 4096, STAND_IN, samples=12)
+    parts = build_chunk(request, range(8, 12)) + build_chunk(request, range(0, 8))
+    assert [row.sha256 for row in parts] == [row.sha256 for row in whole[8:] + whole[:8]]
+
+
+def test_the_files_that_rows_depend_on_are_named(data_dir: Path, tiny: Tokenizer) -> None:
+    names = [path.name for path in files_read(request_for(tiny, "qa5", 4096, open_data(data_dir)))]
+    assert names[0] == "qa5_three-arg-relations_test.txt"
+    assert len(names) == 7
+    assert [path.name for path in files_read(request_for(tiny, "qa5", 0, open_data(data_dir)))] == names[:1]
+    assert files_read(request_for(tiny, "qa1", 4096, STAND_IN)) == []
+
+
+def test_a_tokenizer_whose_pieces_do_not_add_up_fits_too(tmp_path: Path) -> None:
+    """A vocabulary with a token across a blank (`e t`): counts are then real ones, and the fit holds all the same."""
+    from tokenizers import Tokenizer as Backend
+    from tokenizers import models, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Backend(models.BPE(unk_token="?"))
+    text = "the table the tower the test beside the tree. John went to the hallway. Where is Mary? "
+    alphabet = [chr(code) for code in range(32, 127)] + ["\n", "’"]
+    trainer = trainers.BpeTrainer(vocab_size=160, special_tokens=["?"], initial_alphabet=alphabet, show_progress=False)
+    backend.train_from_iterator([text] * 10, trainer)
+    PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="?").save_pretrained(tmp_path)
+    tokenizer = load_tokenizer(str(tmp_path))
+    assert not piece_counter(tokenizer).independent
+    for row in build(tokenizer, "qa1", 4096):
+        assert row.prompt_tokens == tokenizer.count(row.prompt)
+        assert 0.97 * 4096 <= row.prompt_tokens + row.max_new_tokens <= 4096
