@@ -100,10 +100,16 @@ class RaggedView(Cache):  # type: ignore[misc]
         super().__init__(layers=[_Layer(self, number) for number in range(len(store.keys))])
         self.store = store
         self.length = max(lengths)
+        self.even = min(lengths) == self.length
         self.lengths = torch.tensor(lengths, device=device)
         """int64 [rows]: tokens of each row before this step, which is also the position of its new token."""
         self._row = torch.arange(len(lengths), device=device)
-        self.even = min(lengths) == self.length
+        self._place = torch.arange(store.capacity, device=device)
+
+    def advance(self) -> None:
+        """Count the token that was written for each row."""
+        self.length += 1
+        self.lengths = self.lengths + 1
 
     def write(self, buffer: Tensor, states: Tensor) -> Tensor:
         """Put one token a row, [rows, K, 1, D], in its place; gives [rows, K, longest + 1, D]."""
@@ -118,4 +124,4 @@ class RaggedView(Cache):  # type: ignore[misc]
         """Which places count, bool [rows, longest + 1]; None where all do."""
         if self.even:
             return None
-        return torch.arange(self.length + 1, device=self.lengths.device) <= self.lengths[:, None]
+        return self._place[: self.length + 1] <= self.lengths[:, None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,8 @@ import numpy as np
 from ropepp_eval.adapters.answers import Failure
 from ropepp_eval.errors import UserError
 
+AHEAD_TEXTS = 64
+"""Requests whose texts are encoded together."""
 Ids = np.ndarray[Any, np.dtype[np.int32]]
 """Token ids of one sequence."""
 
@@ -87,6 +89,7 @@ class Encoder:
         self.add_bos_token = add_bos_token
         self.truncate = truncate
         self.max_gen_toks = max_gen_toks
+        self._ahead: dict[str, list[int]] = {}
         self._last_context: tuple[str, list[int]] = ("", [])
         self._prefix_text: str | None = None if prefix_token_id is None else tokenizer.decode([prefix_token_id])
 
@@ -98,9 +101,45 @@ class Encoder:
                 it to the tokenizer's own rule; never where the text begins with the prefix token already.
         """
         if special is None:
-            special = False if self._prefix_text and text.startswith(self._prefix_text) else self.add_bos_token
+            special = self._special(text)
+            known = self._ahead.get(text)
+            if known is not None:
+                return known
         ids: list[int] = self.tokenizer.encode(text, **({} if special is None else {"add_special_tokens": special}))
         return ids
+
+    def _special(self, text: str) -> bool | None:
+        return False if self._prefix_text and text.startswith(self._prefix_text) else self.add_bos_token
+
+    def encode_ahead(self, texts: Iterable[str]) -> None:
+        """Encode many texts in one go, on all cores, for the calls of `encode` that follow; `forget` drops them."""
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        if backend is None or not hasattr(backend, "encode_batch_fast"):
+            return
+        wanted: dict[bool, list[str]] = {}
+        for text in dict.fromkeys(texts):
+            wanted.setdefault(self._special(text) is not False, []).append(text)
+        for special, group in wanted.items():
+            for begin in range(0, len(group), AHEAD_TEXTS):
+                part = group[begin : begin + AHEAD_TEXTS]
+                encoded = backend.encode_batch_fast(part, add_special_tokens=special)
+                if begin == 0 and encoded[0].ids != self.encode(part[0]):
+                    break  # this tokenizer does more than its backend: one by one, as lm-eval does
+                self._ahead.update((text, entry.ids) for text, entry in zip(part, encoded, strict=True))
+
+    def forget(self) -> None:
+        """Drop what `encode_ahead` kept."""
+        self._ahead.clear()
+
+    def jobs(self, requests: Sequence[Any]) -> list[Job]:
+        """The jobs of lm-eval `Instance`s, see `job`."""
+        jobs = []
+        for begin in range(0, len(requests), AHEAD_TEXTS):
+            part = requests[begin : begin + AHEAD_TEXTS]
+            self.encode_ahead(text for request in part for text in texts_of(request))
+            jobs += [self.job(begin + number, request) for number, request in enumerate(part)]
+            self.forget()
+        return jobs
 
     def pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
         """Ids of context and continuation: blanks at the seam move right, both are encoded together and then split."""
@@ -219,6 +258,16 @@ class Encoder:
             "or cut it knowingly with truncate=left or truncate=middle",
             prompt,
         )
+
+
+def texts_of(request: Any) -> Iterator[str]:
+    """Texts that `Encoder.job` will encode with the tokenizer's own rule for special tokens."""
+    context = request.args[0]
+    if request.request_type != "loglikelihood":
+        yield context
+    elif kept := context.rstrip():
+        yield kept
+        yield context + request.args[1]
 
 
 def as_ids(ids: Sequence[int]) -> Ids:

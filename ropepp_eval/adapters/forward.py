@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ropepp_eval.adapters.cache import KeyValueStore, StackView
+from ropepp_eval.adapters.cache import KeyValueStore, RaggedView, StackView
 from ropepp_eval.adapters.encoding import Ids
 
 
@@ -96,6 +96,15 @@ class Forward:
             return mask
         dtype = self.model.dtype
         return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
+
+    def step(self, ids: Tensor, view: RaggedView) -> Tensor:
+        """Hidden states [B, hidden] of one more token for each row of the view, ids [B]; the view counts them afterwards."""
+        mask = view.mask()
+        if mask is not None and self.model.config._attn_implementation in ("sdpa", "eager"):
+            mask = self.as_given(mask[:, None, None])  # as the kernel takes it; others make their own from [B, L]
+        hidden = self.hidden(ids[:, None], cache=view, positions=view.lengths[:, None], mask=mask)[:, -1]
+        view.advance()
+        return hidden
 
     def new_store(self, rows: int, capacity: int) -> KeyValueStore:
         """An empty store for this model."""

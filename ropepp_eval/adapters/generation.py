@@ -63,6 +63,10 @@ class Generator:
     """Most tokens of all slots together; one row may always be as long as it is."""
     events: list[str]
     _store: KeyValueStore | None = field(default=None, init=False)
+    _view: RaggedView | None = field(default=None, init=False)
+    """The rows as the last step left them; None once a row came or went."""
+    _newest: Tensor | None = field(default=None, init=False)
+    """The newest token of each row of `_view`."""
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Generated]:
         """Finished rows, as they finish. A row that fails says so; the others go on."""
@@ -83,7 +87,7 @@ class Generator:
             if exhausted:  # outside the handler: there the error's frames would keep the tensors alive
                 finished = self._retreat(active, queue)
             yield from finished
-        self._store = None
+        self._store = self._view = None
 
     def slots(self, capacity: int, jobs: int) -> int:
         """Rows of `capacity` tokens that are written side by side when `jobs` wait."""
@@ -118,6 +122,7 @@ class Generator:
             queue.popleft()
         rows = [Row(job, Writer(self.tokenizer, job.budget, job.stops, self.end_ids)) for job in group]
         active += rows
+        self._view = None
         return self._write(active, rows, last, started)
 
     def _next_group(self, queue: Sequence[Job], free: int) -> list[Job]:
@@ -154,20 +159,23 @@ class Generator:
         """One token for every row."""
         assert self._store is not None
         started = time.perf_counter()
-        view = RaggedView(self._store, [row.length for row in active], self.forward.device)
-        ids = self.forward.tensor([np.array(row.writer.ids[-1:], dtype=np.int32) for row in active])
-        hidden = self.forward.hidden(ids, cache=view, positions=view.lengths[:, None], mask=view.mask())
-        return self._write(active, list(active), hidden[:, -1], started)
+        device = self.forward.device
+        if self._view is None:
+            self._view = RaggedView(self._store, [row.length for row in active], device)
+            self._newest = torch.tensor([row.writer.ids[-1] for row in active], device=device)
+        assert self._newest is not None
+        return self._write(active, list(active), self.forward.step(self._newest, self._view), started)
 
     def _write(self, active: list[Row], rows: Sequence[Row], hidden: Tensor, started: float) -> list[Generated]:
         """Choose the next token of `rows` from hidden states [rows, hidden]; rows that are done leave `active`."""
         best = self.forward.head(hidden).max(-1)
-        chosen, finite = best.indices.tolist(), torch.isfinite(best.values).tolist()
+        self._newest = best.indices
+        chosen = torch.where(torch.isfinite(best.values), best.indices, -1).tolist()
         seconds = (time.perf_counter() - started) / len(rows)
         finished = []
-        for row, token, good in zip(rows, chosen, finite, strict=True):
+        for row, token in zip(rows, chosen, strict=True):
             row.seconds += seconds
-            if not good:
+            if token < 0:
                 finished.append(self._not_finite(row))
                 self._leave(active, row)
             elif row.writer.add(token):
@@ -179,6 +187,7 @@ class Generator:
     def _leave(self, active: list[Row], row: Row) -> None:
         """Free the row's slot: the last row moves into it."""
         assert self._store is not None
+        self._view = None
         slot = active.index(row)
         last = active.pop()
         if last is not row:
@@ -195,7 +204,7 @@ class Generator:
         queue.extendleft(row.job for row in reversed(active))
         slots = self._store.rows if self._store else 1
         active.clear()
-        self._store = None
+        self._store = self._view = None
         free_memory()
         tokens = capacity_of(queue[0])
         if slots > 1:

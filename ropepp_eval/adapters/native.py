@@ -94,6 +94,7 @@ class NativeLM(LM):  # type: ignore[misc]
         self.prefix_token_id = prefix if settings.prefix_token_id is None else settings.prefix_token_id
         self.end_ids = end_ids(model, tokenizer)
         self.shapes = shapes_of(model)
+        self.forward = Forward(model, settings.chunk_tokens or CHUNK_TOKENS.get(self._device.type, CHUNK_TOKENS["cpu"]))
         self.encoder = Encoder(
             tokenizer,
             max_length=self._max_length,
@@ -187,7 +188,7 @@ class NativeLM(LM):  # type: ignore[misc]
                 yield job.index, answer
 
     def _jobs(self, requests: Sequence[Instance]) -> list[Job]:
-        return [self.encoder.job(index, request) for index, request in enumerate(requests)]
+        return self.encoder.jobs(requests)
 
     def _answers(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Answer]]:
         for job in jobs:
@@ -205,7 +206,7 @@ class NativeLM(LM):  # type: ignore[misc]
     def _scored(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Answer]]:
         by_index = {job.index: job for job in jobs}
         waiting: dict[int, dict[int, SpanScore]] = {}
-        for score in Scorer(self._forward(), self._limits(), self.events).run(jobs):
+        for score in Scorer(self.forward, self._limits(), self.events).run(jobs):
             index, number = score.owner
             job, have = by_index[index], waiting.setdefault(index, {})
             have[number] = score
@@ -213,24 +214,19 @@ class NativeLM(LM):  # type: ignore[misc]
                 yield job, scored(job, [have[i] for i in range(len(have))])
                 del waiting[index]
 
-    def _forward(self) -> Forward:
-        default = CHUNK_TOKENS.get(self._device.type, CHUNK_TOKENS["cpu"])
-        return Forward(self.model, self.settings.chunk_tokens or default)
-
     def _limits(self) -> Limits:
-        forward = self._forward()
         return Limits(
             batch_tokens=self.settings.batch_tokens or BATCH_TOKENS.get(self._device.type, BATCH_TOKENS["cpu"]),
-            chunk_tokens=forward.chunk_tokens,
+            chunk_tokens=self.forward.chunk_tokens,
             batch_rows=self.settings.batch_size,
-            packs=forward.packs,
+            packs=self.forward.packs,
             share=not self.settings.deterministic,
         )
 
     def _generator(self) -> Generator:
         rows = self.settings.batch_size or GENERATION_ROWS.get(self._device.type, GENERATION_ROWS["cpu"])
         return Generator(
-            self._forward(),
+            self.forward,
             self.tokenizer,
             self._limits(),
             self.end_ids,
@@ -252,7 +248,7 @@ class NativeLM(LM):  # type: ignore[misc]
 
     def _plan(self, jobs: Sequence[Job]) -> WorkPlan:
         limits = self._limits()
-        units = Scorer(self._forward(), limits, []).units([job for job in jobs if job.spans])
+        units = Scorer(self.forward, limits, []).units([job for job in jobs if job.spans])
         generator = self._generator()
         capacities = [capacity_of(job) for job in jobs if job.kind == "generate_until" and job.error is None]
         generation_tokens = generator.slots(max(capacities), len(capacities)) * max(capacities) if capacities else 0
