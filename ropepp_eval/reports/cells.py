@@ -145,13 +145,13 @@ def _name_of(entry: Mapping[str, Any]) -> CellName:
 
 def _metrics_of(run: RunFolder, task: str) -> dict[str, MetricRule]:
     described = run.manifest["tasks"].get(task)
-    if not described or not described.get("metrics"):
+    if not described or not all("aggregation" in rule for rule in described.get("metrics", {"": {}}).values()):
         raise UserError(f"run {run.name}: run.json does not say how task {task} is aggregated; run the evaluation again")
     primary = described.get("primary") or next(iter(described["metrics"]))
     return {
         name: MetricRule(
             str(rule["aggregation"]).rpartition(".")[2],
-            bool(rule["higher_is_better"]),
+            bool(rule.get("higher_is_better", True)),
             float(rule.get("scale", 1.0)),
             name == primary,
         )

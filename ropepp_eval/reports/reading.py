@@ -16,6 +16,7 @@ ROW_FIELDS = (
     "tokenizer_sha256", "row", "row_sha256", "scores", "error",
 )  # fmt: skip
 """What a line must hold to be counted; the other columns may be missing."""
+CELL_FIELDS = ("checkpoint", "checkpoint_sha256", "position", "benchmark", "task", "length_tokens", "protocol")
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,9 @@ def _read_manifest(path: Path) -> tuple[dict[str, Any] | None, str]:
         return None, "not a run's manifest (no `tasks`)"
     if manifest.get("format") != STORE_FORMAT:
         return None, f"format {manifest.get('format')!r}, this release reads {STORE_FORMAT}"
+    planned = manifest.get("cells", [])
+    if not isinstance(planned, list) or not all(isinstance(cell, dict) and {*CELL_FIELDS} <= {*cell} for cell in planned):
+        return None, "a planned cell without its name"
     return manifest, ""
 
 
@@ -150,7 +154,28 @@ def _parse_line(line: bytes) -> tuple[dict[str, Any] | None, str]:
         return None, f"a row without {', '.join(missing)}"
     if row.get("format", STORE_FORMAT) != STORE_FORMAT:
         return None, f"format {row['format']!r}, this release reads {STORE_FORMAT}"
-    return row, ""
+    wrong = _wrong_field(row)
+    return (None, f"a row whose {wrong} is not what a run writes") if wrong else (row, "")
+
+
+def _wrong_field(row: dict[str, Any]) -> str:
+    """The first field of a wrong kind, or nothing."""
+    if not isinstance(row["row"], int) or not isinstance(row["length_tokens"], int) or row["length_tokens"] <= 0:
+        return "row number or length"
+    if not all(isinstance(row[name], str) for name in (*CELL_FIELDS[:5], "protocol", "row_sha256")):
+        return "name or hash"
+    if not isinstance(row["error"], (dict, type(None))):
+        return "error"
+    if not isinstance(row["scores"], (dict, type(None))):
+        return "scores"
+    scores = (row["scores"] or {}).values()
+    return "" if all(score is None or _is_score(score) for score in scores) else "score"
+
+
+def _is_score(score: object) -> bool:
+    """A number, or a pair of numbers."""
+    parts = score if isinstance(score, list) and len(score) == 2 else [score]
+    return all(isinstance(part, (int, float)) for part in parts)
 
 
 def _first_line(error: Exception) -> str:

@@ -184,7 +184,9 @@ def mcnemar_exact(first: Sequence[float], second: Sequence[float]) -> float:
 def _draw_counts(clusters: int, draws: int, block: int) -> NDArray[np.float64]:
     """How often each cluster is drawn in each resample: [draws, clusters]. Private stream, the same for every comparison."""
     stream = np.random.default_rng([BOOTSTRAP_SEED, clusters, block])
-    return stream.multinomial(clusters, np.full(clusters, 1 / clusters), size=draws).astype(np.float64)
+    drawn = stream.integers(0, clusters, size=(draws, clusters), dtype=np.int64)
+    drawn += np.arange(draws)[:, None] * clusters  # a number of its own for every (draw, cluster), so one count does all
+    return np.bincount(drawn.ravel(), minlength=draws * clusters).reshape(draws, clusters).astype(np.float64)
 
 
 def studentised_draws(moves: Floats, draws: int = DRAWS) -> Floats:

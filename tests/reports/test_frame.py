@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies
 from results_folders import PERPLEXITY, FakeCell, rows_file, write_run
 
 from ropepp_eval.errors import UserError
@@ -109,6 +110,63 @@ def test_damage_inside_a_file_is_named_and_the_rest_goes_on(tmp_path, broken):
         assert "niah_single_1@4096.jsonl, line 2" in frame.attrs["damage"][0]
     else:
         assert only(frame).damaged == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"scores": "1.0"},
+        {"scores": {"score": "high"}},
+        {"scores": {"score": [1.0, 2.0, 3.0]}},
+        {"row": "first"},
+        {"length_tokens": 0},
+        {"task": None},
+        {"error": "failed"},
+        {"format": 2},
+    ],
+)
+def test_a_row_of_the_wrong_kind_is_damage(tmp_path, change):
+    cell = FakeCell(scores=[1.0])
+    folder = write_run(tmp_path / "run", [cell])
+    with rows_file(folder, cell).open("a") as file:
+        file.write(json.dumps({**cell.line(0), **change}) + "\n")
+    frame = read_results(folder)
+    assert (only(frame).rows, only(frame).damaged, len(frame.attrs["damage"])) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("change", [{"cells": [{}]}, {"cells": 3}, {"tasks": None}, {"format": 9}])
+def test_a_manifest_of_the_wrong_kind_is_refused_alone(tmp_path, change):
+    folder = write_run(tmp_path / "run", [FakeCell()])
+    manifest = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**manifest, **change}))
+    with pytest.raises(UserError, match=r"no run could be read: run/run\.json"):
+        read_results(folder)
+
+
+def test_a_task_without_its_aggregation_is_refused_by_name(tmp_path):
+    folder = write_run(tmp_path / "run", [FakeCell()])
+    manifest = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**manifest, "tasks": {}}))
+    with pytest.raises(UserError, match="does not say how task niah_single_1 is aggregated"):
+        read_results(folder)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    scores=strategies.lists(strategies.sampled_from([0.0, 0.5, 1.0, None]), min_size=1, max_size=8),
+    parts=strategies.lists(strategies.sets(strategies.integers(0, 7)), min_size=1, max_size=3),
+)
+def test_any_division_of_the_rows_over_runs_merges_to_the_same_results(tmp_path_factory, scores, parts):
+    folder = tmp_path_factory.mktemp("divided")
+    cell = FakeCell(scores=scores)
+    whole = write_run(folder / "whole", [cell])
+    everywhere = [*parts, set(range(len(scores))).difference(*parts)]
+    for number, part in enumerate(everywhere):
+        path = rows_file(write_run(folder / "parts" / str(number), [cell]), cell)
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join(line for row, line in enumerate(lines) if row in part))
+    columns = ["value", "stderr", "rows", "failed", "planned"]
+    assert read_results(whole)[columns].equals(read_results(folder / "parts")[columns])
 
 
 def test_a_damaged_manifest_is_named_and_the_other_runs_go_on(tmp_path):
