@@ -97,10 +97,11 @@ def shown_row(args: argparse.Namespace) -> str:
     row = rows[args.row]
     if args.format == "json":
         return json.dumps(row.as_doc() | {"sha256": row.sha256}, indent=1, ensure_ascii=False)
-    fill = (row.prompt_tokens + row.max_new_tokens) / row.length_tokens
+    used = row.prompt_tokens + row.max_new_tokens
+    fill = f" = {used / row.length_tokens:.1%} of the length" if row.length_tokens else ""
     facts = [
         f"task          {row.task}, {format_length(row.length_tokens)}, row {row.row}, seed {args.seed}, protocol {args.protocol}",
-        f"prompt tokens {row.prompt_tokens} + budget {row.max_new_tokens} = {fill:.1%} of the length",
+        f"prompt tokens {row.prompt_tokens} + budget {row.max_new_tokens}{fill}",
         f"references    {json.dumps(list(row.references or row.choices), ensure_ascii=False)}"
         + (f", right: {row.gold}" if row.choices else ""),
         f"details       {json.dumps(dict(row.details), ensure_ascii=False)}",
