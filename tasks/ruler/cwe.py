@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from ropepp_eval.synthetic.rows import Row
+from ropepp_eval.synthetic.rows import Row, RowRequest
 from ropepp_eval.synthetic.word_pools import adjective_nouns, all_words
 from ropepp_eval.tasks.ruler.family import Family, number_tokens
+
+_MARGIN = 1.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +60,24 @@ class CweRows(Family):
 
     name = "cwe"
 
+    def __init__(self, request: RowRequest) -> None:
+        super().__init__(request)
+        short = request.length_tokens < self.texts["small_below_tokens"] or not self._large_fits()
+        self.sizes: dict[str, Any] = self.texts["small" if short else "large"]
+        """Different words of the example, and repeats; the same for all rows of a cell."""
+
+    def _large_fits(self) -> bool:
+        """Whether the smallest large list fits, judged by the mean word; false only for tokenizers that split words finely."""
+        large, words = self.texts["large"], self.counter.each_learned(list(all_words()))
+        common = int(self.texts["common_words"])
+        example = _entries(common, large["example_words"], *large["example_repeats"])
+        entries = example + common + _entries(common, common + 1, *large["repeats"])
+        numbers = number_tokens(self.counter, ".", entries)[-1]
+        texts = 2 * self.counter.count(self.texts["template"] + self.texts["answer_prefix"])
+        return bool(texts + numbers + _MARGIN * entries * sum(words) / len(words) <= self.prompt_budget)
+
     def row(self, number: int) -> Row:
-        sizes = self.texts["small" if self.request.length_tokens < self.texts["small_below_tokens"] else "large"]
+        sizes = self.sizes
         example = self._draw(number, "example", sizes["example_words"], *sizes["example_repeats"])
         drawn = self._draw(number, "list", self._most_words(sizes["repeats"][1]), *sizes["repeats"])
         shown = render_example(example, self.texts)
@@ -102,11 +120,15 @@ class CweRows(Family):
         """Tokens of the list with the first n words, up to a constant, for n from the number of common words on."""
         words = [*drawn.common, *drawn.uncommon]
         common, repeats = len(drawn.common), drawn.uncommon_repeats
-        fixed = common * drawn.common_repeats
         tokens = accumulate((repeats * count for count in self.counter.each_learned(words)), initial=0)
-        entries = [fixed + max(0, n - common) * repeats for n in range(len(words) + 1)]
+        entries = [_entries(common, max(n, common), drawn.common_repeats, repeats) for n in range(len(words) + 1)]
         numbers = number_tokens(self.counter, ".", 1 << entries[-1].bit_length())
         return [numbers[entry] + word_tokens for entry, word_tokens in zip(entries, tokens, strict=True)]
+
+
+def _entries(common: int, words: int, common_repeats: int, uncommon_repeats: int) -> int:
+    """Length of the list with so many different words."""
+    return common * common_repeats + (words - common) * uncommon_repeats
 
 
 def _first(drawn: CweChoices, words: int) -> CweChoices:

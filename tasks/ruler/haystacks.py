@@ -79,24 +79,28 @@ def filler_haystack(words: int) -> Haystack:
     return Haystack(tuple(found), tuple(found), tuple(offsets[i] for i in begins), stand_in=True)
 
 
-def essay_haystack(data: DataFolder, files: str, sentences: str) -> Haystack:
+def essay_haystack(data: DataFolder, files: str, sentences: str, least_words: int = 0) -> Haystack:
     """All essays of the data folder as one haystack.
 
     Args:
         data: the folder with `essays/*.txt` (in name order).
         files: `joined` (one after the other, RULER) or `stripped` (each followed by a blank, OpenCompass).
+        least_words: fewer words are repeated until there are so many, as in RULER.
         sentences: `punkt` (RULER: `nltk.sent_tokenize`), or `full_stop_removed` (OpenCompass: cut at ". ", which is lost).
     """
     paths = tuple(data.files("essays", "*.txt"))
     stamps = tuple((path.stat().st_size, path.stat().st_mtime_ns) for path in paths)
-    return _read_haystack(data, paths, stamps, files, sentences)
+    return _read_haystack(data, paths, stamps, files, sentences, least_words)
 
 
 @functools.lru_cache(maxsize=4)
-def _read_haystack(data: DataFolder, paths: tuple[Path, ...], stamps: object, files: str, sentences: str) -> Haystack:
+def _read_haystack(
+    data: DataFolder, paths: tuple[Path, ...], stamps: object, files: str, sentences: str, least_words: int
+) -> Haystack:
     texts = [path.read_text(encoding="utf-8") for path in paths]
     essay = "".join(texts) if files == "joined" else "".join(text.strip() + " " for text in texts)
     words = re.sub(r"\s+", " ", essay).strip().split(" ")
+    words *= max(1, -(-least_words // len(words)))
     return _without_full_stops(words) if sentences == "full_stop_removed" else _with_sentences(words, data)
 
 

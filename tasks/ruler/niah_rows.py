@@ -37,7 +37,10 @@ class NiahRows(Family):
     def _haystack(self) -> Haystack:
         if self.request.data.root is None:  # a word is at least a token, so these words are always enough
             return filler_haystack(1 << max(self.request.length_tokens - 1, 1).bit_length())
-        return essay_haystack(self.request.data, **self.settings["essays"])
+        return essay_haystack(self.request.data, **self.settings["essays"], least_words=self._least_words())
+
+    def _least_words(self) -> int:
+        return self.request.length_tokens if self.request.data.repeat_text else 0
 
     def row(self, number: int) -> Row:
         draw = draw_niah(self.task, functools.partial(self.stream, number), self.texts["depth_steps"])
@@ -62,13 +65,13 @@ class NiahRows(Family):
             return essay
         if self.task.haystack == "noise":
             line = line_tokens(self.counter, self.texts["noise"])
-            return [line * n for n in range(self.prompt_budget // line + 2)]
+            return [line * n for n in range(max(self.prompt_budget, 0) // line + 2)]
         return self._needles_running_tokens(draw)
 
     def _needles_running_tokens(self, draw: NiahDraw) -> list[int]:
         running = [0]
-        while running[-1] <= self.prompt_budget:
-            count = _BLOCK + (self.prompt_budget - running[-1]) // _LONG_LINE_TOKENS
+        while len(running) < 2 or running[-1] <= self.prompt_budget:
+            count = _BLOCK + max(0, self.prompt_budget - running[-1]) // _LONG_LINE_TOKENS
             lines = draw.further_needles(len(running) - 1 + count)[len(running) - 1 :]
             running += [running[-1] + tokens for tokens in accumulate(self._needle_tokens(lines))]
         return running
@@ -116,7 +119,8 @@ class NiahRows(Family):
         if missing > 0:
             raise UserError(
                 f"task {self.request.task} at {self.request.length_tokens} tokens: the {len(self.haystack.words)} words of "
-                f"{self.request.data.root}/essays end {missing} tokens too early; add essays, or ask for a shorter length"
+                f"{self.request.data.root}/essays end {missing} tokens too early; add essays, ask for a shorter length, or let "
+                "text repeat (repeat_text)"
             )
 
     def _finished(self, number: int, choices: NiahChoices, tokens: int, running: list[int]) -> Row:

@@ -129,7 +129,8 @@ class QaRows(Family):
     @property
     def _heading_tokens(self) -> int:
         """Tokens of the longest heading a prompt can have."""
-        return self.counter.count_inside(f" {10 ** len(str(self.prompt_budget)) - 1}:\nThe")
+        longest: int = self.counter.count_inside(f" {10 ** len(str(self.prompt_budget)) - 1}:\nThe")
+        return longest
 
     def _render(self, draw: QaDraw, documents: int) -> str:
         return render_qa(draw.at(documents), self.corpus, self.texts)[0]

@@ -11,7 +11,7 @@ import string
 from dataclasses import dataclass
 from typing import Any
 
-from ropepp_eval.synthetic.fitting import fit_size
+from ropepp_eval.synthetic.fitting import TooShort, fit_size
 from ropepp_eval.synthetic.rows import Row
 from ropepp_eval.tasks.ruler.family import Family, line_tokens
 
@@ -76,7 +76,7 @@ def render_vt(choices: VtChoices, texts: dict[str, Any]) -> tuple[str, list[int]
 
 def render_example(choices: VtChoices, texts: dict[str, Any]) -> str:
     """The worked example that stands before the text proper."""
-    return render_vt(choices, texts)[0] + texts["example_answer"].format(answers=" ".join(choices.variables))
+    return render_vt(choices, texts)[0] + str(texts["example_answer"].format(answers=" ".join(choices.variables)))
 
 
 class VtRows(Family):
@@ -85,7 +85,7 @@ class VtRows(Family):
     name = "vt"
 
     def row(self, number: int) -> Row:
-        example: str = self._example(number) if self.texts["example_tokens"] else ""
+        example = self._example(number) if self.texts["example_tokens"] else ""
         draw = draw_vt(self.stream(number, "chain"), _NAME_LETTERS)
         line = line_tokens(self.counter, self.texts["noise"], self.texts["glue"])
         smallest = HOPS + 1
@@ -114,7 +114,10 @@ class VtRows(Family):
 
         fixed = count(smallest) - smallest * line
         room = self.texts["example_tokens"] - self.max_new_tokens
-        lines, _ = fit_size(lambda n: fixed + n * line, count, room, smallest, room // line + smallest)
+        try:
+            lines, _ = fit_size(lambda n: fixed + n * line, count, room, smallest, max(room, 0) // line + smallest)
+        except TooShort:  # a tokenizer that needs very many tokens still gets an example, the smallest
+            lines = smallest
         return render_example(draw.at(lines), self.texts)
 
     def _details(self, choices: VtChoices, example: str, text: str, offsets: list[int]) -> dict[str, Any]:

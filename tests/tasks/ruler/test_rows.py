@@ -1,0 +1,187 @@
+"""Rows fill their length, say where their needles are, and depend on nothing but what names them."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ropepp_eval.data import open_data
+from ropepp_eval.errors import UserError
+from ropepp_eval.synthetic.frozen import frozen_rows
+from ropepp_eval.synthetic.rows import Row, RowRequest
+from ropepp_eval.synthetic.tasklist import resolve_tasks
+from ropepp_eval.tasks.ruler import build
+from ropepp_eval.tasks.ruler.build import build_rows, family_of
+from ropepp_eval.tokenizer import Tokenizer, load_tokenizer
+from tests.synthetic.tokenizers_to_try import KINDS
+
+TASKS = [entry.name for entry in resolve_tasks(["ruler"])]
+AT_MOST_A_UNIT_SHORT = ("vt", "cwe", "qa_squad", "qa_hotpotqa")
+HASHES = Path(__file__).with_name("row_hashes.json")
+
+
+@functools.cache
+def tokenizer(kind: str) -> Tokenizer:
+    return KINDS[kind]()
+
+
+def request_of(task: str, length: int, kind: str = "like_gpt2", **changes: object) -> RowRequest:
+    request = RowRequest(
+        task=task, length_tokens=length, samples=3, seed=42, protocol="reference", tokenizer=tokenizer(kind), data=open_data(None)
+    )
+    return replace(request, **changes)  # type: ignore[arg-type]
+
+
+def fill_percent(row: Row) -> float:
+    return 100 * (row.prompt_tokens + row.max_new_tokens) / row.length_tokens
+
+
+def test_the_group_has_the_thirteen_tasks() -> None:
+    assert len(TASKS) == 13
+    assert {entry.benchmark for entry in resolve_tasks(["ruler"])} == {"ruler"}
+    assert {entry.primary.name for entry in resolve_tasks(["ruler"])} == {"string_match"}
+
+
+@pytest.mark.parametrize("protocol", ["reference", "paper"])
+@pytest.mark.parametrize("task", TASKS)
+def test_rows_fill_4k_and_are_counted_as_the_tokenizer_does(task: str, protocol: str) -> None:
+    rows = frozen_rows(request_of(task, 4096, protocol=protocol), build_rows)
+    assert [row.row for row in rows] == [0, 1, 2]
+    for row in rows:
+        assert row.prompt_tokens == tokenizer("like_gpt2").count(row.prompt)
+        assert row.max_new_tokens == (64 if protocol == "paper" else row.max_new_tokens)
+        assert fill_percent(row) <= 100
+        assert fill_percent(row) >= (90 if task in AT_MOST_A_UNIT_SHORT else 97)
+        assert row.references
+        assert all(row.references)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "like_gpt2"])
+@pytest.mark.parametrize("task", ["niah_single_2", "niah_multikey_2", "niah_multikey_3", "vt", "cwe", "fwe", "qa_hotpotqa"])
+def test_rows_fit_whatever_the_tokenizer(task: str, kind: str) -> None:
+    for row in frozen_rows(request_of(task, 4000, kind, samples=2), build_rows):
+        assert row.prompt_tokens == tokenizer(kind).count(row.prompt)
+        assert 85 <= fill_percent(row) <= 100
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_needles_stand_where_the_details_say(task: str) -> None:
+    for row in build_rows(request_of(task, 4096)):
+        json.dumps(dict(row.details), allow_nan=False)
+        for needle in row.details.get("needles", ()):
+            assert 0 <= needle["depth_percent"] <= 100
+            ids = tokenizer("like_gpt2").fast.backend_tokenizer.encode(row.prompt, add_special_tokens=False)
+            begin = ids.offsets[needle["token_position"]][0]
+            what = f"Document {needle['document']}:" if "document" in needle else needle["key"]
+            assert what in row.prompt[begin : begin + 120]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_row_depends_on_nothing_but_what_names_it(task: str) -> None:
+    request = request_of(task, 3000)
+    state = random.getstate()
+    alone = [row.sha256 for row in build_rows(request)]
+    assert random.getstate() == state
+    random.seed(1)
+    build_rows(request_of(task, 4096, samples=1))
+    build_rows(request_of("cwe", 3000, samples=1, seed=7))
+    more = [row.sha256 for row in build_rows(replace(request, samples=5))]
+    last = family_of(task)(request).row(2).sha256  # row 2 alone, before any other
+    assert alone == more[:3]
+    assert last == alone[2]
+    assert len(set(more)) == 5
+    assert alone != [row.sha256 for row in build_rows(replace(request, seed=43))]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_rows_are_the_committed_ones(task: str) -> None:
+    """Sameness across machines and releases. After a change on purpose: ROW_HASHES=write python -m pytest <this file>."""
+    found = [row.sha256 for row in build_rows(request_of(task, 3000))]
+    known = json.loads(HASHES.read_text(encoding="utf-8")) if HASHES.is_file() else {}
+    if os.environ.get("ROW_HASHES") == "write":
+        HASHES.write_text(json.dumps(known | {task: found}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        pytest.skip("wrote the hashes")
+    assert found == known[task]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_length_that_is_too_small_is_told_the_smallest_that_is_enough(task: str) -> None:
+    with pytest.raises(UserError, match=rf"task {task} does not fit 100 tokens: .* ask for a length of \d+ or more") as told:
+        build_rows(request_of(task, 100))
+    assert "\n" not in str(told.value)
+    enough = int(str(told.value).split()[-3])
+    rows = build_rows(request_of(task, enough + 40))  # other choices are drawn at another length
+    assert all(fill_percent(row) <= 100 for row in rows)
+
+
+def test_essays_too_short_for_the_length_are_an_error_that_says_how_much_is_missing(tmp_path: Path, data_dir: Path) -> None:
+    (tmp_path / "essays").mkdir()
+    (tmp_path / "essays" / "one.txt").write_text("A short essay. " * 20, encoding="utf-8")
+    (tmp_path / "nltk_data").symlink_to(data_dir / "nltk_data")
+    request = request_of("niah_single_2", 2048, data=open_data(tmp_path))
+    with pytest.raises(UserError, match=r"the 60 words of .*essays end \d+ tokens too early"):
+        build_rows(request)
+    again = build_rows(replace(request, data=open_data(tmp_path, repeat_text=True)))
+    assert all(fill_percent(row) > 97 and not row.stand_in for row in again)
+
+
+def test_a_question_corpus_too_small_for_the_length_is_an_error_unless_it_may_repeat(data_dir: Path) -> None:
+    request = request_of("qa_squad", 131_072, samples=1, data=open_data(data_dir), tokenizer=load_tokenizer(str(data_dir / "gpt2-tokenizer")))
+    with pytest.raises(UserError, match=r"all 646 documents of the corpus leave \d+ tokens empty"):
+        build_rows(request)
+    (row,) = build_rows(replace(request, data=open_data(data_dir, repeat_text=True)))
+    assert 99 < fill_percent(row) <= 100
+
+
+def test_rows_from_generated_text_are_marked() -> None:
+    marked = {task: build_rows(request_of(task, 3000, samples=1))[0].stand_in for task in TASKS}
+    real_anyway = {"niah_single_1", "niah_multikey_2", "niah_multikey_3", "vt", "cwe", "fwe"}
+    assert {task for task, stand_in in marked.items() if not stand_in} == real_anyway
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_real_corpora_with_the_gpt2_tokenizer_fill_2k_and_16k(task: str, data_dir: Path, gpt2_tokenizer_dir: Path) -> None:
+    for length in (2048, 16384):
+        request = request_of(task, length, data=open_data(data_dir), tokenizer=load_tokenizer(str(gpt2_tokenizer_dir)))
+        for row in frozen_rows(request, build_rows):
+            assert row.prompt_tokens == request.tokenizer.count(row.prompt)
+            assert fill_percent(row) <= 100
+            if task not in AT_MOST_A_UNIT_SHORT:
+                assert fill_percent(row) >= 97
+            assert not row.stand_in
+
+
+def test_hotpotqa_at_2k_keeps_the_needed_documents_of_every_question(data_dir: Path, gpt2_tokenizer_dir: Path) -> None:
+    request = request_of(
+        "qa_hotpotqa", 2048, samples=500, data=open_data(data_dir), tokenizer=load_tokenizer(str(gpt2_tokenizer_dir))
+    )
+    rows = build_rows(request)
+    assert len(rows) == 100
+    assert all(len(row.details["needles"]) == 2 for row in rows)
+    assert any(row.details["dropped_gold"] for row in rows)
+
+
+def test_a_wrong_count_is_never_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = build_rows(request_of("vt", 3000, samples=1))[0]
+    with pytest.raises(ValueError, match="this is a bug in the task"):
+        build._check_count(request_of("vt", 3000), replace(row, prompt_tokens=row.prompt_tokens - 1))
+
+
+def test_pieces_that_do_not_add_up_in_row_0_switch_to_real_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    request = request_of("niah_single_2", 1500, "across_words", samples=2)
+    monkeypatch.setattr("ropepp_eval.synthetic.piece_counting._pieces_are_independent", lambda _: True)
+    fresh = replace(request, tokenizer=KINDS["across_words"]())
+    for row in build_rows(fresh):
+        assert row.prompt_tokens == fresh.tokenizer.count(row.prompt)
+        assert 97 <= fill_percent(row) <= 100
+
+
+def test_an_unknown_task_is_told_the_near_ones() -> None:
+    with pytest.raises(UserError, match="did you mean niah_single_1"):
+        build_rows(request_of("niah_singel_1", 3000))
