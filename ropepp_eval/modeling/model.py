@@ -79,7 +79,7 @@ class RopePPAttention(LlamaAttention):
         self.o_proj = nn.Linear(heads.attention * self.head_dim, config.hidden_size, bias=bias)
         self.stored_names = tuple(config.stored_names)
         for name, tensor in self.position.stored(heads, self.head_dim).items():
-            self._owner(name).register_buffer(name.rpartition(".")[2], tensor)
+            self._owner(name).register_buffer(name.rpartition(".")[2], tensor.to(torch.float32))
 
     def _owner(self, name: str) -> nn.Module:
         """The module that holds a stored tensor, so that it is called as in the published checkpoints (`pos_emb.sin_coef`)."""

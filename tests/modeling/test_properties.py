@@ -237,3 +237,17 @@ def test_the_forward_compiles_in_one_graph(tiny, position, tokens):
         warnings.simplefilter("ignore")  # the compiler's own
         found = compiled(tokens, use_cache=False).last_hidden_state
         assert (found - model.model(tokens, use_cache=False).last_hidden_state).abs().max() < LIMIT
+
+
+@pytest.mark.parametrize("position", ["rope", "ropepp_ec", "fope", "partial", "alibi", "nope"])
+def test_a_model_built_under_a_bfloat16_default_keeps_its_positions_exact(tiny, position, tokens):
+    plain = tiny(position).to(torch.bfloat16)
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        model = tiny(position)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for name, tensor in model.model.layers[0].self_attn.stored_tensors().items():
+        assert tensor.dtype == torch.float32, name
+    model.load_state_dict(plain.state_dict())
+    assert torch.equal(logits(model, tokens), logits(plain, tokens))

@@ -1,0 +1,120 @@
+"""What a position embedding costs: prefill and decode time and cache bytes against RoPE, next to the ratio of operations.
+
+All embeddings run in one process on the same shape, one after the other in every round, so that a slow minute of the machine
+meets all of them; a ratio is the median over the rounds of the ratios within a round.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from typing import Any
+
+import torch
+from _common import SHAPES, VOCABULARY, Check, Stopwatch, finish, parser
+
+from ropepp_eval.modeling import RopePPConfig, RopePPForCausalLM
+from ropepp_eval.positions import get_position
+
+POSITIONS = ("rope", "ropepp_eh", "ropepp_ec", "fope", "alibi", "partial")
+BAR = 1.10
+"""How much more time than operations an embedding may take."""
+
+
+def build(shape: dict[str, int], vocabulary: int) -> dict[str, Any]:
+    """One model in bfloat16 for each embedding; embeddings and output layer are shared, as their cost is the same."""
+    models: dict[str, Any] = {}
+    torch.set_default_dtype(torch.bfloat16)
+    for name in POSITIONS:
+        torch.manual_seed(0)
+        config = RopePPConfig(
+            position=name, **get_position(name)().to_hf(), **shape, vocab_size=vocabulary if not models else 8,
+            max_position_embeddings=4096,
+        )  # fmt: skip
+        model = RopePPForCausalLM(config).eval()
+        if models:
+            model.model.embed_tokens, model.lm_head = models["rope"].model.embed_tokens, models["rope"].lm_head
+        models[name] = model
+    torch.set_default_dtype(torch.float32)
+    return models
+
+
+def operations(config: RopePPConfig, new: int, past: int, vocabulary: int) -> float:
+    """Floating point operations of a pass over `new` tokens after `past` cached ones, with logits for the last one.
+
+    Two for each weight and token; four for each head dimension and each (query, key) pair that causality allows.
+    """
+    heads, hidden = config.heads, config.hidden_size
+    projections = hidden * config.head_dim * (heads.query + 2 * heads.key_value + heads.attention)
+    weights = config.num_hidden_layers * (projections + 3 * hidden * config.intermediate_size)
+    pairs = new * past + new * (new + 1) / 2
+    attention = 4.0 * config.num_hidden_layers * heads.attention * config.head_dim * pairs
+    return 2.0 * new * weights + 2.0 * vocabulary * hidden + attention
+
+
+@torch.no_grad()
+def prefill_seconds(model: Any, length: int) -> tuple[float, int]:
+    """Seconds of one pass over a prompt, and the bytes of its cache."""
+    tokens = torch.randint(0, 8, (1, length), generator=torch.Generator().manual_seed(length))
+    with Stopwatch() as watch:
+        out = model(tokens, logits_to_keep=1, use_cache=True)
+    return watch.seconds, sum(x.nbytes for layer in out.past_key_values.layers for x in (layer.keys, layer.values))
+
+
+@torch.no_grad()
+def decode_seconds(model: Any, length: int, steps: int) -> float:
+    """Seconds of one new token after `length` cached ones."""
+    from transformers import DynamicCache
+
+    config, cache = model.config, DynamicCache(config=model.config)
+    for layer in range(config.num_hidden_layers):
+        shape = (2, 1, config.heads.key_value, length, config.head_dim)
+        cache.update(*torch.randn(shape, generator=torch.Generator().manual_seed(layer), dtype=torch.bfloat16), layer)
+    token = torch.zeros((1, 1), dtype=torch.long)
+    model(token, past_key_values=cache)
+    with Stopwatch() as watch:
+        for _ in range(steps):
+            model(token, past_key_values=cache)
+    return watch.seconds / steps
+
+
+def main() -> int:
+    options = parser(__doc__ or "")
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--lengths", default="2048,8192,16384", help="with commas, in tokens")
+    arguments = options.parse_args()
+    lengths = [64, 128] if arguments.quick else [int(length) for length in arguments.lengths.split(",")]
+    shape, vocabulary = (SHAPES["tiny"], 4096) if arguments.quick else (SHAPES["376M"], VOCABULARY)
+    models, checks, results = build(shape, vocabulary), [], []
+    for length in lengths:
+        prefill: dict[str, list[float]] = {name: [] for name in models}
+        decode: dict[str, list[float]] = {name: [] for name in models}
+        kept: dict[str, int] = {}
+        for model in models.values():  # the first call of each shape also chooses kernels
+            prefill_seconds(model, min(length, 256))
+        for _ in range(arguments.rounds):
+            for name, model in models.items():
+                seconds, kept[name] = prefill_seconds(model, length)
+                prefill[name].append(seconds)
+                decode[name].append(decode_seconds(model, length, steps=8))
+        print(f"{length:,} tokens: RoPE {statistics.median(prefill['rope']):.3f} s prefill, "
+              f"{1000 * statistics.median(decode['rope']):.2f} ms a new token, {kept['rope']:,} bytes of cache")  # fmt: skip
+        for name in POSITIONS[1:]:
+            row: dict[str, Any] = {"position": name, "length": length, "cache_bytes_ratio": kept[name] / kept["rope"]}
+            for what, times, new, past in (("prefill", prefill, length, 0), ("decode", decode, 1, length)):
+                time = statistics.median(own / rope for own, rope in zip(times[name], times["rope"], strict=True))
+                ratio = operations(models[name].config, new, past, vocabulary) / operations(
+                    models["rope"].config, new, past, vocabulary
+                )
+                row |= {f"{what}_time_ratio": round(time, 4), f"{what}_operations_ratio": round(ratio, 4)}
+                checks.append(Check(f"{name} {what} at {length}: time ratio {time:.3f} over operations ratio {ratio:.3f}", time / ratio, BAR))
+            results.append(row)
+            print(f"  {row}", flush=True)
+        wanted = {"ropepp_eh": 0.5}
+        for name in POSITIONS[1:]:
+            checks.append(Check(f"{name} cache bytes at {length}", kept[name] / kept["rope"], wanted.get(name, 1.0), exact=True))
+    return finish("attention_cost", checks, quick=arguments.quick, results=results)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
