@@ -160,7 +160,7 @@ def _parse_line(line: bytes) -> tuple[dict[str, Any] | None, str]:
 
 def _wrong_field(row: dict[str, Any]) -> str:
     """The first field of a wrong kind, or nothing."""
-    if not isinstance(row["row"], int) or not isinstance(row["length_tokens"], int) or row["length_tokens"] <= 0:
+    if not isinstance(row["row"], int) or not isinstance(row["length_tokens"], int) or row["length_tokens"] < 0:
         return "row number or length"
     if not all(isinstance(row[name], str) for name in (*CELL_FIELDS[:5], "protocol", "row_sha256")):
         return "name or hash"

@@ -119,7 +119,7 @@ def test_damage_inside_a_file_is_named_and_the_rest_goes_on(tmp_path, broken):
         {"scores": {"score": "high"}},
         {"scores": {"score": [1.0, 2.0, 3.0]}},
         {"row": "first"},
-        {"length_tokens": 0},
+        {"length_tokens": -1},
         {"task": None},
         {"error": "failed"},
         {"format": 2},
