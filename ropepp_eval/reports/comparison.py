@@ -19,8 +19,9 @@ from ropepp_eval.reports.layouts import (
     groups_of,
 )
 from ropepp_eval.reports.measures import Measure, Part, measure_difference, pair_cells
-from ropepp_eval.reports.statistics import LEVEL, Difference, holm
+from ropepp_eval.reports.statistics import Difference, holm
 from ropepp_eval.reports.table import Entry, Line, Section, Table
+from ropepp_eval.resolution import LEVEL
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 from ropepp_eval.reports.layouts import counted
 from ropepp_eval.reports.measures import comparable, measure_difference, measure_interval
-from ropepp_eval.reports.statistics import LEVEL, holm
+from ropepp_eval.reports.statistics import holm
 from ropepp_eval.reports.table import Entry, Section, Table
+from ropepp_eval.resolution import LEVEL
 
 EQUAL = 1e-9
 """Values nearer than this are one value."""

@@ -18,9 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ropepp_eval.reports.aggregation import BOOTSTRAP_SEED, Floats, as_pairs, statistic
+from ropepp_eval.resolution import LEVEL
 
-LEVEL = 0.05
-"""Significance level of tests; intervals hold 1 - LEVEL."""
 DRAWS = 9999
 """Bootstrap draws of a test: p-values down to 1/10,000, which Holm over a whole table needs."""
 Interval = tuple[float, float]

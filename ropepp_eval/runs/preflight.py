@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length
+from ropepp_eval.resolution import resolution_in_words
 from ropepp_eval.runs.plan import Cell, Plan, PlannedCheckpoint
 
 DEFAULT_CHUNK_TOKENS = 4096
@@ -96,6 +97,7 @@ def describe_plan(plan: Plan) -> list[str]:
             f"{info.kv_bytes_per_token:,} KV bytes a token, made for {format_length(info.max_position_embeddings)}"
             + (f" ({checkpoint.note})" if checkpoint.note else "")
         )
+    lines.append(f"  {resolution_in_words(max(len(cell.rows) for cell in plan.cells))}")
     if plan.stand_in:
         lines.append(
             "  note: generated text stands in for a real corpus (--data-dir names real ones); tables mark these rows"

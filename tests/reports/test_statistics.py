@@ -11,7 +11,6 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from ropepp_eval.reports.aggregation import STATISTICS, aggregate
-from ropepp_eval.reports.resolution import mcnemar_power, resolution_in_words, smallest_difference
 from ropepp_eval.reports.statistics import (
     DRAWS,
     bootstrap_interval,
@@ -29,6 +28,7 @@ from ropepp_eval.reports.statistics import (
     studentised_draws,
     wilson_interval,
 )
+from ropepp_eval.resolution import mcnemar_power, resolution_in_words, smallest_difference
 
 ROWS = 100
 SIMULATIONS = 1_000_000
@@ -271,4 +271,4 @@ def test_more_rows_show_smaller_differences_and_five_show_none():
     assert found == sorted(found, reverse=True)
     assert smallest_difference(5) is None
     assert "needs at least 6" in resolution_in_words(5)
-    assert resolution_in_words(100).startswith("100 rows a cell show differences of 12.8 points or more")
+    assert "with 100 rows a cell a paired test shows differences of 12.8 points or more" in resolution_in_words(100)

@@ -1,4 +1,4 @@
-"""How small a difference a number of rows can show, so that a run's plan can say it before the run."""
+"""How small a difference a number of rows can show: said by a run's plan before the run, and used by reports after it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from ropepp_eval.reports.statistics import LEVEL
+LEVEL = 0.05
+"""Significance level of every test; intervals hold 1 - LEVEL."""
 
 
 def mcnemar_power(rows: int, difference: float, disagreement: float, level: float = LEVEL) -> float:
@@ -55,13 +56,14 @@ def resolution_in_words(rows: int) -> str:
     """One line for a plan: what `rows` rows a cell can show.
 
     >>> resolution_in_words(3)
-    '3 rows a cell can not show any difference between two checkpoints (the test needs at least 6)'
+    'with 3 rows a cell no difference between two checkpoints can be shown (a paired test needs at least 6)'
     """
+    start = f"with {rows} row{'' if rows == 1 else 's'} a cell"
     smallest = smallest_difference(rows)
     if smallest is None:
-        return f"{rows} rows a cell can not show any difference between two checkpoints (the test needs at least 6)"
+        return f"{start} no difference between two checkpoints can be shown (a paired test needs at least 6)"
     points = math.ceil(1000 * smallest) / 10
     return (
-        f"{rows} rows a cell show differences of {points:g} points or more between two checkpoints "
-        "(paired test, 80 % power, one row in five answered differently)"
+        f"{start} a paired test shows differences of {points:g} points or more between two checkpoints "
+        "(power 80 %, one row in five answered differently)"
     )
