@@ -20,6 +20,9 @@ CALL_TOKENS = 128
 """What a call of the model costs besides its tokens, in tokens: below this, sharing a prefix is not worth its own call."""
 PACKED_TOKENS = 1024
 """Longest row of a trunk with several branches that goes without a cache; its mask is [tokens, tokens]."""
+ALONE_TOKENS = 1024
+"""Rows longer than this get a call of their own: they fill the device by themselves, and in half precision, where kernels round
+differently for each number of rows, their scores do not depend on what else is in the batch."""
 PADDING = 0.05
 """Most of a batch that may be padding."""
 
@@ -227,6 +230,8 @@ def flat_batches(stems: Sequence[Stem], limits: Limits) -> list[FlatBatch]:
 def _joins(stem: Stem, batch: Sequence[Stem], tokens: int, limits: Limits) -> bool:
     """Whether a stem not longer than the batch's first may join it."""
     if not limits.share or len(batch) == limits.batch_rows or is_packed(stem) != is_packed(batch[0]):
+        return False
+    if batch[0].tokens > ALONE_TOKENS:
         return False
     padded = batch[0].tokens * (len(batch) + 1)
     return padded <= limits.batch_tokens and padded - tokens - stem.tokens <= PADDING * padded

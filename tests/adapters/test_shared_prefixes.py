@@ -128,6 +128,19 @@ def test_scores_do_not_depend_on_batch_size_or_order() -> None:
     np.testing.assert_allclose(results[2], results[0], atol=1e-5, rtol=1e-6)
 
 
+def test_long_rows_in_bfloat16_do_not_depend_on_batch_or_order() -> None:
+    model = tiny_llama(max_position_embeddings=4096).bfloat16()
+    rng = np.random.default_rng(2)
+    pairs = [("".join(rng.choice(list("abcdefgh"), size=size)), "ab") for size in (1500, 1600, 1520, 1100)]
+    pairs += [(pairs[0][0], "c"), ("abc", "d"), ("abcd", "e")]
+    results = []
+    for batch_size, order in ((None, 1), (1, -1)):
+        lm = NativeLM.from_objects(model, Letters(), batch_size=batch_size)
+        values = [value for value, _ in lm.loglikelihood(instances("loglikelihood", *pairs[::order]), disable_tqdm=True)]
+        results.append(values[::order])
+    assert results[0][:5] == results[1][:5]
+
+
 def test_deterministic_scores_are_bit_equal_whatever_else_is_asked() -> None:
     pairs = [("the book says " * 6 + q, c) for q in ("x", "yy", "zzz") for c in ("a", "bb", "ccc")]
     lm = NativeLM.from_objects(MODELS["sdpa"], Letters(), deterministic=True, chunk_tokens=32)
