@@ -255,7 +255,7 @@ def cpu_cache_bytes(read: ReadCheckpoint, longest: int, dtype: str, settings: En
         return int(settings.kv_cache_gib * 2**30)
     heads, config = read.config.heads, read.config
     width = 4 if dtype == "float32" else 2
-    one = 2 * config.num_hidden_layers * heads.key_value * config.head_dim * width * (longest + 256)  # whole blocks, and one spare
+    one: int = 2 * config.num_hidden_layers * heads.key_value * config.head_dim * width * (longest + 256)  # whole blocks, and one spare
     free = available_memory("cpu") or 8 * one
     if one > free // 2:
         raise UserError(

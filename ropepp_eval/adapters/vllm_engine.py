@@ -98,7 +98,6 @@ class Engine:
 
                 _log_to(log_file)
                 self._llm: Any = LLM(**arguments)
-                _log_to(log_file)
         except UserError:
             raise
         except Exception as error:  # out of memory, a wrong option, a process that dies: vLLM has no common class for them
@@ -197,7 +196,7 @@ def output_in(file: Path) -> Iterator[None]:
         stream.flush()
     kept = (os.dup(1), os.dup(2))
     log = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    own = [open(descriptor, "w", closefd=False, buffering=1) for descriptor in kept]
+    own = [os.fdopen(descriptor, "w", buffering=1, closefd=False) for descriptor in kept]
     try:
         os.dup2(log, 1)
         os.dup2(log, 2)
@@ -216,6 +215,11 @@ def output_in(file: Path) -> Iterator[None]:
 
 def _log_to(file: Path) -> None:
     """vLLM's messages of this process go to `file` alone."""
+    with contextlib.suppress(ImportError):  # configured now, vLLM does not do it again over our handler
+        from vllm.config.logging import LoggingConfig
+        from vllm.logger import configure_logging_if_needed
+
+        configure_logging_if_needed(LoggingConfig())
     logger = logging.getLogger("vllm")
     for handler in list(logger.handlers):
         logger.removeHandler(handler)

@@ -54,7 +54,7 @@ class PositionEncoder(nn.Module):
         return self._flat(query), self._flat(key)
 
     def _by_head(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (-1, self.head_dim)).transpose(0, 1)[None]
+        return x.view(x.shape[0], -1, self.head_dim).transpose(0, 1)[None]
 
     def _flat(self, x: Tensor) -> Tensor:
         return x[0].transpose(0, 1).flatten(1)

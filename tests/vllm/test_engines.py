@@ -67,10 +67,9 @@ def test_an_engine_that_dies_fails_the_rows_that_ran_and_keeps_the_others(
     for child in psutil.Process().children(recursive=True):
         if child.pid not in before and child.is_running():
             child.kill()
-    failed = {}
+    failed: dict[int, Any] = {}
     with pytest.raises(UserError, match="finished rows are kept: run the same command again"):
-        for index, answer in answers:
-            failed[index] = answer.error
+        failed.update((index, answer.error) for index, answer in answers)
     assert set(failed) <= {1, 2}  # at most the two that ran; the fourth was never asked
     assert failed
     assert all(error is not None and error.stage == "engine" for error in failed.values())

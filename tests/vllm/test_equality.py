@@ -12,7 +12,16 @@ from lm_eval.api.instance import Instance
 
 from ropepp_eval.adapters.native import NativeLM
 from ropepp_eval.adapters.vllm import VllmLM
-from tests.vllm.tiny import LENGTHS, TOLERANCE, ZOO, as_authors_publish, change_slopes, continuations, logprobs, make_checkpoint
+from tests.vllm.tiny import (
+    LENGTHS,
+    TOLERANCE,
+    ZOO,
+    as_authors_publish,
+    change_slopes,
+    continuations,
+    logprobs,
+    make_checkpoint,
+)
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 
