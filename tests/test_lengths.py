@@ -6,7 +6,7 @@ from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length, parse_length, parse_lengths
 
 
-@pytest.mark.parametrize(("written", "tokens"), [("4k", 4096), ("4K", 4096), ("4096", 4096), (300, 300), (" 64k ", 65536)])
+@pytest.mark.parametrize(("written", "tokens"), [("4k", 4096), ("4K", 4096), ("4096", 4096), (300, 300), (" 64k ", 65536), ("0k", 0), (0, 0)])
 def test_a_written_length_is_its_tokens(written: str | int, tokens: int) -> None:
     assert parse_length(written) == tokens
 
@@ -21,7 +21,7 @@ def test_lengths_rise_and_do_not_repeat() -> None:
     assert parse_lengths("8k,2k,2048") == [2048, 8192]
 
 
-@pytest.mark.parametrize(("tokens", "written"), [(4096, "4k"), (1000, "1000"), (131072, "128k")])
+@pytest.mark.parametrize(("tokens", "written"), [(4096, "4k"), (1000, "1000"), (131072, "128k"), (0, "0k")])
 def test_a_length_is_written_as_people_say_it(tokens: int, written: str) -> None:
     assert format_length(tokens) == written
     assert parse_length(written) == tokens

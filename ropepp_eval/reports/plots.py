@@ -69,16 +69,17 @@ def length_pictures(cells: Cells, options: LayoutOptions) -> list[Picture]:
 
 def _length_figure(cells: Cells, group: Group, what: str, series: dict[Checkpoint, list[Entry]]) -> Figure:
     figure, [[axes]] = new_figure(8.2, 4.4)
-    step = 0.03 * max(1.0, math.log2(group.lengths[-1] / group.lengths[0]))  # shifts points apart so that bars stay visible
+    places = axis_places(group.lengths)
+    step = 0.03 * max(1.0, math.log2(places[-1] / places[0]))  # shifts points apart so that bars stay visible
     step = min(step, 0.5 / max(1, len(series) - 1))
     for number, (one, line) in enumerate(series.items()):
         shift = 2 ** (step * (number - (len(series) - 1) / 2))
-        draw_series(axes, [length * shift for length in group.lengths], line, series_label(cells, group, one), number)
-    mark_trained(axes, cells, list(series), group.lengths)
+        draw_series(axes, [place * shift for place in places], line, series_label(cells, group, one), number)
+    mark_trained(axes, cells, list(series), places)
     axes.set_xscale("log", base=2)
-    axes.set_xticks(group.lengths, labels=[format_length(length) for length in group.lengths])
+    axes.set_xticks(places, labels=[format_length(length) for length in group.lengths])
     axes.minorticks_off()
-    axes.set_xlim(group.lengths[0] / 1.4, group.lengths[-1] * 1.4)
+    axes.set_xlim(places[0] / 1.4, places[-1] * 1.4)
     if group.topic.aggregation == "mean" and group.topic.scale == 100:
         axes.set_ylim(-3, 103)
     axes.set_xlabel("context length (tokens, 1k = 1,024)")
@@ -87,6 +88,12 @@ def _length_figure(cells: Cells, group: Group, what: str, series: dict[Checkpoin
     axes.set_title(f"{group.topic.benchmark}, {what}, by context length\n(protocol {group.topic.protocol}{bars})")
     figure.legend(loc="outside right upper", frameon=False)
     return figure
+
+
+def axis_places(lengths: Sequence[int]) -> list[float]:
+    """Where lengths stand on a logarithmic axis: at their tokens; 0k (facts alone) one step before the shortest other one."""
+    shortest = min((length for length in lengths if length), default=1024)
+    return [float(length or shortest / 2) for length in lengths]
 
 
 def series_label(cells: Cells, group: Group, one: Checkpoint) -> str:
@@ -106,7 +113,7 @@ def draw_series(axes: Axes, places: Sequence[float], line: Sequence[Entry], labe
             axes.plot([place, place], interval, color=style["color"], linewidth=1.2, marker="_", markersize=5)
 
 
-def mark_trained(axes: Axes, cells: Cells, checkpoints: Sequence[Checkpoint], lengths: Sequence[int]) -> None:
+def mark_trained(axes: Axes, cells: Cells, checkpoints: Sequence[Checkpoint], lengths: Sequence[float]) -> None:
     """A vertical line at each trained length that lies on the axis."""
     trained = {int(length) for one in checkpoints if (length := _fact(cells, one, "max_position_embeddings"))}
     for number, length in enumerate(sorted(trained)):

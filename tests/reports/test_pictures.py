@@ -33,7 +33,7 @@ def cells(checkpoints: int, lengths: list[int]) -> list[FakeCell]:
 
 
 @pytest.mark.parametrize("checkpoints", [1, 3, 7])
-@pytest.mark.parametrize("lengths", [[4096], [2048 << i for i in range(6)]])
+@pytest.mark.parametrize("lengths", [[4096], [0, 2048], [2048 << i for i in range(6)]])
 def test_every_kind_is_drawn_for_few_and_many_checkpoints_and_lengths(tmp_path, capsys, checkpoints, lengths):
     run = write_run(tmp_path / "run", cells(checkpoints, lengths))
     out = printed(command, capsys, run, "--out", tmp_path / "plots", "--format", "svg").splitlines()
@@ -118,3 +118,11 @@ def test_an_output_folder_that_is_a_file_is_refused(tmp_path, capsys):
 )
 def test_depths_are_read_however_the_task_wrote_them(details, depths):
     assert depths_of(details) == depths
+
+
+def test_facts_alone_stand_one_step_before_the_shortest_length():
+    from ropepp_eval.reports.plots import axis_places
+
+    assert axis_places([0, 2048, 4096]) == [1024.0, 2048.0, 4096.0]
+    assert axis_places([0]) == [512.0]
+    assert axis_places([1024, 65536]) == [1024.0, 65536.0]

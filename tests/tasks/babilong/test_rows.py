@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -229,3 +230,9 @@ def test_a_tokenizer_whose_pieces_do_not_add_up_fits_too(tmp_path: Path) -> None
     for row in build(tokenizer, "qa1", 4096):
         assert row.prompt_tokens == tokenizer.count(row.prompt)
         assert 0.97 * 4096 <= row.prompt_tokens + row.max_new_tokens <= 4096
+
+
+def test_no_other_task_has_a_length_of_facts_alone(tiny: Tokenizer) -> None:
+    request = dataclasses.replace(request_for(tiny, "qa1", 0, STAND_IN), task="niah_single_1")
+    with pytest.raises(UserError, match="niah_single_1 has no length 0k"):
+        frozen_rows(request, babilong_rows)
