@@ -71,7 +71,7 @@ class Cell:
         tokens = [
             row["prompt_tokens"] + (row.get("budget") or 0) for row in self.rows if row.get("prompt_tokens") is not None
         ]
-        if not tokens or max(tokens) > self.name.length_tokens:
+        if not tokens or not self.name.length_tokens or max(tokens) > self.name.length_tokens:
             return None
         return float(sum(tokens) / len(tokens) / self.name.length_tokens)
 

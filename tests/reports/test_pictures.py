@@ -33,7 +33,7 @@ def cells(checkpoints: int, lengths: list[int]) -> list[FakeCell]:
 
 
 @pytest.mark.parametrize("checkpoints", [1, 3, 7])
-@pytest.mark.parametrize("lengths", [[4096], [0, 2048], [2048 << i for i in range(6)]])
+@pytest.mark.parametrize("lengths", [[4096], [0, 2048, 4096], [2048 << i for i in range(6)]])
 def test_every_kind_is_drawn_for_few_and_many_checkpoints_and_lengths(tmp_path, capsys, checkpoints, lengths):
     run = write_run(tmp_path / "run", cells(checkpoints, lengths))
     out = printed(command, capsys, run, "--out", tmp_path / "plots", "--format", "svg").splitlines()
