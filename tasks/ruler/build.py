@@ -58,7 +58,7 @@ def build_rows(request: RowRequest) -> list[Row]:
     Raises:
         UserError: the length is too small (the message has the smallest that is enough for these rows), or a corpus is.
     """
-    builder = _builder(request)
+    builder = family_of(request.task)(request)
     available = builder.rows_available()
     count = request.samples if available is None else min(request.samples, available)
     chunks = build_in_chunks(request, count, build_chunk)

@@ -79,28 +79,38 @@ def filler_haystack(words: int) -> Haystack:
     return Haystack(tuple(found), tuple(found), tuple(offsets[i] for i in begins), stand_in=True)
 
 
-def essay_haystack(data: DataFolder, files: str, sentences: str, least_words: int = 0) -> Haystack:
-    """All essays of the data folder as one haystack.
+def essay_haystack(
+    data: DataFolder, files: str, sentences: str, most_words: int | None = None, repeat: bool = False
+) -> Haystack:
+    """The essays of the data folder as one haystack.
 
     Args:
         data: the folder with `essays/*.txt` (in name order).
         files: `joined` (one after the other, RULER) or `stripped` (each followed by a blank, OpenCompass).
-        least_words: fewer words are repeated until there are so many, as in RULER.
         sentences: `punkt` (RULER: `nltk.sent_tokenize`), or `full_stop_removed` (OpenCompass: cut at ". ", which is lost).
+        most_words: where to end, so that no sentence is split that no row can hold; None: all words.
+        repeat: begin again where the essays end before `most_words`, as RULER does.
     """
     paths = tuple(data.files("essays", "*.txt"))
     stamps = tuple((path.stat().st_size, path.stat().st_mtime_ns) for path in paths)
-    return _read_haystack(data, paths, stamps, files, sentences, least_words)
+    return _read_haystack(data, paths, stamps, files, sentences, most_words, repeat)
 
 
 @functools.lru_cache(maxsize=4)
 def _read_haystack(
-    data: DataFolder, paths: tuple[Path, ...], stamps: object, files: str, sentences: str, least_words: int
+    data: DataFolder,
+    paths: tuple[Path, ...],
+    stamps: object,
+    files: str,
+    sentences: str,
+    most_words: int | None,
+    repeat: bool,
 ) -> Haystack:
     texts = [path.read_text(encoding="utf-8") for path in paths]
     essay = "".join(texts) if files == "joined" else "".join(text.strip() + " " for text in texts)
     words = re.sub(r"\s+", " ", essay).strip().split(" ")
-    words *= max(1, -(-least_words // len(words)))
+    if most_words is not None:
+        words = (words * (-(-most_words // len(words)) if repeat else 1))[:most_words]
     return _without_full_stops(words) if sentences == "full_stop_removed" else _with_sentences(words, data)
 
 

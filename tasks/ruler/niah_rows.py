@@ -18,6 +18,7 @@ from ropepp_eval.tasks.ruler.settings import NiahTask
 
 _SPARE_NEEDLES = 32
 _TYPICAL_WORDS = 2500  # enough sentences for needles to stand apart, as they do at any greater size
+_WORDS_A_TOKEN = 8  # a word is at least a token, unless tokens lie across blanks
 _BLOCK = 8
 _LONG_LINE_TOKENS = 30
 _JUNCTION_TOKENS = 2  # what another last line may add where it meets the question
@@ -32,15 +33,17 @@ class NiahRows(Family):
         super().__init__(request)
         self.task = NiahTask(**self.settings["niah_tasks"][request.task])
         self.codes = code_counter(self.counter)
-        self.haystack = self._haystack() if self.task.haystack == "essay" else None
 
-    def _haystack(self) -> Haystack:
-        if self.request.data.root is None:  # a word is at least a token, so these words are always enough
-            return filler_haystack(1 << max(self.request.length_tokens - 1, 1).bit_length())
-        return essay_haystack(self.request.data, **self.settings["essays"], least_words=self._least_words())
-
-    def _least_words(self) -> int:
-        return self.request.length_tokens if self.request.data.repeat_text else 0
+    @functools.cached_property
+    def haystack(self) -> Haystack | None:
+        """The essays, for the tasks that hide needles in them."""
+        if self.task.haystack != "essay":
+            return None
+        most_words = (1 if self.counter.independent else _WORDS_A_TOKEN) << (max(self.request.length_tokens, 2) - 1).bit_length()
+        if self.request.data.root is None:
+            return filler_haystack(most_words)
+        essays = self.settings["essays"]
+        return essay_haystack(self.request.data, **essays, most_words=most_words, repeat=self.request.data.repeat_text)
 
     def row(self, number: int) -> Row:
         draw = draw_niah(self.task, functools.partial(self.stream, number), self.texts["depth_steps"])

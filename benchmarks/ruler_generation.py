@@ -1,0 +1,167 @@
+"""Making RULER's rows: ours against lm-eval 0.4.13's generators, and (--full) the whole set, fresh and from the cache.
+
+The pair: the same tokenizer, essays, lengths and number of rows, each side in a process of its own. lm-eval's search for
+the size is left out of its time, and so are both sides' imports; starting our worker processes counts against us.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import _common as common
+
+PAIRED = ("niah_single_2", "niah_multikey_2", "vt", "cwe", "fwe")
+PAIR_LENGTHS = (16384, 65536)
+FULL_LENGTHS = (4096, 8192, 16384, 32768, 65536)
+
+
+def main() -> int:
+    options = common.parser(__doc__ or "")
+    options.add_argument("--data", required="--side" not in sys.argv, help="data folder with essays/, squad/, hotpotqa/, nltk_data/")
+    options.add_argument("--tokenizer", help="folder of a tokenizer; none: gpt2-tokenizer of the data folder")
+    options.add_argument("--rows", type=int, help="rows of a cell of the pair, other than 50")
+    options.add_argument("--full", action="store_true", help="also make the whole set: 13 tasks, 4k to 64k, 500 rows, twice")
+    given = options.parse_args()
+    if given.side:
+        return side(given.side, json.loads(given.settings))
+    data = Path(given.data).resolve()
+    settings = {"data": str(data), "tokenizer": given.tokenizer or str(data / "gpt2-tokenizer")}
+    lengths = (4096,) if given.quick else PAIR_LENGTHS
+    checks = [pair(length, given.rows or (4 if given.quick else 50), given.quick, settings) for length in lengths]
+    if given.full:
+        checks += full(given.quick, settings)
+    return common.finish("ruler_generation", checks, quick=given.quick)
+
+
+def pair(length: int, rows: int, quick: bool, settings: dict[str, Any]) -> common.Check:
+    """How many times quicker ours are at a length, over the five tasks together."""
+    seconds = {}
+    for name in ("lm_eval", "ours"):
+        found = common.run_side(__file__, name, Path("."), quick, length=length, rows=rows, **settings)
+        seconds[name] = sum(found["seconds"].values())
+    return common.Check(f"times quicker at {length}", seconds["lm_eval"] / seconds["ours"], 20, "at least")
+
+
+def full(quick: bool, settings: dict[str, Any]) -> list[common.Check]:
+    """The whole set, fresh and again."""
+    lengths = [4096] if quick else list(FULL_LENGTHS)
+    with tempfile.TemporaryDirectory(prefix="ropepp-rows-") as cache:
+        runs = [
+            common.run_side(__file__, "set", Path("."), quick, lengths=lengths, rows=4 if quick else 500, cache=cache, **settings)
+            for _ in range(2)
+        ]
+    return [
+        common.Check("minutes for the whole set", runs[0]["total"] / 60, 6),
+        common.Check("GiB of memory, all processes", runs[0]["bytes"] / 2**30, 2),
+        common.Check("seconds from the cache", runs[1]["total"], 5),
+    ]
+
+
+def side(name: str, settings: dict[str, Any]) -> int:
+    result = {"lm_eval": lm_eval_side, "ours": our_side, "set": set_side}[name](settings)
+    print(json.dumps(result))
+    return 0
+
+
+def lm_eval_side(settings: dict[str, Any]) -> dict[str, Any]:
+    """Seconds for the rows of each task, without those of the search for the size (timed apart, with one row)."""
+    os.environ["NLTK_DATA"] = str(Path(settings["data"]) / "nltk_data")
+    import contextlib
+    import io
+
+    from lm_eval.tasks.ruler import cwe_utils, fwe_utils, niah_utils, prepare_niah, vt_utils
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(settings["tokenizer"])
+    length, rows = settings["length"], settings["rows"]
+    essays = "".join(path.read_text(encoding="utf-8") for path in sorted((Path(settings["data"]) / "essays").glob("*.txt")))
+    needle = prepare_niah.get_haystack("needle")
+    haystacks = {"niah_single_2": ("essay", re.sub(r"\s+", " ", essays).split(" ")), "niah_multikey_2": ("needle", needle)}
+    example = vt_utils.sys_vartrack_w_noise_random(tokenizer=tokenizer, num_samples=1, max_seq_length=500, incremental=5)[0]
+
+    def make(task: str, count: int) -> None:
+        if task in haystacks:
+            kind, haystack = haystacks[task]
+            prepare_niah.generate_samples(
+                haystack, tokenizer, max_seq_length=length, type_haystack=kind, type_needle_k="words", type_needle_v="numbers",
+                template=niah_utils.TEMPLATE, num_samples=count,
+            )  # fmt: skip
+        elif task == "vt":
+            vt_utils.sys_vartrack_w_noise_random(tokenizer=tokenizer, num_samples=count, max_seq_length=length, icl_example=example)
+        elif task == "cwe":
+            cwe_utils.sys_word_pair_random(num_samples=count, max_seq_length=length, tokenizer=tokenizer)
+        else:
+            fwe_utils.sys_kwext(tokenizer=tokenizer, max_seq_length=length, num_samples=count)
+
+    seconds, searches = {}, {}
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        for task in PAIRED:
+            with common.Stopwatch() as search:
+                make(task, 1)
+            with common.Stopwatch() as everything:
+                make(task, rows + 1)
+            seconds[task], searches[task] = max(0.0, everything.seconds - search.seconds), search.seconds
+    return {"seconds": seconds, "search_seconds": searches}
+
+
+def our_side(settings: dict[str, Any]) -> dict[str, Any]:
+    """Seconds for the rows of each task, all that belongs to it included."""
+    os.environ["ROPEPP_EVAL_CACHE"] = "off"
+    from ropepp_eval.synthetic.workers import worker_count
+
+    seconds = {}
+    for task in PAIRED:
+        request, build, frozen = _request(task, settings["length"], settings)
+        with common.Stopwatch() as watch:
+            frozen(request, build)
+        seconds[task] = watch.seconds
+    return {"seconds": seconds, "workers": worker_count()}
+
+
+def set_side(settings: dict[str, Any]) -> dict[str, Any]:
+    """All tasks at all lengths, one cell in memory at a time."""
+    os.environ["ROPEPP_EVAL_CACHE"] = settings["cache"]
+    from ropepp_eval.synthetic.tasklist import resolve_tasks
+
+    _request("niah_single_1", 4096, settings)  # imports and the tokenizer are not what is measured
+    began, tokens, least = time.perf_counter(), 0, 100.0
+    for length in settings["lengths"]:
+        for entry in resolve_tasks(["ruler"]):
+            request, build, frozen = _request(entry.name, length, settings)
+            rows = frozen(request, build)
+            tokens += sum(row.prompt_tokens for row in rows)
+            if entry.name not in ("vt", "cwe", "qa_squad", "qa_hotpotqa"):
+                least = min(least, *(100 * (row.prompt_tokens + row.max_new_tokens) / length for row in rows))
+    return {"total": time.perf_counter() - began, "tokens": tokens, "least_fill_percent": least, "bytes": _tree_bytes()}
+
+
+def _request(task: str, length: int, settings: dict[str, Any]) -> tuple[Any, Any, Any]:
+    from ropepp_eval.synthetic.frozen import frozen_rows, request_from_metadata
+    from ropepp_eval.tasks.ruler.build import build_rows
+
+    metadata = {"tokenizer": settings["tokenizer"], "length_tokens": length, "samples": settings["rows"], "data_dir": settings["data"]}
+    return request_from_metadata(task, metadata), build_rows, frozen_rows
+
+
+def _tree_bytes() -> int:
+    """Peaks of resident memory of this process and its children, added up (so never too little)."""
+    total = common.peak_bytes()
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        except OSError:
+            continue
+        if int(fields["PPid"]) == os.getpid() and "VmHWM" in fields:
+            total += int(fields["VmHWM"].split()[0]) * 1024
+    return total
+
+
+if __name__ == "__main__":
+    sys.exit(main())
