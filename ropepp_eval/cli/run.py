@@ -91,10 +91,6 @@ def main(args: argparse.Namespace) -> int:
         if not args.quiet:
             print(line, file=sys.stderr, flush=True)
 
-    if len(args.checkpoints) > 1:
-        from ropepp_eval.reports.resolution import resolution_in_words
-
-        say(resolution_in_words(config.samples))
     folder = run(config, retry_failed=args.retry_failed, report=say)
     print_table(str(folder), args.format)
     say(f"rows and settings: {folder}   (ropepp-eval table {folder})")
