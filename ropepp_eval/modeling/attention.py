@@ -56,19 +56,26 @@ def _bias(module: Any, distance: Tensor) -> Tensor:
     return bias
 
 
-def _distances(past_tokens: int | Tensor, first: int, queries: int, keys: int, device: torch.device) -> Tensor:
-    """[queries, keys]: how far back each key lies from queries first, first + 1, ...; negative for later keys."""
-    own = torch.arange(first, first + queries, device=device) + past_tokens
-    return own[:, None] - torch.arange(keys, device=device)
+def _distances(past_tokens: int | Tensor, first: int, queries: int, key: Tensor, attended: Tensor | None) -> Tensor:
+    """[B or 1, queries, L]: how far back each key lies from queries first, first + 1, ...; 0 for later keys.
+
+    A query's own place in the cache follows from the tokens before it. A single query's follows from `attended` [B, 1, 1, L]:
+    its own key is the last it sees, also where rows of a batch have filled a shared buffer to different lengths.
+    """
+    places = torch.arange(key.shape[2], device=key.device)
+    if queries == 1 and attended is not None:
+        own = (attended[:, 0] * places).amax(dim=-1)
+    else:
+        own = (torch.arange(first, first + queries, device=key.device) + past_tokens)[None]
+    return (own[:, :, None] - places).clamp(min=0)
 
 
 def _eager(
     module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, past_tokens: int | Tensor, **kwargs: Any
 ) -> Attended:
-    distance = _distances(past_tokens, 0, query.shape[2], key.shape[2], query.device)
-    result: Attended = eager_attention_forward(
-        module, query, key, value, _bias(module, distance.clamp(min=0))[None] + mask, **kwargs
-    )
+    distance = _distances(past_tokens, 0, query.shape[2], key, mask == 0)
+    bias = _bias(module, distance).movedim(0, 1)
+    result: Attended = eager_attention_forward(module, query, key, value, bias + mask, **kwargs)
     return result
 
 
@@ -116,10 +123,10 @@ def _blocks_of_mask(module: Any, query: Tensor, key: Tensor, mask: Tensor, past_
     queries, keys = query.shape[2], key.shape[2]
     for first in range(0, queries, BLOCK_QUERIES):
         last = min(first + BLOCK_QUERIES, queries)
-        distance = _distances(past_tokens, first, last - first, keys, query.device)
-        bias = _bias(module, distance.clamp(min=0))[None]
+        attended = mask[:, :, first:last]
+        bias = _bias(module, _distances(past_tokens, first, last - first, key, attended)).movedim(0, 1)
         # not -inf: a padded query that may see nothing would become NaN
-        yield first, last, keys, torch.where(mask[:, :, first:last], bias, -1e30)
+        yield first, last, keys, torch.where(attended, bias, -1e30)
 
 
 def _flex(
