@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=42, help="seed of the rows (default 42)")
     add("--protocol", default="reference", help="reference (each benchmark's own) or paper (the paper's settings)")
     add("--data-dir", help="folder of real corpora (docs/data.md); without it generated text stands in, marked")
+    add("--repeat-text", action="store_true", help="use a corpus again where it is too small for a length (default: refuse)")
     add("--offline", action="store_true", help="never touch the network")
     add("--out", help="run folder (default: runs/ and a name made of the settings)")
     add("--device", default="auto", help="cpu, cuda, cuda:1, mps (default: cuda where there is one)")
@@ -45,7 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--backend", default="native", help="native (torch) or vllm")
     add("--tensor-parallel-size", type=int, metavar="N", help="vllm: processes that share the heads (default 1)")
-    add("--gpu-memory-utilization", type=float, metavar="SHARE", help="vllm: share of the GPU's memory it may take (default 0.85)")
+    add(
+        "--gpu-memory-utilization",
+        type=float,
+        metavar="SHARE",
+        help="vllm: share of the GPU's memory it may take (default 0.85)",
+    )
     add("--chunk", type=parse_length, metavar="TOKENS", help="tokens prefilled at once (default: chosen from memory)")
     add(
         "--truncate",
@@ -74,12 +80,14 @@ def main(args: argparse.Namespace) -> int:
 
         load_position_module(module)
     names = ("tasks", "lengths", "samples", "seed", "protocol", "data_dir", "offline", "out", "device", "dtype", "attention")
-    more = ("position", "tokenizer", "allow_beyond_trained_length", "backend", "quiet")
+    more = ("repeat_text", "position", "tokenizer", "allow_beyond_trained_length", "backend", "quiet")
     settings = {name: getattr(args, name) for name in names + more}
     options = {"chunk_tokens": args.chunk, "truncate": args.truncate, "deterministic": args.deterministic or None}
     engine = {"tensor_parallel_size": args.tensor_parallel_size, "gpu_memory_utilization": args.gpu_memory_utilization}
     if args.backend != "vllm" and any(value is not None for value in engine.values()):
-        raise UserError("--tensor-parallel-size and --gpu-memory-utilization are vLLM's; add --backend vllm or leave them out")
+        raise UserError(
+            "--tensor-parallel-size and --gpu-memory-utilization are vLLM's; add --backend vllm or leave them out"
+        )
     options |= engine
     config = RunConfig.of(
         *args.checkpoints,

@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=42)
     add("--protocol", default="reference", help="reference or paper")
     add("--data-dir", help="folder of real corpora; without it generated text stands in")
+    add("--repeat-text", action="store_true", help="use a corpus again where it is too small for the length")
     add("--offline", action="store_true", help="never touch the network")
     add("--format", choices=("text", "json"), default="text")
 
@@ -89,7 +90,7 @@ def shown_row(args: argparse.Namespace) -> str:
         seed=args.seed,
         protocol=args.protocol,
         tokenizer=load_tokenizer(args.tokenizer),
-        data=open_data(args.data_dir, offline=args.offline),
+        data=open_data(args.data_dir, offline=args.offline, repeat_text=args.repeat_text),
     )
     rows = frozen_rows(request, entries[0].build_rows())
     if args.row >= len(rows):

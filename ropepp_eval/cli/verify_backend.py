@@ -23,7 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--position", help="what weights can't say: nope, rope+pi8, ropepp_ec+yarn32")
     add("--tokenizer", help="folder or hub id (default: the checkpoint's own)")
     add("--tensor-parallel-size", type=int, default=1, help="processes that share the heads")
-    add("--gpu-memory-utilization", type=float, default=0.5, help="vLLM's share of the GPU (default 0.5: the native model needs room too)")
+    add(
+        "--gpu-memory-utilization",
+        type=float,
+        default=0.5,
+        help="vLLM's share of the GPU (default 0.5: the native model needs room too)",
+    )
     add("--enforce-eager", action="store_true", help="no compilation: a quicker start")
     add("--seed", type=int, default=42, help="seed of the rows (default 42)")
     add("--format", choices=("text", "json"), default="text")
@@ -36,8 +41,12 @@ def main(args: argparse.Namespace) -> int:
     if args.samples < 1:
         raise UserError(f"--samples {args.samples} is below 1; compare at least one row a length")
     if args.tolerance is not None and not args.tolerance >= 0:
-        raise UserError(f"--tolerance {args.tolerance} is below 0; give the largest gap in natural-log units, such as 0.0002")
-    engine: dict[str, Any] = {name: getattr(args, name) for name in ("tensor_parallel_size", "gpu_memory_utilization", "enforce_eager")}
+        raise UserError(
+            f"--tolerance {args.tolerance} is below 0; give the largest gap in natural-log units, such as 0.0002"
+        )
+    engine: dict[str, Any] = {
+        name: getattr(args, name) for name in ("tensor_parallel_size", "gpu_memory_utilization", "enforce_eager")
+    }
     settings = VerifySettings(
         checkpoint=args.checkpoint,
         lengths=tuple(args.lengths),

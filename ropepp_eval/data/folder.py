@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,13 +59,17 @@ class DataFolder:
                     f"data file {path} changed while it was being used; put the old one back, or start a new run with the new one"
                 )
 
+    def note_used(self, paths: Iterable[Path]) -> None:
+        """Count files among those the rows come from."""
+        for path in paths:
+            self._used.setdefault(path, FileState.of(path))
+
     def find(self, folder: str, pattern: str) -> list[Path]:
         """Files of `root/folder` that match, in name order; empty where there are none."""
         if self.root is None:
             return []
         found = sorted(path for path in (self.root / folder).glob(pattern) if path.is_file())
-        for path in found:
-            self._used.setdefault(path, FileState.of(path))
+        self.note_used(found)
         return found
 
     def files(self, folder: str, pattern: str) -> list[Path]:

@@ -32,6 +32,8 @@ class RunConfig:
     protocol: str = "reference"
     data_dir: str | None = None
     """Folder of real corpora; None uses generated stand-ins, marked in every table."""
+    repeat_text: bool = False
+    """Use a corpus again where it is too small for a length; otherwise that is an error."""
     offline: bool = False
     out: str | None = None
     """Run folder; None derives one from the rest, so the same command finds it again."""

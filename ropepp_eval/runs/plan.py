@@ -134,7 +134,7 @@ def build_plan(config: RunConfig) -> Plan:
     Raises:
         UserError: a checkpoint, tokenizer or data file is missing or wrong, or a task can't be built at a length.
     """
-    data = open_data(config.data_dir, offline=config.offline)
+    data = open_data(config.data_dir, offline=config.offline, repeat_text=config.repeat_text)
     checkpoints = _planned_checkpoints(config)
     rows: dict[tuple[str, str, int], tuple[Row, ...]] = {}
     cells = []

@@ -116,7 +116,9 @@ def write_cached(path: Path, rows: list[Row], asked: int) -> None:
                 os.unlink(beside.name)
                 raise
     except OSError as error:
-        _log.warning("rows can't be kept in %s (%s); set ROPEPP_EVAL_CACHE to a folder that can be written to", path.parent, error)
+        _log.warning(
+            "rows can't be kept in %s (%s); set ROPEPP_EVAL_CACHE to a folder that can be written to", path.parent, error
+        )
 
 
 def _data_hash(request: RowRequest, build: RowBuilder) -> str | None:
@@ -129,6 +131,7 @@ def _data_hash(request: RowRequest, build: RowBuilder) -> str | None:
         return None
     else:
         paths = sorted(path for path in root.rglob("*") if path.is_file())
+        request.data.note_used(paths)  # a run's data hash is then the same whether rows are built or read from here
     found = []
     for path in paths:
         name = path.relative_to(root).as_posix() if root and path.is_relative_to(root) else path.name
