@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -55,17 +55,8 @@ class NiahDraw:
     """Essay: depth of each needle, 0-100, rising."""
     shares: tuple[float, ...]
     """Lines: place of each needle as a share of the lines, falling."""
-    stream: random.Random
-    """Where further needles come from: its own stream, so that taking more changes nothing drawn before."""
-    distractors: list[Needle] = field(default_factory=list)
-
-    def further_needles(self, count: int) -> list[Needle]:
-        """The first `count` further needles. None has a key that is asked for."""
-        while len(self.distractors) < count:
-            needle = Needle(key=_draw(self.task.key_type, self.stream), value=_draw(self.task.value_type, self.stream))
-            if needle.key not in self.queries:
-                self.distractors.append(needle)
-        return self.distractors[:count]
+    further: list[Needle]
+    """Further needles, for a haystack of needles: the first ones are used. None has a key that is asked for."""
 
     def at(self, units: int, haystack: Haystack | None) -> NiahChoices:
         """The choices at a size."""
@@ -75,15 +66,26 @@ class NiahDraw:
             places = tuple(int(sentences * (depth / 100)) for depth in self.depths_percent)
         else:
             places = tuple(int(share * units) for share in self.shares)
-        distractors = tuple(self.further_needles(units)) if self.task.haystack == "needle" else ()
+        distractors = tuple(self.further[:units])
         return NiahChoices(
             needles=self.needles, queries=self.queries, answers=self.answers, haystack_units=units, places=places,
             distractors=distractors,
         )  # fmt: skip
 
 
-def draw_niah(task: NiahTask, stream: Callable[[str], random.Random], depth_steps: int) -> NiahDraw:
-    """The random choices of a row; `stream(part)` gives the private stream of a part of it."""
+def draw_pool(task: NiahTask, stream: random.Random, size: int) -> list[Needle]:
+    """The needles among which the rows of a cell choose their further needles, all with different keys."""
+    keys = _distinct(lambda: _draw(task.key_type, stream), size)
+    return [Needle(key=key, value=_draw(task.value_type, stream)) for key in keys]
+
+
+def draw_niah(
+    task: NiahTask, stream: Callable[[str], random.Random], depth_steps: int, pool: Sequence[Needle] = (), most: int = 0
+) -> NiahDraw:
+    """The random choices of a row; `stream(part)` gives the private stream of a part of it.
+
+    `most` further needles are chosen from `pool`.
+    """
     words = stream("needles")
     keys = _distinct(lambda: _draw(task.key_type, words), task.keys)
     values = {key: [_draw(task.value_type, words) for _ in range(task.values)] for key in keys}
@@ -99,7 +101,7 @@ def draw_niah(task: NiahTask, stream: Callable[[str], random.Random], depth_step
         answers=tuple(value for key in queries for value in values[key]),
         depths_percent=tuple(sorted(places.sample(steps, len(needles)))),
         shares=tuple(sorted((places.random() for _ in needles), reverse=True)),
-        stream=stream("distractors"),
+        further=[needle for needle in stream("distractors").sample(pool, most) if needle.key not in queries],
     )
 
 

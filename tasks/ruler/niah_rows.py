@@ -10,17 +10,18 @@ from typing import Any
 from ropepp_eval.errors import UserError
 from ropepp_eval.synthetic.code_counting import code_counter
 from ropepp_eval.synthetic.fitting import fit_size
-from ropepp_eval.synthetic.rows import Row, RowRequest
+from ropepp_eval.synthetic.rows import Row, RowRequest, private_stream
 from ropepp_eval.tasks.ruler.family import Family, line_tokens
 from ropepp_eval.tasks.ruler.haystacks import Haystack, essay_haystack, filler_haystack
-from ropepp_eval.tasks.ruler.niah import Needle, NiahChoices, NiahDraw, Prompt, draw_niah, frame, render_niah
+from ropepp_eval.tasks.ruler.niah import Needle, NiahChoices, NiahDraw, Prompt, draw_niah, draw_pool, frame, render_niah
 from ropepp_eval.tasks.ruler.settings import NiahTask
 
 _SPARE_NEEDLES = 32
 _TYPICAL_WORDS = 2500  # enough sentences for needles to stand apart, as they do at any greater size
 _WORDS_A_TOKEN = 8  # a word is at least a token, unless tokens lie across blanks
-_BLOCK = 8
-_LONG_LINE_TOKENS = 30
+_PROBE_LINES = 64  # the mean line is not a fifth shorter than the shortest of these
+_POOL_FACTOR = 8
+_SMALLEST_POOL = 1024
 _JUNCTION_TOKENS = 2  # what another last line may add where it meets the question
 
 
@@ -46,7 +47,9 @@ class NiahRows(Family):
         return essay_haystack(self.request.data, **essays, most_words=most_words, repeat=self.request.data.repeat_text)
 
     def row(self, number: int) -> Row:
-        draw = draw_niah(self.task, functools.partial(self.stream, number), self.texts["depth_steps"])
+        draw = draw_niah(
+            self.task, functools.partial(self.stream, number), self.texts["depth_steps"], self.pool, self._most_lines
+        )
         running = self._running_tokens(draw)
         typical = max(1, min(_TYPICAL_WORDS if self.haystack else 1, bisect_right(running, self.prompt_budget) - 1))
         fixed = self.counter.count(self._render(draw, typical).text) - running[typical]
@@ -69,15 +72,29 @@ class NiahRows(Family):
         if self.task.haystack == "noise":
             line = line_tokens(self.counter, self.texts["noise"])
             return [line * n for n in range(max(self.prompt_budget, 0) // line + 2)]
-        return self._needles_running_tokens(draw)
+        return list(accumulate((self._pool_tokens[needle.key] for needle in draw.further), initial=0))
 
-    def _needles_running_tokens(self, draw: NiahDraw) -> list[int]:
-        running = [0]
-        while len(running) < 2 or running[-1] <= self.prompt_budget:
-            count = _BLOCK + max(0, self.prompt_budget - running[-1]) // _LONG_LINE_TOKENS
-            lines = draw.further_needles(len(running) - 1 + count)[len(running) - 1 :]
-            running += [running[-1] + tokens for tokens in accumulate(self._needle_tokens(lines))]
-        return running
+    @functools.cached_property
+    def _most_lines(self) -> int:
+        """More further needles than fit, and some to choose the last line from."""
+        if self.task.haystack != "needle":
+            return 0
+        probe: list[Needle] = draw_pool(self.task, private_stream("ruler", "probe"), _PROBE_LINES)
+        return _SPARE_NEEDLES + int(max(self.prompt_budget, 0) / (0.8 * min(self._needle_tokens(probe))))
+
+    @functools.cached_property
+    def pool(self) -> list[Needle]:
+        """The needles that the rows of this cell choose from: eight times what a row can hold, so each is tokenized once."""
+        request = self.request
+        stream = private_stream("ruler", request.task, request.length_tokens, "pool", request.seed)
+        size = max(_SMALLEST_POOL, _POOL_FACTOR * self._most_lines) if self._most_lines else 0
+        pool: list[Needle] = draw_pool(self.task, stream, size)
+        return pool
+
+    @functools.cached_property
+    def _pool_tokens(self) -> dict[str, int]:
+        """Tokens of the line of each needle of the pool, by its key."""
+        return dict(zip([needle.key for needle in self.pool], self._needle_tokens(self.pool), strict=True))
 
     def _needle_tokens(self, needles: list[Needle]) -> list[int]:
         """Tokens of each needle's line, from its first cut to the first cut of the line after it."""
@@ -98,17 +115,17 @@ class NiahRows(Family):
         ends = [self._value_end(self.texts["needle"].split(" ")[0]), end_before_question]
 
         def at_the_end(lines: int) -> int:
-            value = draw.further_needles(lines)[lines - 1].value
+            value = draw.further[lines - 1].value
             inside, last = self.codes.count_each([value + end for end in ends])
             return last - inside
 
         fixed -= at_the_end(1)
         count = functools.cache(lambda lines: fixed + running[lines] + at_the_end(lines))
         lines, tokens = fit_size(count, count, self.prompt_budget, 1, len(running) - 1)
-        spare = draw.further_needles(lines + _SPARE_NEEDLES)[lines:]
-        for place, line in enumerate(self._needle_tokens(spare), start=lines):
+        for place in range(lines, min(lines + _SPARE_NEEDLES, len(draw.further))):
+            line = self._pool_tokens[draw.further[place].key]
             if tokens + line + _JUNCTION_TOKENS <= self.prompt_budget:
-                draw.distractors[lines], draw.distractors[place] = draw.distractors[place], draw.distractors[lines]
+                draw.further[lines], draw.further[place] = draw.further[place], draw.further[lines]
                 return lines + 1, tokens - at_the_end(lines) + line + at_the_end(lines + 1)
         return lines, tokens
 
