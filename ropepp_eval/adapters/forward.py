@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ropepp_eval.adapters.cache import KeyValueStore, RaggedView, StackView
 from ropepp_eval.adapters.encoding import Ids
+from ropepp_eval.adapters.memory import chunk_of
 
 
 class Forward:
@@ -50,13 +51,16 @@ class Forward:
         hidden: Tensor = out.last_hidden_state
         return hidden
 
-    def extend(self, view: StackView, ids: Ids, *, keep: int = 0, chunk_tokens: int | None = None) -> Tensor | None:
+    def extend(self, view: StackView, ids: Ids, *, keep: int = 0) -> Tensor | None:
         """Run `ids` behind a view of one row, in chunks; the view counts them afterwards.
 
         Returns:
             Hidden states [keep, hidden] of the last `keep` ids; None for 0.
         """
-        chunk, kept = chunk_tokens or self.chunk_tokens, []
+        if not len(ids):
+            return None
+        chunk = chunk_of(len(ids), view.length + len(ids), self.chunk_tokens, self.device.type)
+        kept = []
         for begin in range(0, len(ids), chunk):
             part = ids[begin : begin + chunk]
             hidden = self.hidden(self.tensor([part]), cache=view)[0]

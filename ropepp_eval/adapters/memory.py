@@ -13,6 +13,8 @@ from ropepp_eval.lengths import format_length
 
 SMALLEST_CHUNK = 64
 """Chunks are not made smaller than this; who has no room for 64 tokens has no room."""
+MASK_PLACES = {"cpu": 1 << 27, "cuda": 1 << 31}
+"""Most entries of the mask [chunk, context] that a chunk needs; chunks of very long inputs are made smaller for it."""
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 HEAD_ELEMENTS = 1 << 24
 """Logits at once on a CPU, see `scoring`."""
@@ -135,13 +137,21 @@ def plan_memory(
 
 def _activations(shapes: ModelShapes, chunk: int, length: int, size: int) -> int:
     """Largest of what a layer holds at once: its MLP (gate, up, product), or its attention with keys and values repeated to
-    all heads and, in chunks, the mask (bool, and as numbers to add)."""
+    all heads and, in chunks, the mask (bool, twice while it is made, and as numbers to add)."""
     residual = 3 * chunk * shapes.hidden_size
     mlp = 3 * chunk * shapes.intermediate_size
-    mask = chunk * length if chunk < length else 0
+    mask = min(chunk * length, MASK_PLACES["cpu"]) if chunk < length else 0
     repeated = 2 * length * shapes.attention_heads * shapes.head_dim
     attention = 4 * chunk * shapes.attention_heads * shapes.head_dim + repeated
-    return size * residual + max(size * mlp, size * attention + mask * (1 + size))
+    return size * residual + max(size * mlp, size * attention + mask * (2 + size))
+
+
+def chunk_of(tokens: int, context: int, chunk_tokens: int, device: str) -> int:
+    """Tokens of `tokens` that enter at once to end at `context`: `chunk_tokens`, or fewer where the mask would be too large."""
+    if tokens == context <= chunk_tokens:
+        return tokens  # one piece without a cache needs no mask
+    places = MASK_PLACES.get(device, MASK_PLACES["cpu"])
+    return min(chunk_tokens, max(SMALLEST_CHUNK, places // context))
 
 
 def gib(size: int) -> str:

@@ -9,7 +9,7 @@ import pytest
 from toys import Letters, instances, tiny_llama
 
 import ropepp_eval
-from ropepp_eval.adapters.memory import ModelShapes, available_memory, plan_memory
+from ropepp_eval.adapters.memory import ModelShapes, available_memory, chunk_of, plan_memory
 from ropepp_eval.adapters.native import NativeLM, shapes_of
 from ropepp_eval.errors import UserError
 
@@ -33,7 +33,7 @@ def test_the_cache_of_64k_tokens_at_the_376m_shape_is_one_gib_in_bfloat16() -> N
 
 def test_the_plan_counts_what_the_store_allocates() -> None:
     lm = NativeLM.from_objects(tiny_llama(), Letters(), max_length=4096)
-    forward = lm._forward()
+    forward = lm.forward
     store = forward.new_store(1, 1000)
     from ropepp_eval.adapters.cache import StackView
 
@@ -91,3 +91,10 @@ def test_the_plan_is_printed_with_tokens_bytes_and_then_the_time_left() -> None:
     assert lm.work.seconds_left is not None
     list(answers)
     assert lm.work.seconds_left == 0
+
+
+@pytest.mark.parametrize(
+    ("tokens", "context", "expected"), [(4096, 4096, 4096), (5000, 5000, 4096), (65536, 65536, 2048), (10, 65546, 2047), (1, 1, 1)]
+)
+def test_chunks_of_very_long_inputs_are_smaller_so_that_their_mask_stays_small(tokens: int, context: int, expected: int) -> None:
+    assert chunk_of(tokens, context, 4096, "cpu") == expected
