@@ -107,12 +107,14 @@ def main() -> int:
                     models["rope"].config, new, past, vocabulary
                 )
                 row |= {f"{what}_time_ratio": round(time, 4), f"{what}_operations_ratio": round(ratio, 4)}
-                checks.append(Check(f"{name} {what} at {length}: time ratio {time:.3f} over operations ratio {ratio:.3f}", time / ratio, BAR))
+                said = f"{name} {what} at {length}: time ratio {time:.3f} over operations ratio {ratio:.3f}"
+                checks.append(Check(said, time / ratio, BAR))
             results.append(row)
             print(f"  {row}", flush=True)
         wanted = {"ropepp_eh": 0.5}
         for name in POSITIONS[1:]:
-            checks.append(Check(f"{name} cache bytes at {length}", kept[name] / kept["rope"], wanted.get(name, 1.0), exact=True))
+            share = kept[name] / kept["rope"]
+            checks.append(Check(f"{name} cache bytes at {length}", share, wanted.get(name, 1.0), exact=True))
     return finish("attention_cost", checks, quick=arguments.quick, results=results)
 
 

@@ -89,7 +89,7 @@ def _configured_scaling(config: Mapping[str, Any], evidence: list[str]) -> Scali
     if authors.get("factor") is not None:
         if scaling is not None:
             raise UserError(
-                f"config.json has a factor in rope_config and in {where}; say which scaling holds, such as --position rope+pi8"
+                f"config.json has a factor in rope_config and in {where}; say which holds, such as --position rope+pi8"
             )
         factor = float(authors["factor"])
         scaling = YarnScaling(factor=factor) if authors.get("yarn") else LinearScaling(factor=factor)

@@ -99,7 +99,8 @@ def find_folder(path_or_hub_id: str | Path) -> CheckpointFolder:
         near = difflib.get_close_matches(path.name, [card.name for card in list_cards()], n=3, cutoff=0.6)
         hint = f"did you mean {' or '.join(near)}?" if near else "check the path;"
         raise UserError(
-            f"checkpoint {text!r} is no folder here, no hub id (owner/name) and no card; {hint} `ropepp-eval models` lists cards"
+            f"checkpoint {text!r} is no folder here, no hub id (owner/name) and no card; {hint} "
+            "`ropepp-eval models` lists the cards"
         )
     return _checked(_download(text), text.rsplit("/", 1)[1], text)
 

@@ -73,7 +73,7 @@ def inspect_checkpoint(path_or_hub_id: str | Path, *, position: str | None = Non
 
     Args:
         path_or_hub_id: a folder, `owner/name` on the hub, or the name of a card.
-        position: what the weights can't tell: a name, with a scaling if wanted, such as `nope`, `rope+pi8`, `ropepp_ec+yarn32`.
+        position: what the weights can't tell: such as `nope`, `rope+pi8`, `ropepp_ec+yarn32`.
 
     Raises:
         UserError: it can't be used; the message names the file, field or tensor.
@@ -97,7 +97,8 @@ def read_checkpoint(path_or_hub_id: str | Path, position: str | None) -> ReadChe
     raw = folder.config
     if raw.get("model_type") not in ("llama", "ropepp"):
         raise UserError(
-            f"{folder.path / 'config.json'}: model_type is {raw.get('model_type')!r}; llama (the authors' form) and ropepp are read"
+            f"{folder.path / 'config.json'}: model_type is {raw.get('model_type')!r}; "
+            "llama (the authors' form) and ropepp are read"
         )
     tensors = read_headers(list(folder.files))
     if not tensors:
@@ -151,13 +152,14 @@ def check_tensors(config: RopePPConfig, tensors: Mapping[str, TensorHeader]) -> 
             )
         if name in tensors and tensors[name].shape != shape:
             raise UserError(
-                f"{name} is {list(tensors[name].shape)} in {tensors[name].file}, and config.json with {config.position} makes it "
-                f"{list(shape)}; they do not belong together"
+                f"{name} is {list(tensors[name].shape)} in {tensors[name].file}, and "
+                f"config.json with {config.position} makes it {list(shape)}; they do not belong together"
             )
     for name, tensor in tensors.items():
         if name not in expected and not name.endswith("inv_freq"):
             raise UserError(
-                f"{tensor.file} holds {name} {list(tensor.shape)}, for which {config.position} has no place; name another position"
+                f"{tensor.file} holds {name} {list(tensor.shape)}, for which {config.position} has no place; "
+                "name another position"
             )
 
 

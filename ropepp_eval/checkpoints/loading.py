@@ -10,6 +10,7 @@ import torch
 
 from ropepp_eval.checkpoints.inspection import ReadCheckpoint, read_checkpoint
 from ropepp_eval.errors import UserError, unknown_name
+from ropepp_eval.modeling.attention import check_kernel
 
 if TYPE_CHECKING:
     from ropepp_eval.modeling import RopePPForCausalLM
@@ -33,7 +34,7 @@ def load_checkpoint(
 
     Args:
         path_or_hub_id: a folder, `owner/name` on the hub, or the name of a card.
-        position: what the weights can't tell: a name, with a scaling if wanted, such as `nope`, `rope+pi8`, `ropepp_ec+yarn32`.
+        position: what the weights can't tell: such as `nope`, `rope+pi8`, `ropepp_ec+yarn32`.
         dtype: `auto` (as stored), `bfloat16`, `float16`, `float32`, or a torch dtype.
         device: where the weights go, or a `device_map` such as `auto`.
         attention: `eager`, `sdpa`, `flash_attention_2`, `flex_attention`, or a name registered with transformers.
@@ -43,6 +44,7 @@ def load_checkpoint(
     """
     check_attention(attention)
     read = read_checkpoint(path_or_hub_id, position)
+    check_kernel(attention, read.config.position_embedding)
     model: RopePPForCausalLM = _from_pretrained(read, parse_dtype(dtype, read.config.dtype), device, attention)
     _set_generation(model, read)
     model.eval()

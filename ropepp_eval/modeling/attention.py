@@ -15,6 +15,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.llama.modeling_llama import eager_attention_forward
 
 from ropepp_eval.errors import UserError
+from ropepp_eval.positions import Position
 
 BLOCK_QUERIES = 512
 """Queries that meet their bias at once; more saves calls, fewer saves memory and the upper half of the last block."""
@@ -22,7 +23,7 @@ Attended = tuple[Tensor, Tensor | None]
 
 
 def attend(module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Any, **kwargs: Any) -> Attended:
-    """Attention without a bias by the kernel that the config names; [B, Q, H, D] and the weights where the kernel has them."""
+    """Attention without a bias by the config's kernel; [B, Q, H, D], and the weights where the kernel has them."""
     kernel = module.config._attn_implementation
     if kernel == "sdpa" and isinstance(mask, Tensor) and query.device.type == "cpu":
         # transformers expands the keys when there is a mask; the CPU kernel takes grouped queries all the same
@@ -44,11 +45,18 @@ def attend_biased(
         UserError: the config names a kernel that can't take a bias.
     """
     kernel = module.config._attn_implementation
-    if kernel not in _BIASED:
-        raise UserError(
-            f"attention {kernel!r} can't add the bias of position {module.position.name!r}; it works with {', '.join(_BIASED)}"
-        )
+    check_kernel(kernel, module.position)
     return _BIASED[kernel](module, query, key, value, mask, past_tokens, **kwargs)
+
+
+def check_kernel(kernel: str, position: Position) -> None:
+    """Raise UserError where a kernel can't add the bias of a position embedding."""
+    if position.biased and kernel not in _BIASED:
+        raise UserError(
+            f"attention {kernel!r} can't add the bias of position {position.name!r}; it works with {', '.join(_BIASED)}"
+        )
+    if position.biased and kernel == "flash_attention_2" and not position.linear_bias:
+        raise UserError(f"flash_attention_2 takes only linear biases, not that of {position.name!r}; use sdpa")
 
 
 def _bias(module: Any, distance: Tensor) -> Tensor:
@@ -59,8 +67,8 @@ def _bias(module: Any, distance: Tensor) -> Tensor:
 def _distances(past_tokens: int | Tensor, first: int, queries: int, key: Tensor, attended: Tensor | None) -> Tensor:
     """[B or 1, queries, L]: how far back each key lies from queries first, first + 1, ...; 0 for later keys.
 
-    A query's own place in the cache follows from the tokens before it. A single query's follows from `attended` [B, 1, 1, L]:
-    its own key is the last it sees, also where rows of a batch have filled a shared buffer to different lengths.
+    A query's own place in the cache follows from the tokens before it. A single query's follows from `attended`
+    [B, 1, 1, L]: its own key is the last it sees, also where rows of a batch have filled a buffer to different lengths.
     """
     places = torch.arange(key.shape[2], device=key.device)
     if queries == 1 and attended is not None:
@@ -153,9 +161,7 @@ def _flex(
 def _flash(
     module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, past_tokens: int | Tensor, **kwargs: Any
 ) -> Attended:
-    """flash-attn's own slopes. Its bias lines up the last query with the last key, so padded rows go one by one without padding."""
-    if not module.position.linear_bias:
-        raise UserError(f"flash_attention_2 takes only linear biases, not that of {module.position.name!r}; use sdpa")
+    """flash-attn's own slopes. It lines up the last query with the last key, so padded rows go one by one, unpadded."""
     from flash_attn import flash_attn_func
 
     slopes = -_bias(module, torch.ones((), device=query.device)).contiguous()

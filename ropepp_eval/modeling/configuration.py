@@ -17,7 +17,8 @@ class RopePPConfig(LlamaConfig):
     """LlamaConfig with the name and settings of a position embedding.
 
     The rotary base and its scaling stay where transformers keeps them, in `rope_parameters`. `num_attention_heads` (H) and
-    `num_key_value_heads` (K) keep the meaning of the authors' files; `heads` says what a layer projects, caches, attends with.
+    `num_key_value_heads` (K) keep the meaning of the authors' files; `heads` says what a layer projects, caches and
+    attends with.
 
     Raises UserError for an unknown position, settings it does not have, or head counts it can't be built with.
     """

@@ -82,7 +82,7 @@ class RopePPAttention(LlamaAttention):
             self._owner(name).register_buffer(name.rpartition(".")[2], tensor.to(torch.float32))
 
     def _owner(self, name: str) -> nn.Module:
-        """The module that holds a stored tensor, so that it is called as in the published checkpoints (`pos_emb.sin_coef`)."""
+        """The module that holds a stored tensor, which is called as in published checkpoints (`pos_emb.sin_coef`)."""
         owner: nn.Module = self
         for part in name.split(".")[:-1]:
             if not hasattr(owner, part):

@@ -65,8 +65,9 @@ class Fope(Rotary):
         count = int((inverse_frequencies(self.base, self.fourier_dim) >= 2 * math.pi / self.trained_length).sum())
         deviation = 0.3 * math.sqrt(2 / (count + head_dim // 4))
         shape = (heads.key_value, count, head_dim // 4)
-        kind = {"dtype": torch.float32}  # whatever the default dtype, which loading in bfloat16 sets
-        return {name: torch.eye(*shape[1:], **kind) + deviation * torch.randn(shape, **kind) for name in (_SIN, _COS)}
+        # float32 whatever the default dtype, which loading in bfloat16 sets
+        start = torch.eye(*shape[1:], dtype=torch.float32)
+        return {name: start + deviation * torch.randn(shape, dtype=torch.float32) for name in (_SIN, _COS)}
 
     def encode(
         self, query: Tensor, key: Tensor, tables: tuple[Tensor, ...], stored: Mapping[str, Tensor]

@@ -15,7 +15,7 @@ _STEP = -7046029254386353131
 
 
 def _scrambled(x: Tensor) -> Tensor:
-    """splitmix64's finalizer on int64; integer products wrap around. Shifts are made logical by masking the sign's copies."""
+    """splitmix64's finalizer on int64; products wrap around, and masks make the shifts logical."""
     x = (x ^ ((x >> 30) & 0x3FFFFFFFF)) * _MIX_1
     x = (x ^ ((x >> 27) & 0x1FFFFFFFFF)) * _MIX_2
     return x ^ ((x >> 31) & 0x1FFFFFFFF)

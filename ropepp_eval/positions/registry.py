@@ -37,7 +37,8 @@ def position(name: str) -> Callable[[_Kind], _Kind]:
         present = _REGISTRY.get(name)
         if present is not None:
             raise UserError(
-                f"position {name!r} is already registered by {present.__module__}.{present.__qualname__}; choose another name"
+                f"position {name!r} is already registered by {present.__module__}.{present.__qualname__}; "
+                "choose another name"
             )
         kind.name = name
         _REGISTRY[name] = kind

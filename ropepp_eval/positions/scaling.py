@@ -52,7 +52,7 @@ class LinearScaling:
 class YarnScaling:
     """YaRN as the authors wrote it (rope_pp at 91ba335): the ramp is linear in the number of turns over the original length.
 
-    transformers' rope type `yarn` ramps over the dimension's index instead and gives other frequencies, so ours has its own name.
+    transformers' rope type `yarn` ramps over the dimension's index and gives other frequencies, so ours has its own name.
     """
 
     factor: float
@@ -78,7 +78,7 @@ class YarnScaling:
         return 0.1 * math.log(self.factor) + 1.0
 
     def stretch(self, plain: Tensor) -> Tensor:
-        """Inverse frequencies [n]: fast dimensions (32 turns or more) are kept, slow ones (1 or fewer) divided by the factor."""
+        """Inverse frequencies [n]: fast ones (32 turns or more) are kept, slow ones (1 or fewer) divided by the factor."""
         if self.factor == 1:  # g f + (1 - g) f is not f bit for bit
             return plain
         turns = self.original_length / (2 * math.pi) * plain

@@ -83,7 +83,8 @@ def test_a_card_is_named_instead_of_a_folder(tiny_card):
 
 
 @pytest.mark.parametrize(("field", "value", "word"), [
-    ("position", "ropepp_ec", "q_proj.weight is [16, 32]"), ("base", 5e5, "base 500000.0"), ("parameters", 7, "parameters 7"),
+    ("position", "ropepp_ec", "q_proj.weight is [16, 32]"), ("base", 5e5, "base 500000.0"),
+    ("parameters", 7, "parameters 7"),
 ])  # fmt: skip
 def test_a_card_that_the_checkpoint_contradicts_is_refused(tiny_card, field, value, word):
     tiny_card["Tiny-EH"] = cards.Card(**{**vars(tiny_card["Tiny-EH"]), field: value})

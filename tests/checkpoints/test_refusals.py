@@ -167,7 +167,8 @@ def test_shards_are_read_together(folder):
 
 
 @pytest.mark.parametrize(("asked", "word"), [
-    ("ropepp_he", "did you mean ropepp_e"), ("ropepp_eh+pi0.5", "below 1"), ("ropepp_eh+ntk8", "yarn32"), ("alibi+pi8", "pi8"),
+    ("ropepp_he", "did you mean ropepp_e"), ("ropepp_eh+pi0.5", "below 1"), ("ropepp_eh+ntk8", "yarn32"),
+    ("alibi+pi8", "pi8"),
 ])  # fmt: skip
 def test_positions_that_cannot_be_asked_for(folder, asked, word):
     refused(folder, word, position=asked)
@@ -178,7 +179,8 @@ def test_positions_that_cannot_be_asked_for(folder, asked, word):
     ({"hidden_size": "many"}, "hidden_size"),
     ({"rope_config": {"imag": True, "imag_mode": "imag1", "factor": 0.5, "yarn": True}}, "factor 0.5"),
     ({"rope_config": {"imag": True, "imag_mode": "imag1", "yarn": True}}, "no factor"),
-    ({"rope_config": {"imag": True, "imag_mode": "imag1", "factor": 8}, "rope_scaling": {"type": "linear", "factor": 2}}, "rope_config"),
+    ({"rope_config": {"imag": True, "imag_mode": "imag1", "factor": 8},
+      "rope_scaling": {"type": "linear", "factor": 2}}, "rope_config"),
     ({"rms_norm_eps": "small"}, "rms_norm_eps"),
 ])  # fmt: skip
 def test_fields_that_cannot_be(folder, fields, word):

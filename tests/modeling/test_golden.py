@@ -59,7 +59,8 @@ def log_likelihoods(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("name", "logits", "last"), [
-    ("ids_7", "logits_7", 0), ("ids_64", "logits_64", 0), ("ids_300", "logits_300_last32", 32), ("ids_5000", "logits_5000_last8", 8),
+    ("ids_7", "logits_7", 0), ("ids_64", "logits_64", 0), ("ids_300", "logits_300_last32", 32),
+    ("ids_5000", "logits_5000_last8", 8),
 ])  # fmt: skip
 def test_logits_agree_with_the_public_code(model, arrays, name, logits, last):
     found = logits_of(model, ids(arrays[name]), logits_to_keep=last)
@@ -70,8 +71,8 @@ def test_logits_agree_with_the_public_code(model, arrays, name, logits, last):
 def test_greedy_decoding_with_the_cache_gives_the_same_tokens(model, arrays, length):
     prompt = ids(arrays[f"ids_{length}"])
     out = model.generate(
-        prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=16, min_new_tokens=16, do_sample=False, pad_token_id=0,
-        eos_token_id=64, return_dict_in_generate=True, output_logits=True,
+        prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=16, min_new_tokens=16, do_sample=False,
+        pad_token_id=0, eos_token_id=64, return_dict_in_generate=True, output_logits=True,
     )  # fmt: skip
     assert out.past_key_values is not None, "decoded without a cache"
     assert out.sequences[0, length:].tolist() == arrays[f"greedy_{length}"].tolist()

@@ -13,6 +13,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, DynamicCach
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from ropepp_eval import load_checkpoint
 from ropepp_eval.checkpoints.loading import check_attention
 from ropepp_eval.errors import UserError
 
@@ -26,7 +27,7 @@ def logits(model, tokens, **kwargs):
 @pytest.mark.skipif(shutil.which("g++") is None, reason="flex attention compiles C++ on the CPU; no g++ here")
 @pytest.mark.parametrize("position", ["ropepp_ec", "alibi"])
 def test_flex_attention_gives_the_sdpa_logits_with_padding(tiny, tokens, position):
-    """One shape only: for a second one torch 2.13 generates C++ for the CPU that does not compile (its GPU kernel is another)."""
+    """One shape only: for a second one, the C++ that torch 2.13 generates for the CPU does not compile."""
     torch.compiler.reset()
     model, reference = tiny(position, "flex_attention"), tiny(position, "sdpa")
     mask = torch.ones_like(tokens)
@@ -89,3 +90,11 @@ def test_a_bias_is_refused_by_a_kernel_that_cannot_add_it(tiny, tokens):
     assert (logits(tiny("rope", "test_biasless"), tokens) - logits(tiny("rope", "sdpa"), tokens)).abs().max() < 1e-5
     with pytest.raises(UserError, match=r"test_biasless.*alibi"):
         logits(tiny("alibi", "test_biasless"), tokens)
+
+
+def test_loading_refuses_a_kernel_that_cannot_add_the_bias(golden):
+    AttentionInterface.register("test_biasless", sdpa_attention_forward)
+    AttentionMaskInterface.register("test_biasless", sdpa_mask)
+    load_checkpoint(golden / "rope", attention="test_biasless")
+    with pytest.raises(UserError, match=r"test_biasless.*alibi"):
+        load_checkpoint(golden / "alibi", attention="test_biasless")

@@ -37,8 +37,18 @@ def checkpoint(example, tmp_path):
     load_position_module(example)
     random = ROOT / "models" / "random" / "rope"
     shape = json.loads((random / "config.json").read_text())
-    fields = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
-              "max_position_embeddings", "bos_token_id", "eos_token_id", "pad_token_id")  # fmt: skip
+    fields = (
+        "vocab_size",
+        "hidden_size",
+        "intermediate_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "num_key_value_heads",
+        "max_position_embeddings",
+        "bos_token_id",
+        "eos_token_id",
+        "pad_token_id",
+    )
     torch.manual_seed(0)
     config = RopePPConfig(position="log_bias", position_settings={"strongest": 2.0}, **{f: shape.get(f) for f in fields})
     RopePPForCausalLM(config).save_pretrained(tmp_path / "log_bias")
@@ -71,7 +81,8 @@ def test_inspect_and_run_accept_it(checkpoint, example, tmp_path, capsys):
     assert cli.main(["inspect", str(checkpoint), "--position-module", str(example)]) == 0
     assert "position        log_bias" in capsys.readouterr().out
     arguments = ["--position-module", str(example), "--tasks", "niah_single_1", "--lengths", "2k", "--samples", "1"]
-    assert cli.main(["run", str(checkpoint), *arguments, "--out", str(tmp_path / "run"), "--offline", "--device", "cpu"]) == 0
+    arguments += ["--out", str(tmp_path / "run"), "--offline", "--device", "cpu"]
+    assert cli.main(["run", str(checkpoint), *arguments]) == 0
     rows = [json.loads(line) for line in next((tmp_path / "run" / "rows").rglob("*.jsonl")).read_text().splitlines()]
     assert [row["position"] for row in rows] == ["log_bias"]
     assert rows[0]["error"] is None
