@@ -90,6 +90,7 @@ class Encoder:
         self.truncate = truncate
         self.max_gen_toks = max_gen_toks
         self._ahead: dict[str, list[int]] = {}
+        self._plain: dict[bool, bool] = {}  # whether the backend alone gives the tokenizer's ids, by special tokens
         self._last_context: tuple[str, list[int]] = ("", [])
         self._prefix_text: str | None = None if prefix_token_id is None else tokenizer.decode([prefix_token_id])
 
@@ -123,7 +124,9 @@ class Encoder:
             for begin in range(0, len(group), AHEAD_TEXTS):
                 part = group[begin : begin + AHEAD_TEXTS]
                 encoded = backend.encode_batch_fast(part, add_special_tokens=special)
-                if begin == 0 and encoded[0].ids != self.encode(part[0]):
+                if special not in self._plain:
+                    self._plain[special] = encoded[0].ids == self.encode(part[0])
+                if not self._plain[special]:
                     break  # this tokenizer does more than its backend: one by one, as lm-eval does
                 self._ahead.update((text, entry.ids) for text, entry in zip(part, encoded, strict=True))
 
