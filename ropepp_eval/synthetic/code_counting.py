@@ -10,7 +10,7 @@ import functools
 import re
 from collections.abc import Sequence
 
-from ropepp_eval.synthetic.piece_counting import PieceCounter, spelled_vocabulary
+from ropepp_eval.synthetic.piece_counting import PieceCounter, plain_vocabulary
 
 _PART = re.compile(r"[^a-zA-Z0-9]*(?:[a-zA-Z]+|[0-9]+|$)")
 _MIXED = re.compile(r"[a-zA-Z0-9][!-/:-@\[-`{-~]|[a-zA-Z][0-9]|[0-9][a-zA-Z]")
@@ -51,7 +51,7 @@ class CodeCounter:
         self._later.update((part, count - alone[b]) for part, count, b in zip(new, counts, before, strict=True))
 
     def _parts_are_independent(self) -> bool:
-        vocabulary = spelled_vocabulary(self.counter.tokenizer)
+        vocabulary = plain_vocabulary(self.counter.tokenizer)  # every spelling leaves letters, digits and ASCII marks as they are
         if not self.counter.independent or any(_MIXED.search(token) for token in vocabulary):
             return False
         self.by_parts = True

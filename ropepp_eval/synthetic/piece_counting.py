@@ -16,6 +16,7 @@ from ropepp_eval.tokenizer import Tokenizer
 
 _CUT = re.compile(r"(?<=\S) (?=\S)")
 _SPANS_A_CUT = re.compile(r"\S ")
+_BLANKS = re.compile("[ Ġ▁]")
 _RARE_SPACES = "\t\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 _KEPT = "\x00"
 _ANCHOR = "a"  # pieces are tokenized after it, so that what a tokenizer puts before a text's beginning is not counted
@@ -138,7 +139,7 @@ def piece_counter(tokenizer: Tokenizer) -> PieceCounter:
 
 def _pieces_are_independent(tokenizer: Tokenizer) -> bool:
     """Whether no token lies across a cut (from the vocabulary), checked on a text full of awkward places."""
-    if any(_SPANS_A_CUT.search(token) for token in spelled_vocabulary(tokenizer)):
+    if any(_SPANS_A_CUT.search(_spelled(token)) for token in plain_vocabulary(tokenizer) if _BLANKS.search(token, 1)):
         return False
     pieces = _CUT.split(_PROBE)
     anchor = tokenizer.count(_ANCHOR)
@@ -146,11 +147,11 @@ def _pieces_are_independent(tokenizer: Tokenizer) -> bool:
     return tokenizer.count(pieces[0]) + inside == tokenizer.count(_PROBE)
 
 
-def spelled_vocabulary(tokenizer: Tokenizer) -> list[str]:
-    """The tokens of a vocabulary as text, without special ones."""
+def plain_vocabulary(tokenizer: Tokenizer) -> list[str]:
+    """The tokens of a vocabulary as it spells them, without special ones."""
     backend = tokenizer.fast.backend_tokenizer
     special = {token.content for token in backend.get_added_tokens_decoder().values()}
-    return [_spelled(token) for token in backend.get_vocab(with_added_tokens=False) if token not in special]
+    return [token for token in backend.get_vocab(with_added_tokens=False) if token not in special]
 
 
 def _spelled(token: str) -> str:

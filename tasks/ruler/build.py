@@ -23,7 +23,7 @@ from ropepp_eval.tasks.ruler.vt import VtRows
 _OTHERS: dict[str, type[Family]] = {"vt": VtRows, "cwe": CweRows, "fwe": FweRows, "qa_squad": QaRows, "qa_hotpotqa": QaRows}
 
 _CORPORA = ("qa_squad", "qa_hotpotqa")
-_CHECK_EVERY = 50
+_CHECK_EVERY = 100
 """Each such row is also counted whole, for real."""
 
 

@@ -6,14 +6,13 @@ Source: RULER v1 (NVIDIA/RULER c3f5e3b), `common_words_extraction.py`; the same 
 from __future__ import annotations
 
 import functools
-import random
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
 from ropepp_eval.synthetic.rows import Row, RowRequest
 from ropepp_eval.synthetic.word_pools import adjective_nouns, all_words
-from ropepp_eval.tasks.ruler.family import Family, number_tokens
+from ropepp_eval.tasks.ruler.family import Family, number_tokens, shuffled
 
 _MARGIN = 1.1
 
@@ -27,13 +26,12 @@ class CweChoices:
     common_repeats: int
     uncommon_repeats: int
     shuffle_seed: int | str
-    """The list is shuffled by a fresh generator with this seed."""
+    """The list is shuffled by a fresh generator with this seed; see `shuffled`."""
 
     def numbered(self) -> str:
         """The list, shuffled and numbered from 1."""
         words = list(self.common) * self.common_repeats + list(self.uncommon) * self.uncommon_repeats
-        random.Random(self.shuffle_seed).shuffle(words)
-        return _numbered(words)
+        return _numbered(shuffled(words, self.shuffle_seed))
 
 
 def _numbered(words: list[str] | tuple[str, ...]) -> str:
@@ -113,7 +111,7 @@ class CweRows(Family):
             uncommon=(*drawn[common:], *made_up),
             common_repeats=common_repeats,
             uncommon_repeats=uncommon_repeats,
-            shuffle_seed=stream.getrandbits(64),
+            shuffle_seed=str(stream.getrandbits(64)),
         )
 
     def _running_tokens(self, drawn: CweChoices) -> list[int]:

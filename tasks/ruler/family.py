@@ -71,6 +71,17 @@ class Family:
         )
 
 
+def shuffled(words: list[str], seed: int | str) -> list[str]:
+    """The words in an order drawn with a seed: an int as the reference shuffles, a str in half its time."""
+    stream = random.Random(seed)
+    if isinstance(seed, int):
+        words = list(words)
+        stream.shuffle(words)
+        return words
+    keys = [stream.random() for _ in words]
+    return [words[i] for i in sorted(range(len(words)), key=keys.__getitem__)]
+
+
 def line_tokens(counter: PieceCounter, line: str, glue: str = "\n") -> int:
     """Tokens of a line among lines that begin alike: from its first cut to the first cut of the line after it."""
     first, _, rest = line.partition(" ")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ropepp_eval.synthetic.rows import Row
-from ropepp_eval.tasks.ruler.family import Family
+from ropepp_eval.tasks.ruler.family import Family, shuffled
 
 _ZETA_OF_2 = math.pi**2 / 6
 _NOISE = "..."
@@ -29,7 +29,7 @@ class FweChoices:
     words: int
     """Length of the text in words, before rounding each count down."""
     shuffle_seed: int | str
-    """The words are shuffled by a fresh generator with this seed."""
+    """The words are shuffled by a fresh generator with this seed; see `shuffled`."""
 
     def counts(self) -> list[int]:
         """How often each word of the vocabulary comes, as far as it comes at all."""
@@ -50,8 +50,8 @@ def word_counts(words: int, vocabulary: int) -> list[int]:
 def render_fwe(choices: FweChoices, texts: dict[str, Any]) -> str:
     """The prompt of these choices."""
     words = [word for word, count in zip(choices.vocabulary, choices.counts(), strict=False) for _ in range(count)]
-    random.Random(choices.shuffle_seed).shuffle(words)
-    text: str = (texts["template"] + texts["answer_prefix"]).replace("{context}", " ".join(words))
+    mixed = shuffled(words, choices.shuffle_seed)
+    text: str = (texts["template"] + texts["answer_prefix"]).replace("{context}", " ".join(mixed))
     return text
 
 
@@ -63,8 +63,9 @@ class FweRows(Family):
     def row(self, number: int) -> Row:
         stream = self.stream(number, "vocabulary")
         vocabulary = self._vocabulary(stream)
-        seed = stream.getrandbits(64)
-        tokens_of = self.counter.each_inside(list(vocabulary))
+        seed = str(stream.getrandbits(64))
+        largest = 2 * self.request.length_tokens
+        tokens_of = self.counter.each_learned(list(vocabulary[: len(word_counts(largest, len(vocabulary)))]))
         smallest = 4 * 4 * 2  # the fourth most frequent word, the third answer, comes at least once
         render = functools.cache(lambda n: self._render(vocabulary, n, seed))
         fixed = self.counter.count(render(smallest)) - self._tokens(tokens_of, smallest)
@@ -72,7 +73,7 @@ class FweRows(Family):
             lambda n: fixed + self._tokens(tokens_of, n),
             render,
             smallest,
-            2 * self.request.length_tokens + smallest,
+            max(smallest, largest),
         )
         choices = FweChoices(vocabulary=vocabulary, words=words, shuffle_seed=seed)
         counts = choices.counts()[1:4]
@@ -89,7 +90,7 @@ class FweRows(Family):
             words["".join(stream.choices(string.ascii_lowercase, k=int(self.texts["letters"])))] = None
         return (_NOISE, *words)
 
-    def _render(self, vocabulary: tuple[str, ...], words: int, seed: int) -> str:
+    def _render(self, vocabulary: tuple[str, ...], words: int, seed: str) -> str:
         return render_fwe(FweChoices(vocabulary=vocabulary, words=words, shuffle_seed=seed), self.texts)
 
     @staticmethod
