@@ -160,8 +160,12 @@ class Engine:
         """Stop its processes. Safe to call again."""
         llm, self._llm = getattr(self, "_llm", None), None
         if llm is not None:
+            core = llm.llm_engine.engine_core
             with contextlib.suppress(Exception):  # a dead engine can't be stopped again
-                llm.llm_engine.engine_core.shutdown()
+                core.shutdown()
+            with contextlib.suppress(AttributeError):  # an engine in this process has neither thread nor sockets
+                core.output_queue_thread.join(timeout=10)
+                core.ctx.destroy(linger=0)
             if os.environ.get("VLLM_ENABLE_V1_MULTIPROCESSING") == "0":  # the engine was in this process
                 from vllm.distributed import cleanup_dist_env_and_memory
 

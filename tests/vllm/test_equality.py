@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,26 @@ def test_the_authors_files_load_without_conversion(form: str, tmp_path: Path, ti
     try:
         assert lm.engine is not None
         check_equal(told, lm)
+    finally:
+        lm.close()
+
+
+@pytest.mark.parametrize("asked", ["ropepp_eh", "fope", "alibi"])
+def test_two_processes_that_share_the_heads_equal_the_native_adapter(
+    asked: str, tmp_path: Path, tiny_tokenizer_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "1")
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        pytest.skip("two processes need two cores")
+    monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", f"{cores[0]}|{cores[1]}")  # on one NUMA node vLLM wants to be told
+    heads = {"num_attention_heads": 8, "num_key_value_heads": 4}
+    folder = make_checkpoint(tmp_path / asked, tiny_tokenizer_dir, asked, **heads)
+    if asked == "alibi":
+        change_slopes(folder)
+    lm = engine(folder, tensor_parallel_size=2)
+    try:
+        check_equal(NativeLM(str(folder), dtype="float32"), lm)
     finally:
         lm.close()
 

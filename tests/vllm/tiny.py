@@ -6,11 +6,13 @@ import json
 import shutil
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from ropepp_eval.adapters.answers import Answer
 from ropepp_eval.adapters.encoding import Job, Span
 from ropepp_eval.positions import parse_position
 
@@ -76,15 +78,19 @@ def generation_jobs() -> list[Job]:
     ]
 
 
+def answered(lm: Any, jobs: list[Job]) -> list[Answer]:
+    """Answers of an adapter to jobs whose token ids are given rather than encoded from text, so that lengths are exact."""
+    with patch.object(lm, "_jobs", list):
+        answers = dict(lm.answers(jobs))
+    assert all(answer.error is None and answer.new_tokens > 0 for answer in answers.values())
+    return [answers[job.index] for job in jobs]
+
+
 def logprobs(lm: Any) -> list[np.ndarray[Any, Any]]:
     """Log-probabilities of every scored token, by job."""
-    answers = {job.index: answer for job, answer in lm._answers(scoring_jobs())}
-    assert all(answer.error is None for answer in answers.values())
-    return [np.asarray(answers[i].response[0].logprobs) for i in range(len(answers))]
+    return [np.asarray(answer.response[0].logprobs) for answer in answered(lm, scoring_jobs())]
 
 
 def continuations(lm: Any) -> list[str]:
     """Greedy continuations, by job."""
-    answers = {job.index: answer for job, answer in lm._answers(generation_jobs())}
-    assert all(answer.error is None and answer.new_tokens > 0 for answer in answers.values())
-    return [answers[i].response for i in range(len(answers))]
+    return [answer.response for answer in answered(lm, generation_jobs())]
