@@ -53,13 +53,33 @@ class NiahRows(Family):
         running = self._running_tokens(draw)
         typical = max(1, min(_TYPICAL_WORDS if self.haystack else 1, bisect_right(running, self.prompt_budget) - 1))
         fixed = self.counter.count(self._render(draw, typical).text) - running[typical]
-        if self.task.haystack == "needle" and self.counter.independent and self.codes.by_parts:
+        if self.haystack and self.counter.independent and typical == _TYPICAL_WORDS:
+            units, tokens = self._fit_essay(draw, running, fixed)
+        elif self.task.haystack == "needle" and self.counter.independent and self.codes.by_parts:
             units, tokens = self._fit_needles(draw, running, fixed)
         else:
             units, tokens = self.fit(lambda n: fixed + running[n], lambda n: self._render(draw, n).text, 1, len(running) - 1)
         if self.haystack and units == len(self.haystack.words):
             self._refuse_small_corpus(tokens)
         return self._finished(number, draw.at(units, self.haystack), tokens, running)
+
+    def _fit_essay(self, draw: NiahDraw, running: list[int], fixed: int) -> tuple[int, int]:
+        """Words that fit and their tokens, added up without rendering: only where the last word ends is counted anew.
+
+        From the typical size on, all needles stand apart, so nothing but the words and the last one's end changes.
+        """
+        haystack = self.haystack
+        assert haystack is not None
+        question = frame(draw.at(_TYPICAL_WORDS, haystack), self.task, self.texts)[1].partition(" ")[0]
+        needle_last = draw.depths_percent[-1] == 100
+
+        def at_the_end(words: int) -> int:
+            inside = self.counter.each_inside([haystack.words[words - 1], haystack.last_words[words - 1] + question])
+            return 0 if needle_last else inside[1] - inside[0]
+
+        fixed -= at_the_end(_TYPICAL_WORDS)
+        count = functools.cache(lambda words: fixed + running[words] + at_the_end(words))
+        return fit_size(lambda words: fixed + running[words], count, self.prompt_budget, _TYPICAL_WORDS, len(running) - 1)
 
     def _render(self, draw: NiahDraw, units: int) -> Prompt:
         return render_niah(draw.at(units, self.haystack), self.task, self.texts, self.haystack)

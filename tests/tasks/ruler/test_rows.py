@@ -70,6 +70,16 @@ def test_rows_fit_whatever_the_tokenizer(task: str, kind: str) -> None:
         assert 85 <= fill_percent(row) <= 100
 
 
+@pytest.mark.parametrize("protocol", ["reference", "paper"])
+@pytest.mark.parametrize("kind", ["like_gpt2", "like_llama3", "like_llama2"])
+def test_long_essays_are_counted_right_whatever_word_ends_them(kind: str, protocol: str) -> None:
+    request = request_of("niah_multiquery", 24_000, kind, protocol=protocol, samples=12)
+    for row in build_rows(request):
+        assert row.details["haystack_units"] > 2500
+        assert row.prompt_tokens == tokenizer(kind).count(row.prompt)
+        assert 99.9 < fill_percent(row) <= 100
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_needles_stand_where_the_details_say(task: str) -> None:
     for row in build_rows(request_of(task, 4096)):
