@@ -237,7 +237,8 @@ def _log_to(file: Path) -> None:
 def _watch(core: Any) -> None:
     """Wake whoever waits for a step when the engine's process is gone: vLLM 0.32's own client would wait for ever if that
     process was killed from outside, as the kernel does where memory runs out. An engine in this process needs no watch."""
-    queue, resources = getattr(core, "outputs_queue", None), getattr(core, "resources", None)
+    queue: Any = getattr(core, "outputs_queue", None)
+    resources: Any = getattr(core, "resources", None)
     if queue is None or not hasattr(resources, "engine_dead"):
         return
 
