@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from ropepp_eval.adapters.cache import KeyValueStore, RaggedView, StackView
-from ropepp_eval.adapters.encoding import Ids
 from ropepp_eval.adapters.memory import chunk_of
+from ropepp_eval.adapters.windows import Ids
 
 
 class Forward:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ropepp_eval.adapters.encoding import Ids, Span
+from ropepp_eval.adapters.windows import Ids, Span
 
 CALL_TOKENS = 128
 """What a call of the model costs besides its tokens, in tokens: below this, sharing a prefix is not worth its own call."""

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any, Self
 
-import numpy as np
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 
-from ropepp_eval.adapters.answers import Answer, Failure, Window, hash_ids
+from ropepp_eval.adapters.answers import Answer, Window
 from ropepp_eval.adapters.encoding import Encoder, Job
 from ropepp_eval.adapters.forward import Forward
-from ropepp_eval.adapters.generation import Generated, Generator, capacity_of
+from ropepp_eval.adapters.generation import Generator, capacity_of
 from ropepp_eval.adapters.grouping import Limits
-from ropepp_eval.adapters.memory import ModelShapes, available_memory, plan_memory
+from ropepp_eval.adapters.ledger import failed, generated, scored
+from ropepp_eval.adapters.memory import available_memory, plan_memory
+from ropepp_eval.adapters.model_facts import end_ids, shapes_of
 from ropepp_eval.adapters.scoring import Scorer, SpanScore
 from ropepp_eval.adapters.settings import Settings
 from ropepp_eval.adapters.work import WorkPlan, count_work, weight_of
@@ -268,67 +269,11 @@ class NativeLM(LM):  # type: ignore[misc]
 @contextlib.contextmanager
 def deterministic_kernels(wanted: bool) -> Iterator[None]:
     """torch's deterministic algorithms while requests are answered; what has none raises."""
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS refuses to be deterministic
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(wanted or before)
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before)
-
-
-def end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
-    """Tokens that end a generation: the tokenizer's EOS and the generation config's."""
-    named = [tokenizer.eos_token_id, getattr(getattr(model, "generation_config", None), "eos_token_id", None)]
-    return frozenset(i for entry in named for i in (entry if isinstance(entry, list) else [entry]) if i is not None)
-
-
-def shapes_of(model: Any) -> ModelShapes:
-    """Shapes of a Llama-like model, read from its modules: configs count heads in their own ways."""
-    config, layer = model.config, model.model.layers[0]
-    head_dim = int(layer.self_attn.head_dim)
-    return ModelShapes(
-        parameters=int(model.num_parameters()),
-        layers=int(config.num_hidden_layers),
-        hidden_size=int(config.hidden_size),
-        intermediate_size=int(config.intermediate_size),
-        attention_heads=layer.self_attn.o_proj.in_features // head_dim,
-        key_value_heads=layer.self_attn.k_proj.out_features // head_dim,
-        head_dim=head_dim,
-        vocab_size=int(config.vocab_size),
-    )
-
-
-def ledger(job: Job) -> Answer:
-    """An answer of `job` without a response yet."""
-    return Answer(None, len(job.prompt), 0, job.budget, None, job.cut, 0.0, hash_ids(job.prompt))
-
-
-def failed(job: Job, failure: Failure, seconds: float = 0.0) -> Answer:
-    """The answer of a job that has no response."""
-    return replace(ledger(job), error=failure, seconds=seconds)
-
-
-def generated(done: Generated) -> Answer:
-    """The answer of a finished generation."""
-    if done.failure is not None:
-        return failed(done.job, done.failure, done.seconds)
-    return replace(ledger(done.job), response=done.text, new_tokens=done.tokens, finish=done.finish, seconds=done.seconds)
-
-
-def scored(job: Job, scores: Sequence[SpanScore]) -> Answer:
-    """The answer of a scoring job from the scores of its spans, in order."""
-    seconds = sum(score.seconds for score in scores)
-    for score in scores:
-        if score.failure is not None:
-            return failed(job, score.failure, seconds)
-    base = replace(ledger(job), new_tokens=job.new_tokens, finish="scored", seconds=seconds)
-    if job.kind == "sliding_window":
-        windows = [
-            Window(span.begin, span.begin + len(span.ids), tuple(score.logprobs.tolist()))
-            for span, score in zip(job.spans, scores, strict=True)
-        ]
-        return replace(base, response=windows)
-    total = sum(float(score.logprobs.sum(dtype=np.float64)) for score in scores)
-    if job.kind == "loglikelihood_rolling":
-        return replace(base, response=total)
-    return replace(base, response=(total, all(score.greedy for score in scores)))

@@ -15,8 +15,9 @@ from lm_eval.api.model import LM
 
 from ropepp_eval.adapters.answers import Answer
 from ropepp_eval.adapters.encoding import Encoder, Job
+from ropepp_eval.adapters.ledger import failed, ledger, scored
 from ropepp_eval.adapters.memory import available_memory
-from ropepp_eval.adapters.native import NativeLM, failed, ledger, scored
+from ropepp_eval.adapters.native import NativeLM
 from ropepp_eval.adapters.scoring import SpanScore
 from ropepp_eval.adapters.settings import Settings
 from ropepp_eval.adapters.vllm_engine import Engine, EngineDied, EngineSettings, require_vllm, vllm_version

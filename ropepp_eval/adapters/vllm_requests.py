@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from ropepp_eval.adapters.answers import Failure
-from ropepp_eval.adapters.encoding import Job, Span
+from ropepp_eval.adapters.encoding import Job
 from ropepp_eval.adapters.scoring import SpanScore
 from ropepp_eval.adapters.vllm_engine import Engine, EngineRequest
+from ropepp_eval.adapters.windows import Span
 from ropepp_eval.adapters.writer import Writer
 
 PRIMED_TOKENS = 256

@@ -10,7 +10,8 @@ from toys import Letters, instances, tiny_llama
 
 import ropepp_eval
 from ropepp_eval.adapters.memory import ModelShapes, available_memory, chunk_of, plan_memory
-from ropepp_eval.adapters.native import NativeLM, shapes_of
+from ropepp_eval.adapters.model_facts import shapes_of
+from ropepp_eval.adapters.native import NativeLM
 from ropepp_eval.errors import UserError
 
 SHAPES_376M = ModelShapes(
