@@ -15,7 +15,8 @@ class Failure:
     """Why a request has no response. The other requests go on."""
 
     stage: str
-    """`request` (it can't be asked), `budget` (too long), `memory`, or `model` (what came out is not finite)."""
+    """`request` (it can't be asked), `budget` (too long), `memory`, `model` (what came out is not finite), or `engine`
+    (the vLLM engine died, or gave no scores)."""
     type: str
     message: str
     """One line: the thing, its value, what is allowed, what to do next."""
