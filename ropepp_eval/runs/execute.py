@@ -68,11 +68,24 @@ def execute(plan: Plan, store: RunStore, *, retry_failed: bool = False, say: Cal
             progress.loading(checkpoint.label)
             adapter = make_adapter(plan, checkpoint)
             _note_kernel(store, checkpoint, adapter)
+            for line in work_lines(adapter, cells, pending):
+                say(line)
             for cell in cells:
                 for record in run_cell(cell, pending[id(cell)], adapter, plan.config):
                     store.append(cell, record)
                     progress.row_done(cell, record)
+            _note_events(store, checkpoint, adapter, say)
             del adapter
+
+
+def work_lines(adapter: Adapter, cells: list[Cell], pending: dict[int, list[Row]]) -> list[str]:
+    """What the adapter will do for the checkpoint's longest cell: batches, tokens, cache, expected peak."""
+    plan = getattr(adapter, "plan", None)
+    if plan is None:
+        return []
+    cell = max(cells, key=lambda cell: cell.longest_row_tokens)
+    requests, _ = requests_of_rows(cell, pending[id(cell)])
+    return [f"  {cell.checkpoint.label}, {cell}: {line}" for line in plan(requests).lines()]
 
 
 def pending_rows(cell: Cell, plan: Plan, store: RunStore, retry_failed: bool) -> list[Row]:
@@ -131,12 +144,7 @@ def make_adapter(plan: Plan, checkpoint: PlannedCheckpoint) -> Adapter:
 
 def run_cell(cell: Cell, rows: list[Row], adapter: Adapter, config: RunConfig) -> Iterator[dict[str, Any]]:
     """Records of `rows`, each as soon as all of its requests are answered."""
-    requests: list[Any] = []
-    owner: list[int] = []
-    for number, row in enumerate(rows):
-        instances = requests_of(row, cell.task.output_type, dict(cell.task.generation), doc=row.as_doc())
-        requests += instances
-        owner += [number] * len(instances)
+    requests, owner = requests_of_rows(cell, rows)
     wanted = Counter(owner)
     answers: dict[int, dict[int, Answer]] = {number: {} for number in wanted}
     for index, answer in adapter.answers(requests):
@@ -145,6 +153,17 @@ def run_cell(cell: Cell, rows: list[Row], adapter: Adapter, config: RunConfig) -
         if len(answers[number]) == wanted[number]:
             given = answers.pop(number)
             yield record_of(cell, rows[number], [given[i] for i in sorted(given)], config)
+
+
+def requests_of_rows(cell: Cell, rows: list[Row]) -> tuple[list[Any], list[int]]:
+    """The requests of some rows of a cell, and for each the number of its row in `rows`."""
+    requests: list[Any] = []
+    owner: list[int] = []
+    for number, row in enumerate(rows):
+        instances = requests_of(row, cell.task.output_type, dict(cell.task.generation), doc=row.as_doc())
+        requests += instances
+        owner += [number] * len(instances)
+    return requests, owner
 
 
 def record_of(cell: Cell, row: Row, answers: list[Answer], config: RunConfig) -> dict[str, Any]:
@@ -286,6 +305,15 @@ def _note_kernel(store: RunStore, checkpoint: PlannedCheckpoint, adapter: Adapte
     facts: dict[str, Any] = getattr(adapter, "get_model_info", dict)()
     ran = {**store.manifest.get("ran", {}), checkpoint.label: {k: str(v) for k, v in facts.items()}}
     store.write_manifest(ran=ran)
+
+
+def _note_events(store: RunStore, checkpoint: PlannedCheckpoint, adapter: Adapter, say: Callable[[str], None]) -> None:
+    """Write what went wrong and was worked around, such as memory running out."""
+    events: list[str] = list(getattr(adapter, "events", []))
+    if events:
+        for event in events:
+            say(f"  {checkpoint.label}: {event}")
+        store.write_manifest(events={**store.manifest.get("events", {}), checkpoint.label: events})
 
 
 def _now() -> str:
