@@ -21,9 +21,27 @@ from pathlib import Path
 from typing import Any
 
 SHAPES = {
-    "376M": {"hidden_size": 1024, "num_hidden_layers": 8, "num_attention_heads": 8, "num_key_value_heads": 4, "intermediate_size": 3584},
-    "776M": {"hidden_size": 1536, "num_hidden_layers": 12, "num_attention_heads": 12, "num_key_value_heads": 6, "intermediate_size": 5376},
-    "tiny": {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 128},
+    "376M": {
+        "hidden_size": 1024,
+        "num_hidden_layers": 8,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "intermediate_size": 3584,
+    },
+    "776M": {
+        "hidden_size": 1536,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "num_key_value_heads": 6,
+        "intermediate_size": 5376,
+    },
+    "tiny": {
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "intermediate_size": 128,
+    },
 }
 """Hidden size, layers and heads from the paper; the MLP's width is chosen so that the parameters match the name."""
 VOCABULARY = 128256
@@ -48,8 +66,13 @@ def checkpoint(shape: str, *, quick: bool = False) -> Iterator[Path]:
 
     with tempfile.TemporaryDirectory(prefix="ropepp-bench-") as name:
         config = LlamaConfig(
-            vocab_size=4096 if quick else VOCABULARY, max_position_embeddings=65536, tie_word_embeddings=False, bos_token_id=1,
-            eos_token_id=2, rope_parameters={"rope_type": "default", "rope_theta": 500000.0}, **SHAPES[shape],
+            vocab_size=4096 if quick else VOCABULARY,
+            max_position_embeddings=65536,
+            tie_word_embeddings=False,
+            bos_token_id=1,
+            eos_token_id=2,
+            rope_parameters={"rope_type": "default", "rope_theta": 500000.0},
+            **SHAPES[shape],
         )
         torch.manual_seed(0)
         torch.set_default_dtype(torch.bfloat16)
@@ -72,7 +95,9 @@ def write_tokenizer(folder: Path) -> None:
     entries = {name: number for number, name in enumerate(["<unk>", "<s>", "</s>", *(f"w{i}" for i in range(WORDS))])}
     backend = Tokenizer(models.WordLevel(entries, unk_token="<unk>"))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>").save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>").save_pretrained(
+        folder
+    )
 
 
 def words(count: int, seed: int) -> str:
@@ -90,7 +115,9 @@ def run_side(script: str, side: str, folder: Path, quick: bool, **settings: Any)
     if done.returncode:
         raise SystemExit(f"{side} ended with status {done.returncode}")
     result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    shown = {name: round(value, 4) if isinstance(value, float) else value for name, value in result.items() if name != "values"}
+    shown = {
+        name: round(value, 4) if isinstance(value, float) else value for name, value in result.items() if name != "values"
+    }
     print(f"  {side} {settings}: {shown}", flush=True)
     return result
 
@@ -129,8 +156,12 @@ def machine() -> dict[str, Any]:
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
     return {
-        "cpu": model, "cores": len(os.sched_getaffinity(0)), "threads": torch.get_num_threads(), "torch": torch.__version__,
-        "load": round(os.getloadavg()[0], 1), "date": time.strftime("%Y-%m-%d"),
+        "cpu": model,
+        "cores": len(os.sched_getaffinity(0)),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "load": round(os.getloadavg()[0], 1),
+        "date": time.strftime("%Y-%m-%d"),
     }
 
 

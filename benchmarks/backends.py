@@ -47,7 +47,9 @@ def main() -> int:
         common.Check("vllm's rows a second, times native's", speedup, 0.0, "at least"),
         common.Check("rows whose texts differ from bare LLM.generate's", float(vllm["differ"]), 0.0, exact=True),
     ]
-    return common.finish("backends", checks, quick=given.quick, native=native["rows_per_second"], vllm=rows / min(vllm["ours"]))
+    return common.finish(
+        "backends", checks, quick=given.quick, native=native["rows_per_second"], vllm=rows / min(vllm["ours"])
+    )
 
 
 def write_checkpoint(folder: Path, shape: dict[str, Any]) -> Path:
@@ -60,7 +62,9 @@ def write_checkpoint(folder: Path, shape: dict[str, Any]) -> Path:
     from ropepp_eval.paths import resource_dir
 
     torch.manual_seed(0)
-    config = RopePPConfig(**shape, head_dim=64, max_position_embeddings=4096, position="ropepp_ec", bos_token_id=0, eos_token_id=0)
+    config = RopePPConfig(
+        **shape, head_dim=64, max_position_embeddings=4096, position="ropepp_ec", bos_token_id=0, eos_token_id=0
+    )
     model = RopePPForCausalLM(config).to(torch.bfloat16)
     model.save_pretrained(folder)
     for file in (resource_dir("models") / "random" / "rope").glob("*token*"):
@@ -108,7 +112,9 @@ def vllm_side(folder: str, requests: list[Any]) -> dict[str, Any]:
     llm = engine._llm
 
     def bare() -> list[str]:
-        params = SamplingParams(temperature=0, max_tokens=BUDGET, detokenize=False, ignore_eos=True, stop_token_ids=sorted(lm.end_ids))
+        params = SamplingParams(
+            temperature=0, max_tokens=BUDGET, detokenize=False, ignore_eos=True, stop_token_ids=sorted(lm.end_ids)
+        )
         prompts = [{"prompt_token_ids": lm.encoder.encode(request.args[0])} for request in requests]
         outputs = llm.generate(prompts, params, use_tqdm=False)
         return [lm.tokenizer.decode(output.outputs[0].token_ids, skip_special_tokens=True) for output in outputs]

@@ -20,8 +20,17 @@ def main() -> int:
     seconds: dict[tuple[str, int], list[float]] = {}
     texts: dict[tuple[str, int], Any] = {}
     with common.checkpoint("tiny" if given.quick else "376M", quick=given.quick) as folder:
-        for rows, side in ((1, "transformers"), (1, "ours"), (1, "ours"), (1, "transformers"), (4, "transformers"), (4, "ours")):
-            result = common.run_side(__file__, side, folder, given.quick, length=length, new=new, rows=rows, dtype="bfloat16")
+        for rows, side in (
+            (1, "transformers"),
+            (1, "ours"),
+            (1, "ours"),
+            (1, "transformers"),
+            (4, "transformers"),
+            (4, "ours"),
+        ):
+            result = common.run_side(
+                __file__, side, folder, given.quick, length=length, new=new, rows=rows, dtype="bfloat16"
+            )
             seconds.setdefault((side, rows), []).append(result["seconds"])
         for side in ("transformers", "ours"):
             texts[side, 1] = common.run_side(

@@ -40,7 +40,18 @@ def main() -> int:
         return 0
     device = measure_device(given.device, given.quick)
     print(f"{device.name}: {device.matrix_rate / 1e12:.1f} TFLOP/s in bfloat16, {device.bandwidth / 1e9:.0f} GB/s")
-    head = ("shape", "position", "tokens", "rows", "prefill tok/s", "attention ms", "of rate", "decode ms/tok", "floor ms", "cache MiB")
+    head = (
+        "shape",
+        "position",
+        "tokens",
+        "rows",
+        "prefill tok/s",
+        "attention ms",
+        "of rate",
+        "decode ms/tok",
+        "floor ms",
+        "cache MiB",
+    )
     print(("{:>6} {:>10} {:>7} {:>5} " + "{:>14}" * 6).format(*head))
     results = list(measure(device, given.device, given.quick))
     for row in results:
@@ -70,7 +81,10 @@ def build(shape: str, position: str, where: str, quick: bool) -> Any:
     from ropepp_eval.modeling.model import RopePPForCausalLM
 
     config = RopePPConfig(
-        vocab_size=4096 if quick else common.VOCABULARY, max_position_embeddings=65536, position=position, **common.SHAPES[shape]
+        vocab_size=4096 if quick else common.VOCABULARY,
+        max_position_embeddings=65536,
+        position=position,
+        **common.SHAPES[shape],
     )
     with torch.device(where):
         return RopePPForCausalLM(config).to(torch.bfloat16).eval()
@@ -97,13 +111,20 @@ def measure_one(model: Any, device: Device, where: str, length: int, rows: int) 
 
     decode = best(step, where, STEPS)
     attention = shapes.layers * attention_seconds(shapes, where, length)
-    flops = 2 * shapes.layers * shapes.attention_heads * shapes.head_dim * length * length  # two products, half of them masked
+    flops = (
+        2 * shapes.layers * shapes.attention_heads * shapes.head_dim * length * length
+    )  # two products, half of them masked
     cache = rows * shapes.kv_bytes(length, 2)
     weights = 2 * (shapes.parameters - shapes.vocab_size * shapes.hidden_size)  # of the embedding only a row is read
     return {
-        "tokens": length, "rows": rows, "prefill_tokens_per_second": length / prefill, "attention_ms": attention * 1e3,
-        "attention_of_rate": flops / attention / device.matrix_rate, "decode_ms": decode * 1e3,
-        "floor_ms": (weights + cache) / device.bandwidth * 1e3, "cache_bytes": cache,
+        "tokens": length,
+        "rows": rows,
+        "prefill_tokens_per_second": length / prefill,
+        "attention_ms": attention * 1e3,
+        "attention_of_rate": flops / attention / device.matrix_rate,
+        "decode_ms": decode * 1e3,
+        "floor_ms": (weights + cache) / device.bandwidth * 1e3,
+        "cache_bytes": cache,
     }
 
 

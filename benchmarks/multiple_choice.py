@@ -1,7 +1,7 @@
 """Four choices on a long context: ours against lm-eval's HFLM, and one question at 64k in bounded memory.
 
-    python benchmarks/multiple_choice.py           # some ten minutes on two cores
-    python benchmarks/multiple_choice.py --quick   # half a minute; shows that it runs
+python benchmarks/multiple_choice.py           # some ten minutes on two cores
+python benchmarks/multiple_choice.py --quick   # half a minute; shows that it runs
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def main() -> int:
 
         for length in reversed(lengths):
             theirs, ours = side("hflm", length=length, dtype="bfloat16"), side("ours", length=length, dtype="bfloat16")
-            checks.append(common.Check(f"times faster at {length}", theirs["seconds"] / ours["seconds"], bars[length], "at least"))
+            checks.append(
+                common.Check(f"times faster at {length}", theirs["seconds"] / ours["seconds"], bars[length], "at least")
+            )
             if length == lengths[-1]:  # at shorter lengths weights and libraries are most of both
                 checks.append(common.Check(f"peak memory at {length}", ours["peak"] / theirs["peak"], 0.35))
         theirs, ours = (side(name, length=lengths[0], dtype="float32", questions=1) for name in ("hflm", "ours"))
@@ -44,7 +46,9 @@ def main() -> int:
     return common.finish("multiple_choice", checks, quick=given.quick, seconds_at_longest=long["seconds"])
 
 
-def score(side: str, folder: str, *, length: int, dtype: str, questions: int = 2, whole_process: bool = False) -> dict[str, object]:
+def score(
+    side: str, folder: str, *, length: int, dtype: str, questions: int = 2, whole_process: bool = False
+) -> dict[str, object]:
     """Seconds, peak bytes and log-likelihoods of all choices of some questions."""
     warnings.simplefilter("ignore")
     if side == "hflm":
@@ -66,7 +70,10 @@ def score(side: str, folder: str, *, length: int, dtype: str, questions: int = 2
 def requests(length: int, questions: int, seed: int) -> list[Instance]:
     """Contexts of `length` tokens, each with its choices."""
     arguments = [
-        (common.words(length, 1000 * seed + question), " " + common.words(CHOICE_TOKENS, 1000 * seed + 10 * question + choice + 1))
+        (
+            common.words(length, 1000 * seed + question),
+            " " + common.words(CHOICE_TOKENS, 1000 * seed + 10 * question + choice + 1),
+        )
         for question in range(questions)
         for choice in range(CHOICES)
     ]

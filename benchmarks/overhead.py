@@ -53,7 +53,9 @@ def main() -> int:
         profile.disable()
     assert all(answer.error is None for answer in answers)
     model = decoder.seconds + head.seconds
-    print(f"{rows} rows, {sum(a.new_tokens for a in answers)} new tokens, {decoder.calls} calls: {watch.seconds:.2f} s, model {model:.2f} s")
+    print(
+        f"{rows} rows, {sum(a.new_tokens for a in answers)} new tokens, {decoder.calls} calls: {watch.seconds:.2f} s, model {model:.2f} s"
+    )
     if given.profile:
         pstats.Stats(profile).sort_stats("tottime").print_stats(20)
     checks = [common.Check("share of the time outside the model", 1 - model / watch.seconds, 0.05)]
@@ -69,7 +71,12 @@ def niah_requests(tokenizer: Any, rows: int) -> list[Any]:
 
     task = task_entries()["niah_single_1"]
     request = RowRequest(
-        task="niah_single_1", length_tokens=2048, samples=rows, seed=42, protocol="reference", tokenizer=tokenizer,
+        task="niah_single_1",
+        length_tokens=2048,
+        samples=rows,
+        seed=42,
+        protocol="reference",
+        tokenizer=tokenizer,
         data=open_data(None, offline=True),
     )
     built = task.build_rows()(request)

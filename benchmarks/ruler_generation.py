@@ -24,7 +24,9 @@ FULL_LENGTHS = (4096, 8192, 16384, 32768, 65536)
 
 def main() -> int:
     options = common.parser(__doc__ or "")
-    options.add_argument("--data", required="--side" not in sys.argv, help="data folder with essays/, squad/, hotpotqa/, nltk_data/")
+    options.add_argument(
+        "--data", required="--side" not in sys.argv, help="data folder with essays/, squad/, hotpotqa/, nltk_data/"
+    )
     options.add_argument("--tokenizer", help="folder of a tokenizer; none: gpt2-tokenizer of the data folder")
     options.add_argument("--rows", type=int, help="rows of a cell of the pair, other than 50")
     options.add_argument("--full", action="store_true", help="also make the whole set: 13 tasks, 4k to 64k, 500 rows, twice")
@@ -54,7 +56,9 @@ def full(quick: bool, settings: dict[str, Any]) -> list[common.Check]:
     lengths = [4096] if quick else list(FULL_LENGTHS)
     with tempfile.TemporaryDirectory(prefix="ropepp-rows-") as cache:
         runs = [
-            common.run_side(__file__, "set", Path("."), quick, lengths=lengths, rows=4 if quick else 500, cache=cache, **settings)
+            common.run_side(
+                __file__, "set", Path("."), quick, lengths=lengths, rows=4 if quick else 500, cache=cache, **settings
+            )
             for _ in range(2)
         ]
     return [
@@ -94,7 +98,9 @@ def lm_eval_side(settings: dict[str, Any]) -> dict[str, Any]:
                 template=niah_utils.TEMPLATE, num_samples=count,
             )  # fmt: skip
         elif task == "vt":
-            vt_utils.sys_vartrack_w_noise_random(tokenizer=tokenizer, num_samples=count, max_seq_length=length, icl_example=example)
+            vt_utils.sys_vartrack_w_noise_random(
+                tokenizer=tokenizer, num_samples=count, max_seq_length=length, icl_example=example
+            )
         elif task == "cwe":
             cwe_utils.sys_word_pair_random(num_samples=count, max_seq_length=length, tokenizer=tokenizer)
         else:
@@ -146,7 +152,12 @@ def _request(task: str, length: int, settings: dict[str, Any]) -> tuple[Any, Any
     from ropepp_eval.synthetic.frozen import frozen_rows, request_from_metadata
     from ropepp_eval.tasks.ruler.build import build_rows
 
-    metadata = {"tokenizer": settings["tokenizer"], "length_tokens": length, "samples": settings["rows"], "data_dir": settings["data"]}
+    metadata = {
+        "tokenizer": settings["tokenizer"],
+        "length_tokens": length,
+        "samples": settings["rows"],
+        "data_dir": settings["data"],
+    }
     return request_from_metadata(task, metadata), build_rows, frozen_rows
 
 

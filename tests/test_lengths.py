@@ -6,7 +6,9 @@ from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length, parse_length, parse_lengths
 
 
-@pytest.mark.parametrize(("written", "tokens"), [("4k", 4096), ("4K", 4096), ("4096", 4096), (300, 300), (" 64k ", 65536), ("0k", 0), (0, 0)])
+@pytest.mark.parametrize(
+    ("written", "tokens"), [("4k", 4096), ("4K", 4096), ("4096", 4096), (300, 300), (" 64k ", 65536), ("0k", 0), (0, 0)]
+)
 def test_a_written_length_is_its_tokens(written: str | int, tokens: int) -> None:
     assert parse_length(written) == tokens
 

@@ -235,5 +235,3 @@ def order_of(jobs: Sequence[Job]) -> list[Job]:
             clusters.append([job])
     clusters.sort(key=lambda cluster: -max(capacity_of(job) for job in cluster))
     return [job for cluster in clusters for job in sorted(cluster, key=lambda job: -capacity_of(job))]
-
-

@@ -292,6 +292,8 @@ def checkpoint_facts(checkpoint: PlannedCheckpoint) -> dict[str, Any]:
     return {
         "position": info.position,
         "scaling": info.scaling,
+        "base": info.base,
+        "note": checkpoint.note,
         "parameters": info.parameters,
         "kv_bytes_per_token": info.kv_bytes_per_token,
         "max_position_embeddings": info.max_position_embeddings,

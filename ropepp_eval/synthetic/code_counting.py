@@ -51,7 +51,9 @@ class CodeCounter:
         self._later.update((part, count - alone[b]) for part, count, b in zip(new, counts, before, strict=True))
 
     def _parts_are_independent(self) -> bool:
-        vocabulary = plain_vocabulary(self.counter.tokenizer)  # every spelling leaves letters, digits and ASCII marks as they are
+        vocabulary = plain_vocabulary(
+            self.counter.tokenizer
+        )  # every spelling leaves letters, digits and ASCII marks as they are
         if not self.counter.independent or any(_MIXED.search(token) for token in vocabulary):
             return False
         self.by_parts = True

@@ -17,7 +17,9 @@ from ropepp_eval.tokenizer import Tokenizer
 _CUT = re.compile(r"(?<=\S) (?=\S)")
 _SPANS_A_CUT = re.compile(r"\S ")
 _BLANKS = re.compile("[ Ġ▁]")
-_RARE_SPACES = "\t\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+_RARE_SPACES = "\t\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
+    map(chr, range(0x2000, 0x200B))
+)
 _KEPT = "\x00"
 _ANCHOR = "a"  # pieces are tokenized after it, so that what a tokenizer puts before a text's beginning is not counted
 _MOST_PIECES = 400_000

@@ -40,7 +40,9 @@ class NiahRows(Family):
         """The essays, for the tasks that hide needles in them."""
         if self.task.haystack != "essay":
             return None
-        most_words = (1 if self.counter.independent else _WORDS_A_TOKEN) << (max(self.request.length_tokens, 2) - 1).bit_length()
+        most_words = (1 if self.counter.independent else _WORDS_A_TOKEN) << (
+            max(self.request.length_tokens, 2) - 1
+        ).bit_length()
         if self.request.data.root is None:
             return filler_haystack(most_words)
         essays = self.settings["essays"]

@@ -28,10 +28,17 @@ PROMPTS = st.lists(st.text(st.sampled_from("abc"), min_size=1, max_size=40), min
     kernel=st.sampled_from(sorted(MODELS)),
     rows=st.sampled_from([None, 1, 2, 3]),
     cache_tokens=st.sampled_from([10, 100, 10_000]),
-    chunk_tokens=st.sampled_from([1, 5, 4096]), call_tokens=st.sampled_from([0, 4, 128]),
+    chunk_tokens=st.sampled_from([1, 5, 4096]),
+    call_tokens=st.sampled_from([0, 4, 128]),
 )
 def test_rows_written_side_by_side_equal_rows_written_alone(
-    prompts: list[str], prefix: str, budgets: list[int], kernel: str, rows: int | None, cache_tokens: int, chunk_tokens: int,
+    prompts: list[str],
+    prefix: str,
+    budgets: list[int],
+    kernel: str,
+    rows: int | None,
+    cache_tokens: int,
+    chunk_tokens: int,
     call_tokens: int,
 ) -> None:
     lm = NativeLM.from_objects(

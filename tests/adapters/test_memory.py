@@ -95,7 +95,10 @@ def test_the_plan_is_printed_with_tokens_bytes_and_then_the_time_left() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tokens", "context", "expected"), [(4096, 4096, 4096), (5000, 5000, 4096), (65536, 65536, 2048), (10, 65546, 2047), (1, 1, 1)]
+    ("tokens", "context", "expected"),
+    [(4096, 4096, 4096), (5000, 5000, 4096), (65536, 65536, 2048), (10, 65546, 2047), (1, 1, 1)],
 )
-def test_chunks_of_very_long_inputs_are_smaller_so_that_their_mask_stays_small(tokens: int, context: int, expected: int) -> None:
+def test_chunks_of_very_long_inputs_are_smaller_so_that_their_mask_stays_small(
+    tokens: int, context: int, expected: int
+) -> None:
     assert chunk_of(tokens, context, 4096, "cpu") == expected

@@ -41,11 +41,21 @@ def requests(draw: Any) -> list[tuple[str, str]]:
     deterministic=st.booleans(),
 )
 def test_scores_equal_one_by_one_scores(
-    pairs: list[tuple[str, str]], kernel: str, call_tokens: int, packed_tokens: int, batch_tokens: int, chunk_tokens: int,
-    batch_size: int | None, deterministic: bool,
+    pairs: list[tuple[str, str]],
+    kernel: str,
+    call_tokens: int,
+    packed_tokens: int,
+    batch_tokens: int,
+    chunk_tokens: int,
+    batch_size: int | None,
+    deterministic: bool,
 ) -> None:
     lm = NativeLM.from_objects(
-        MODELS[kernel], Letters(), batch_tokens=batch_tokens, chunk_tokens=chunk_tokens, batch_size=batch_size,
+        MODELS[kernel],
+        Letters(),
+        batch_tokens=batch_tokens,
+        chunk_tokens=chunk_tokens,
+        batch_size=batch_size,
         deterministic=deterministic,
     )
     with (

@@ -16,7 +16,26 @@ from ropepp_eval.synthetic.filler import filler_words
 from ropepp_eval.synthetic.piece_counting import PieceCounter, pieces_of
 from tests.synthetic.tokenizers_to_try import KINDS
 
-PARTS = ["The", "grass", "isn't", "3,141", ".", "...", " ", "  ", " \n", "\n", "\n\n", "\t", "\u00a0", "\u2003", "VAR", "X-1f0c", "é", "—"]
+PARTS = [
+    "The",
+    "grass",
+    "isn't",
+    "3,141",
+    ".",
+    "...",
+    " ",
+    "  ",
+    " \n",
+    "\n",
+    "\n\n",
+    "\t",
+    "\u00a0",
+    "\u2003",
+    "VAR",
+    "X-1f0c",
+    "é",
+    "—",
+]
 TEXTS = st.lists(st.sampled_from(PARTS), max_size=30).map("".join)
 
 
@@ -62,7 +81,9 @@ def test_tokens_across_blanks_switch_to_real_counts() -> None:
 @pytest.mark.parametrize("kind", ["like_gpt2", "like_llama3", "like_bert"])
 @given(text=TEXTS.filter(bool), shares=st.lists(st.floats(0, 1), max_size=4))
 @settings(deadline=None, max_examples=100)
-def test_positions_are_the_tokens_before_an_offset_up_to_the_one_across_it(kind: str, text: str, shares: list[float]) -> None:
+def test_positions_are_the_tokens_before_an_offset_up_to_the_one_across_it(
+    kind: str, text: str, shares: list[float]
+) -> None:
     text = "It begins " + text
     offsets = sorted(int(share * len(text)) for share in shares)
     expected = [counter(kind).tokenizer.count(text[:offset].rstrip(" ")) for offset in offsets]
@@ -74,7 +95,12 @@ def test_codes_are_counted_as_the_tokenizer_does(kind: str) -> None:
     stream = random.Random(1)
     codes = CodeCounter(counter(kind))
     words = [str(uuid.UUID(int=stream.getrandbits(128), version=4)) + stream.choice(["", ".\nOne"]) for _ in range(100)]
-    words += ["wide-eyed-bracket", "contact lens", "x-rated-ATM", *(f"{stream.randint(10**6, 10**7)}.\nOne" for _ in range(100))]
+    words += [
+        "wide-eyed-bracket",
+        "contact lens",
+        "x-rated-ATM",
+        *(f"{stream.randint(10**6, 10**7)}.\nOne" for _ in range(100)),
+    ]
     expected = counter(kind).each_inside(words)
     assert codes.count_each(words) == expected
     assert codes.count_each(words) == expected

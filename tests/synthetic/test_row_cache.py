@@ -15,7 +15,13 @@ from ropepp_eval.tasks.ruler.build import build_rows
 from tests.synthetic.tokenizers_to_try import like_gpt2, like_llama3
 
 REQUEST = RowRequest(
-    task="niah_single_2", length_tokens=512, samples=5, seed=1, protocol="reference", tokenizer=like_gpt2(), data=open_data(None)
+    task="niah_single_2",
+    length_tokens=512,
+    samples=5,
+    seed=1,
+    protocol="reference",
+    tokenizer=like_gpt2(),
+    data=open_data(None),
 )
 
 

@@ -18,7 +18,13 @@ from ropepp_eval.tasks.ruler.build import build_rows
 from tests.synthetic.tokenizers_to_try import like_gpt2
 
 REQUEST = RowRequest(
-    task="niah_multikey_3", length_tokens=2048, samples=10, seed=1, protocol="reference", tokenizer=like_gpt2(), data=open_data(None)
+    task="niah_multikey_3",
+    length_tokens=2048,
+    samples=10,
+    seed=1,
+    protocol="reference",
+    tokenizer=like_gpt2(),
+    data=open_data(None),
 )
 
 

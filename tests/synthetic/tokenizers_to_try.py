@@ -29,7 +29,11 @@ class _Fast:
 def _sample() -> list[str]:
     words, _ = filler_words(3000, "tokenizer")
     text = " ".join(words)
-    return [text, text.replace(". ", ".\n"), "VAR XYZ = 12345 \nVAR ABC = VAR XYZ ... 1. one 2. two\n\nDocument 7:\nIt isn't."]
+    return [
+        text,
+        text.replace(". ", ".\n"),
+        "VAR XYZ = 12345 \nVAR ABC = VAR XYZ ... 1. one 2. two\n\nDocument 7:\nIt isn't.",
+    ]
 
 
 def _trained(backend: Backend, trainer: Any, name: str) -> Tokenizer:
@@ -84,6 +88,4 @@ def like_bert() -> Tokenizer:
     return _trained(backend, trainer, "like BERT")
 
 
-KINDS = {
-    kind.__name__: kind for kind in (like_gpt2, like_llama3, like_llama2, like_t5, like_bert, across_words)
-}
+KINDS = {kind.__name__: kind for kind in (like_gpt2, like_llama3, like_llama2, like_t5, like_bert, across_words)}

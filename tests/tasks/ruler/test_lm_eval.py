@@ -33,7 +33,9 @@ def lm_eval(arguments: list[str], tmp_path: Path) -> subprocess.CompletedProcess
 
 
 @pytest.mark.parametrize("tasks", ["niah_single_1", "ruler"])
-def test_plain_lm_eval_runs_a_task_and_the_group_from_a_checkout(tasks: str, tmp_path: Path, tiny_tokenizer_dir: Path) -> None:
+def test_plain_lm_eval_runs_a_task_and_the_group_from_a_checkout(
+    tasks: str, tmp_path: Path, tiny_tokenizer_dir: Path
+) -> None:
     metadata = {"tokenizer": str(tiny_tokenizer_dir), "length_tokens": 6000, "samples": 2}
     arguments = ["--include_path", str(CHECKOUT / "tasks"), "--tasks", tasks, "--model", "dummy", "--limit", "2"]
     done = lm_eval([*arguments, "--metadata", json.dumps(metadata)], tmp_path)

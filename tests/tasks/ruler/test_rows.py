@@ -33,7 +33,13 @@ def tokenizer(kind: str) -> Tokenizer:
 
 def request_of(task: str, length: int, kind: str = "like_gpt2", **changes: object) -> RowRequest:
     request = RowRequest(
-        task=task, length_tokens=length, samples=3, seed=42, protocol="reference", tokenizer=tokenizer(kind), data=open_data(None)
+        task=task,
+        length_tokens=length,
+        samples=3,
+        seed=42,
+        protocol="reference",
+        tokenizer=tokenizer(kind),
+        data=open_data(None),
     )
     return replace(request, **changes)  # type: ignore[arg-type]
 
@@ -142,7 +148,9 @@ def test_essays_too_short_for_the_length_are_an_error_that_says_how_much_is_miss
 
 
 def test_a_question_corpus_too_small_for_the_length_is_an_error_unless_it_may_repeat(data_dir: Path) -> None:
-    request = request_of("qa_squad", 131_072, samples=1, data=open_data(data_dir), tokenizer=load_tokenizer(str(data_dir / "gpt2-tokenizer")))
+    request = request_of(
+        "qa_squad", 131_072, samples=1, data=open_data(data_dir), tokenizer=load_tokenizer(str(data_dir / "gpt2-tokenizer"))
+    )
     with pytest.raises(UserError, match=r"all 646 documents of the corpus leave \d+ tokens empty"):
         build_rows(request)
     (row,) = build_rows(replace(request, data=open_data(data_dir, repeat_text=True)))
