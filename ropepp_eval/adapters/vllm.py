@@ -6,7 +6,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from ropepp_eval.adapters.scoring import SpanScore
 from ropepp_eval.adapters.settings import Settings
 from ropepp_eval.adapters.vllm_engine import Engine, EngineDied, EngineSettings, require_vllm, vllm_version
 from ropepp_eval.adapters.vllm_requests import Written, generate, score_spans
+from ropepp_eval.adapters.work import weight_of
 from ropepp_eval.checkpoints.inspection import ReadCheckpoint, read_checkpoint
 from ropepp_eval.checkpoints.loading import parse_dtype
 from ropepp_eval.errors import UserError
@@ -139,8 +140,16 @@ class VllmLM(NativeLM):
         }
 
     def plan(self, requests: list[Instance]) -> Any:
-        """vLLM schedules by itself; there is no plan to show. Raises UserError."""
-        raise UserError("backend vllm has no plan of its work: vLLM schedules by itself; use --backend native for one")
+        """What `answers(requests)` will ask of the engine, which makes its batches itself; `lines()` is for people."""
+        jobs = self._jobs(requests)
+        cache = self._running().config.cache_config
+        return EngineWork(
+            requests=len(jobs),
+            refused=sum(job.error is not None for job in jobs),
+            tokens=sum(weight_of(job) for job in jobs if job.error is None),
+            rows=self._running().rows,
+            cache_tokens=int(cache.num_gpu_blocks or 0) * int(cache.block_size),
+        )
 
     def answers(self, requests: list[Instance]) -> Iterator[tuple[int, Answer]]:
         """As `NativeLM.answers`. When the engine dies, the rows that ran fail with its last lines, and then UserError is raised."""
@@ -198,6 +207,29 @@ class VllmLM(NativeLM):
     def __del__(self) -> None:
         with contextlib.suppress(Exception):  # the interpreter may be going down
             self.close()
+
+
+@dataclass(frozen=True)
+class EngineWork:
+    """What an engine is going to be asked."""
+
+    requests: int
+    refused: int
+    """Requests that can't be asked: they fail without touching the model."""
+    tokens: int
+    """Tokens that enter the model, or may be generated, before the prefix cache saves any."""
+    rows: int
+    """Most requests side by side."""
+    cache_tokens: int
+    """Tokens that the key/value cache holds; 0: the engine does not say."""
+
+    def lines(self) -> list[str]:
+        """For people."""
+        lines = [
+            f"work: {self.requests:,} requests of at most {self.tokens:,} tokens, up to {self.rows} side by side, batches as vLLM makes them",
+            f"memory: vLLM's cache holds {self.cache_tokens:,} tokens",
+        ]
+        return lines + ([f"refused: {self.refused:,} requests can't be asked as they are"] if self.refused else [])
 
 
 def engine_settings(given: Mapping[str, Any]) -> EngineSettings:

@@ -152,9 +152,13 @@ def test_all_request_types_are_answered_as_the_native_adapter_does(tmp_path: Pat
     native = NativeLM(str(folder), dtype="float32", max_length=4300)
     lm = engine(folder)
     try:
+        plan = lm.plan(requests)
         answers = dict(lm.answers(requests))
     finally:
         lm.close()
+    assert (plan.requests, plan.refused) == (len(requests), sum(answer.error is not None for answer in answers.values()))
+    assert plan.cache_tokens >= 4302
+    assert "side by side" in plan.lines()[0]
     for index, want in native.answers(requests):
         got = answers[index]
         fields = ("prompt_tokens", "new_tokens", "budget", "finish", "cut", "prompt_sha256")
