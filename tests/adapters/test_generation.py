@@ -10,11 +10,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toys import Letters, instances, slow_generate, tiny_llama
 
 from ropepp_eval.adapters import generation
 from ropepp_eval.adapters.native import NativeLM
 from ropepp_eval.adapters.writer import Writer
+from tests.adapters.toys import Letters, instances, slow_generate, tiny_llama
 
 MODELS = {name: tiny_llama(attention=name, seed=3) for name in ("sdpa", "eager")}
 PROMPTS = st.lists(st.text(st.sampled_from("abc"), min_size=1, max_size=40), min_size=1, max_size=9)

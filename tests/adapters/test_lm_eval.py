@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from toys import instances
 
 import ropepp_eval
 from ropepp_eval.adapters.native import NativeLM
 from ropepp_eval.errors import UserError
+from tests.adapters.toys import instances
 
 
 def test_lm_eval_builds_it_from_its_argument_text(tiny_checkpoint: Path) -> None:

@@ -6,13 +6,13 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from toys import Letters, instances, tiny_llama
 
 import ropepp_eval
 from ropepp_eval.adapters.memory import ModelShapes, available_memory, chunk_of, plan_memory
 from ropepp_eval.adapters.model_facts import shapes_of
 from ropepp_eval.adapters.native import NativeLM
 from ropepp_eval.errors import UserError
+from tests.adapters.toys import Letters, instances, tiny_llama
 
 SHAPES_376M = ModelShapes(
     parameters=375_931_904,

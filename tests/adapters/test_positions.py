@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from toys import instances, slow_generate, slow_score
 
 import ropepp_eval
 from ropepp_eval.adapters.forward import takes_packed_branches
 from ropepp_eval.adapters.native import NativeLM
+from tests.adapters.toys import instances, slow_generate, slow_score
 
 FOLDERS = ["rope", "ropepp_eh", "ropepp_ec", "ropepp_ec_yarn32", "ropepp_eh_pi8", "fope", "pythia", "alibi", "alibi_12h"]
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toys import Letters, instances, slow_score, tiny_llama
 
 from ropepp_eval.adapters import grouping, scoring
 from ropepp_eval.adapters.native import NativeLM
+from tests.adapters.toys import Letters, instances, slow_score, tiny_llama
 
 MODELS = {name: tiny_llama(attention=name) for name in ("sdpa", "eager")}
 LETTERS = st.sampled_from("abcd ")

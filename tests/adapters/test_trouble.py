@@ -7,10 +7,10 @@ from unittest import mock
 
 import pytest
 import torch
-from toys import Letters, instances, slow_generate, slow_score, tiny_llama
 
 from ropepp_eval.adapters.answers import Answer
 from ropepp_eval.adapters.native import NativeLM
+from tests.adapters.toys import Letters, instances, slow_generate, slow_score, tiny_llama
 
 PAIRS = [("ab" * n + "c", choice) for n in (3, 5, 8, 40, 41) for choice in ("a", "bc")]
 

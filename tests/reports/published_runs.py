@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 
-from results_folders import PERPLEXITY, FakeCell, write_run
-
 from ropepp_eval.reports.published import Column, PublishedTable, published_table
+from tests.reports.results_folders import PERPLEXITY, FakeCell, write_run
 
 POSITIONS = {
     "RoPE": "rope",

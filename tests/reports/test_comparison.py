@@ -8,11 +8,11 @@ import json
 
 import numpy as np
 import pytest
-from results_folders import PERPLEXITY, FakeCell, printed, write_run
 
 from ropepp_eval.cli import compare as compare_command
 from ropepp_eval.cli import table as table_command
 from ropepp_eval.errors import UserError
+from tests.reports.results_folders import PERPLEXITY, FakeCell, printed, write_run
 
 
 def compare(capsys, *arguments) -> list[dict[str, str]]:

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies
-from results_folders import PERPLEXITY, FakeCell, rows_file, write_run
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.reports.frame import read_results, read_rows
+from tests.reports.results_folders import PERPLEXITY, FakeCell, rows_file, write_run
 
 
 def only(frame):

@@ -7,13 +7,13 @@ import io
 import json
 
 import pytest
-from published_runs import write_published_run
-from results_folders import FakeCell, printed, write_run
 
 from ropepp_eval.cli import table as command
 from ropepp_eval.errors import UserError
 from ropepp_eval.reports.paper import paper_line
 from ropepp_eval.reports.published import discrepancies, published_table
+from tests.reports.published_runs import write_published_run
+from tests.reports.results_folders import FakeCell, printed, write_run
 
 LAYOUTS = ["paper1", "paper2", "paper3"]
 

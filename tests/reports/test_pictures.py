@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from results_folders import FakeCell, printed, write_run
 
 from ropepp_eval.cli import plot as command
 from ropepp_eval.errors import UserError
 from ropepp_eval.reports.depths import depths_of
 from ropepp_eval.reports.style import COLOURS, LINES, MARKERS
+from tests.reports.results_folders import FakeCell, printed, write_run
 
 NAMES = ["rope", "ropepp_eh", "ropepp_ec", "fope", "partial", "alibi", "nope"]
 BUCKET = {"aggregation": "weighted_perplexity", "higher_is_better": False, "scale": 1.0}

@@ -5,13 +5,13 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from results_folders import printed
 
 from ropepp_eval.cli import published as command
 from ropepp_eval.errors import UserError
 from ropepp_eval.paths import resource_dir
 from ropepp_eval.reports.published import discrepancies, published_table, published_tables
 from ropepp_eval.synthetic.tasklist import task_entries
+from tests.reports.results_folders import printed
 
 KNOWN = {
     ("paper1", ("776M", "short", "RoPE++_EH"), "avg", "42.5", "41.42"),

@@ -10,12 +10,12 @@ import subprocess
 from html.parser import HTMLParser
 
 import pytest
-from results_folders import PERPLEXITY, FakeCell, printed, rows_file, write_run
 
 from ropepp_eval.cli import table as command
 from ropepp_eval.errors import UserError
 from ropepp_eval.reports.formats import FORMATS
 from ropepp_eval.reports.table import Entry, number_text
+from tests.reports.results_folders import PERPLEXITY, FakeCell, printed, rows_file, write_run
 
 
 def table(capsys, *arguments) -> str:
