@@ -34,7 +34,8 @@ demo: setup
 	  --lengths 2k,4k,8k,16k,32k,64k --samples 1 --offline --dtype bfloat16 --out "$(DEMO_OUT)"
 
 test: setup
-	"$(BIN)/python" -m pytest -n 2 tests
+	"$(BIN)/python" -m pytest -n 2 tests --ignore tests/vllm
+	"$(BIN)/python" -m pytest tests/vllm
 
 lint: setup
 	"$(BIN)/ruff" check .

@@ -242,14 +242,18 @@ def engine_settings(given: Mapping[str, Any]) -> EngineSettings:
         try:
             values[name] = {"true": True, "false": False}[str(value).lower()] if kind is bool else kind(value)
         except (ValueError, KeyError):
-            raise UserError(f"{name} {value!r} can't be read; it must be {'True or False' if kind is bool else 'a number'}") from None
+            raise UserError(
+                f"{name} {value!r} can't be read; it must be {'True or False' if kind is bool else 'a number'}"
+            ) from None
     return EngineSettings(**values)
 
 
 def translated(settings: Settings, engine: EngineSettings) -> EngineSettings:
     """Engine settings with what the native adapter's settings mean for vLLM. Raises UserError for one that means nothing."""
     if settings.cache_tokens is not None:
-        raise UserError("cache_tokens is a setting of the native adapter; for vLLM give kv_cache_gib or gpu_memory_utilization")
+        raise UserError(
+            "cache_tokens is a setting of the native adapter; for vLLM give kv_cache_gib or gpu_memory_utilization"
+        )
     if settings.deterministic:  # every request alone, in pieces that depend on it only
         engine = replace(engine, max_num_seqs=1, enable_prefix_caching=False)
     return replace(
@@ -288,7 +292,9 @@ def cpu_cache_bytes(read: ReadCheckpoint, longest: int, dtype: str, settings: En
         return int(settings.kv_cache_gib * 2**30)
     heads, config = read.config.heads, read.config
     width = 4 if dtype == "float32" else 2
-    one: int = 2 * config.num_hidden_layers * heads.key_value * config.head_dim * width * (longest + 256)  # whole blocks, and one spare
+    one: int = (
+        2 * config.num_hidden_layers * heads.key_value * config.head_dim * width * (longest + 256)
+    )  # whole blocks, and one spare
     free = available_memory("cpu") or 8 * one
     if one > free // 2:
         raise UserError(

@@ -258,7 +258,9 @@ def last_lines(file: Path) -> str:
             lines = [line.strip() for line in stream.read().decode("utf-8", "replace").splitlines()]
     except OSError:
         return "it left no lines"
-    errors = [line for line in lines if "error" in line.lower() and "See root cause" not in line] or [line for line in lines if line]
+    errors = [line for line in lines if "error" in line.lower() and "See root cause" not in line] or [
+        line for line in lines if line
+    ]
     return " | ".join(dict.fromkeys(line.split("] ")[-1][:200] for line in errors[-_LAST_LINES:]))
 
 

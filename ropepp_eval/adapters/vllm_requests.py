@@ -117,12 +117,16 @@ class Written:
     failure: Failure | None = None
 
 
-def generate(engine: Engine, jobs: Iterable[Job], tokenizer: Any, end_ids: frozenset[int], *, caching: bool) -> Iterator[Written]:
+def generate(
+    engine: Engine, jobs: Iterable[Job], tokenizer: Any, end_ids: frozenset[int], *, caching: bool
+) -> Iterator[Written]:
     """Greedy continuations, as they finish. Stop texts are found by our own `Writer`, as in the native adapter."""
     for request, output in engine.stream(_generation(job, tokenizer, end_ids, caching) for job in jobs):
         job, writer = request.key
         new = output.outputs[0]
-        finite = all(math.isfinite(position[token].logprob) for token, position in zip(new.token_ids, new.logprobs, strict=True))
+        finite = all(
+            math.isfinite(position[token].logprob) for token, position in zip(new.token_ids, new.logprobs, strict=True)
+        )
         if not finite:
             request.stopped = True
             failure = Failure("model", "NonFinite", "a logit is not finite; --backend native names the layer")

@@ -71,7 +71,9 @@ def compare_backends(settings: VerifySettings) -> tuple[list[Agreement], str]:
 
     require_vllm()
     prompts = {length: prompts_of(settings, length) for length in settings.lengths}
-    requests = [request for texts in prompts.values() for text in texts for request in _requests(text, max(settings.lengths))]
+    requests = [
+        request for texts in prompts.values() for text in texts for request in _requests(text, max(settings.lengths))
+    ]
     common: dict[str, Any] = {
         "tokenizer": settings.tokenizer,
         "position": settings.position,
@@ -107,7 +109,9 @@ def prompts_of(settings: VerifySettings, length: int) -> list[str]:
 
     entries = resolve_tasks([settings.task])
     if len(entries) > 1:
-        raise UserError(f"{settings.task} is a group of {len(entries)} tasks; compare on one of them, such as {entries[0].name}")
+        raise UserError(
+            f"{settings.task} is a group of {len(entries)} tasks; compare on one of them, such as {entries[0].name}"
+        )
     request = RowRequest(
         task=entries[0].name,
         length_tokens=length,
@@ -165,7 +169,10 @@ def first_difference(want: str, got: str, tokenizer: Any) -> str:
 def table_of(lines: Sequence[Agreement], tolerance: float, dtype: str, style: str) -> str:
     """The comparison for people (`text`) or for programs (`json`, where an infinite gap is null)."""
     if style == "json":
-        rows = [{**asdict(line), "gap": line.gap if math.isfinite(line.gap) else None, "passed": line.gap <= tolerance} for line in lines]
+        rows = [
+            {**asdict(line), "gap": line.gap if math.isfinite(line.gap) else None, "passed": line.gap <= tolerance}
+            for line in lines
+        ]
         return json.dumps({"dtype": dtype, "tolerance": tolerance, "lengths": rows}, indent=1)
     text = [f"{'length':>8} {'rows':>5} {'tokens':>9} {'largest gap':>12} {'equal continuations':>20}  first difference"]
     for line in lines:

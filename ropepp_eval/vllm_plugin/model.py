@@ -85,10 +85,20 @@ class RopePPAttention(LlamaAttention):  # type: ignore[misc]
         self.q_size = self.local.query * self.head_dim
         self.kv_size = self.local.key_value * self.head_dim
         self.qkv_proj = QKVParallelLinear(
-            hidden_size, self.head_dim, heads.query, heads.key_value, bias=bias, quant_config=quant_config, prefix=f"{prefix}.qkv_proj"
+            hidden_size,
+            self.head_dim,
+            heads.query,
+            heads.key_value,
+            bias=bias,
+            quant_config=quant_config,
+            prefix=f"{prefix}.qkv_proj",
         )
         self.o_proj = RowParallelLinear(
-            heads.attention * self.head_dim, hidden_size, bias=bias_o_proj, quant_config=quant_config, prefix=f"{prefix}.o_proj"
+            heads.attention * self.head_dim,
+            hidden_size,
+            bias=bias_o_proj,
+            quant_config=quant_config,
+            prefix=f"{prefix}.o_proj",
         )
         self.rotary_emb = PositionEncoder(self.position, self.head_dim)
         self._add_stored(heads)
@@ -131,7 +141,9 @@ class RopePPAttention(LlamaAttention):  # type: ignore[misc]
         if not self.position.biased:
             return None
         if not self.position.linear_bias:
-            raise NotImplementedError(f"position {self.position.name}: vLLM takes no bias but a slope times the distance; use --backend native")
+            raise NotImplementedError(
+                f"position {self.position.name}: vLLM takes no bias but a slope times the distance; use --backend native"
+            )
         stored = {name: tensor.float().cpu() for name, tensor in self._stored().items()}
         return -self.position.bias(torch.tensor(1.0, device="cpu"), stored)
 

@@ -32,19 +32,27 @@ if __name__ == "__main__":
 """
 
 
-def test_a_spawned_engine_finds_the_model_though_its_script_never_heard_of_us(tmp_path: Path, tiny_tokenizer_dir: Path) -> None:
+def test_a_spawned_engine_finds_the_model_though_its_script_never_heard_of_us(
+    tmp_path: Path, tiny_tokenizer_dir: Path
+) -> None:
     import torch
 
     folder = make_checkpoint(tmp_path / "checkpoint", tiny_tokenizer_dir, "ropepp_ec")
     (tmp_path / "stranger.py").write_text(STRANGER)
     environment = {**os.environ, "VLLM_ENABLE_V1_MULTIPROCESSING": "1", "VLLM_WORKER_MULTIPROC_METHOD": "spawn"}
     done = subprocess.run(
-        [sys.executable, str(tmp_path / "stranger.py"), str(folder)], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, str(tmp_path / "stranger.py"), str(folder)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     said = [line for line in done.stdout.splitlines() if line.startswith("IDS ")]
     assert said, done.stdout[-2000:] + done.stderr[-2000:]
     model = NativeLM(str(folder), dtype="float32").model
-    expected = model.generate(torch.tensor([[5, 6, 7]]), max_new_tokens=8, do_sample=False, eos_token_id=None, pad_token_id=0)
+    expected = model.generate(
+        torch.tensor([[5, 6, 7]]), max_new_tokens=8, do_sample=False, eos_token_id=None, pad_token_id=0
+    )
     assert json.loads(said[0][4:]) == expected[0, 3:].tolist()
 
 
@@ -60,7 +68,9 @@ def test_an_engine_that_dies_fails_the_rows_that_ran_and_keeps_the_others(
     assert "INFO" in (tmp_path / "vllm-engine.log").read_text()
     printed = capfd.readouterr()
     assert "INFO" not in printed.out + printed.err
-    requests = [Instance("generate_until", {}, ("The sky is", {"max_gen_toks": budget}), 0) for budget in (1, 3000, 3000, 3000)]
+    requests = [
+        Instance("generate_until", {}, ("The sky is", {"max_gen_toks": budget}), 0) for budget in (1, 3000, 3000, 3000)
+    ]
     answers = lm.answers(requests)
     index, answer = next(answers)
     assert (index, answer.error) == (0, None)
@@ -77,7 +87,9 @@ def test_an_engine_that_dies_fails_the_rows_that_ran_and_keeps_the_others(
         next(lm.answers(requests))
 
 
-def test_ruler_and_babilong_rows_get_the_same_answers_and_scores_from_both_backends(tmp_path: Path, tiny_tokenizer_dir: Path) -> None:
+def test_ruler_and_babilong_rows_get_the_same_answers_and_scores_from_both_backends(
+    tmp_path: Path, tiny_tokenizer_dir: Path
+) -> None:
     folder = make_checkpoint(tmp_path / "checkpoint", tiny_tokenizer_dir, "ropepp_ec")
     settings: dict[str, Any] = {
         "tasks": ["niah_single_1", "babilong_qa1"], "lengths": ["2k", "4k"], "samples": 3, "dtype": "float32", "offline": True, "quiet": True,
@@ -86,8 +98,14 @@ def test_ruler_and_babilong_rows_get_the_same_answers_and_scores_from_both_backe
     for backend in ("native", "vllm"):
         evaluate(folder, backend=backend, out=tmp_path / backend, **settings)
         frame = read_rows(tmp_path / backend).sort_values(["task", "length_tokens", "row"])
-        rows[backend] = frame[["task", "length_tokens", "row", "row_sha256", "prompt_sha256", "finish", "new_tokens"]].to_dict("records")
-        lines = [json.loads(line) for file in (tmp_path / backend / "rows").rglob("*.jsonl") for line in file.read_text().splitlines()]
+        rows[backend] = frame[
+            ["task", "length_tokens", "row", "row_sha256", "prompt_sha256", "finish", "new_tokens"]
+        ].to_dict("records")
+        lines = [
+            json.loads(line)
+            for file in (tmp_path / backend / "rows").rglob("*.jsonl")
+            for line in file.read_text().splitlines()
+        ]
         kept = ("task", "length_tokens", "row", "responses", "scores", "error")
         rows[backend] += sorted(({name: line[name] for name in kept} for line in lines), key=str)
     assert len(rows["native"]) == 2 * 12
@@ -99,7 +117,17 @@ def test_verify_backend_shows_agreement_and_fails_over_its_tolerance(
     tmp_path: Path, tiny_tokenizer_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = make_checkpoint(tmp_path / "checkpoint", tiny_tokenizer_dir, "ropepp_eh")
-    command = ["verify-backend", str(folder), "--lengths", "1k,2k", "--samples", "2", "--dtype", "float32", "--enforce-eager"]
+    command = [
+        "verify-backend",
+        str(folder),
+        "--lengths",
+        "1k,2k",
+        "--samples",
+        "2",
+        "--dtype",
+        "float32",
+        "--enforce-eager",
+    ]
     assert main([*command, "--format", "json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [line["length_tokens"] for line in found["lengths"]] == [1024, 2048]

@@ -28,7 +28,9 @@ pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 
 
 def engine(folder: Path, **settings: Any) -> VllmLM:
-    return VllmLM(str(folder), dtype="float32", max_length=4300, **{"enforce_eager": True, "max_num_batched_tokens": 1024, **settings})
+    return VllmLM(
+        str(folder), dtype="float32", max_length=4300, **{"enforce_eager": True, "max_num_batched_tokens": 1024, **settings}
+    )
 
 
 @pytest.fixture(scope="module", params=ZOO)
@@ -172,4 +174,8 @@ def test_all_request_types_are_answered_as_the_native_adapter_does(tmp_path: Pat
             for one, other in zip(got.response, want.response, strict=True):
                 np.testing.assert_allclose(one.logprobs, other.logprobs, rtol=0, atol=TOLERANCE)
         else:
-            assert got.response == pytest.approx(want.response, abs=1e-2) if isinstance(want.response, float) else got.response == want.response
+            assert (
+                got.response == pytest.approx(want.response, abs=1e-2)
+                if isinstance(want.response, float)
+                else got.response == want.response
+            )

@@ -95,7 +95,9 @@ def test_settings_of_the_native_adapter_mean_the_same_here() -> None:
 
 def test_heads_that_can_not_be_shared_are_refused(tmp_path: Path, tiny_tokenizer_dir: Path) -> None:
     folder = make_checkpoint(tmp_path / "eh", tiny_tokenizer_dir, "ropepp_eh", num_attention_heads=12, num_key_value_heads=6)
-    with pytest.raises(UserError, match="tensor_parallel_size 2 does not divide the 3 key/value heads of eh; it may be 1, 3"):
+    with pytest.raises(
+        UserError, match="tensor_parallel_size 2 does not divide the 3 key/value heads of eh; it may be 1, 3"
+    ):
         VllmLM(str(folder), tensor_parallel_size=2)
 
 
@@ -117,9 +119,13 @@ def test_too_little_memory_for_one_request_is_refused(
 
 def test_the_engines_last_words_are_in_the_message(tmp_path: Path) -> None:
     log = tmp_path / "vllm-engine.log"
-    log.write_text("INFO fine\n(EngineCore pid=1) ERROR 11-22 [core.py:9] ValueError: No available memory for the cache blocks.\n")
+    log.write_text(
+        "INFO fine\n(EngineCore pid=1) ERROR 11-22 [core.py:9] ValueError: No available memory for the cache blocks.\n"
+    )
     assert last_lines(log) == "ValueError: No available memory for the cache blocks."
-    assert death(RuntimeError("gone"), log).message.endswith("its last lines: ValueError: No available memory for the cache blocks.")
+    assert death(RuntimeError("gone"), log).message.endswith(
+        "its last lines: ValueError: No available memory for the cache blocks."
+    )
     message = start_message(RuntimeError("Engine core initialization failed."), log, {"max_model_len": 65538})
     assert "its cache must hold 65,538 tokens: ask for shorter lengths" in message
     assert "\n" not in message

@@ -19,7 +19,19 @@ from ropepp_eval.positions import parse_position
 VOCABULARY = 512
 LENGTHS = (1, 200, 4200)
 TOLERANCE = 2e-4
-ZOO = ("rope", "rope+pi8", "rope+yarn32", "ropepp_eh", "ropepp_ec", "ropepp_eh+pi8", "ropepp_ec+yarn32", "fope", "partial", "alibi", "nope")
+ZOO = (
+    "rope",
+    "rope+pi8",
+    "rope+yarn32",
+    "ropepp_eh",
+    "ropepp_ec",
+    "ropepp_eh+pi8",
+    "ropepp_ec+yarn32",
+    "fope",
+    "partial",
+    "alibi",
+    "nope",
+)
 
 
 def make_checkpoint(folder: Path, tokenizer_dir: Path, asked: str, *, seed: int = 0, **fields: Any) -> Path:
@@ -47,7 +59,13 @@ def as_authors_publish(folder: Path, **fields: Any) -> Path:
     """Rewrite config.json as the authors' files have it: a Llama, with `fields` such as rope_config, or without a word."""
     ours = json.loads((folder / "config.json").read_text())
     kept = {k: v for k, v in ours.items() if k not in ("position", "position_settings", "rope_parameters", "architectures")}
-    theirs = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "rope_theta": 10000.0, "use_cache": False, **fields}
+    theirs = {
+        "model_type": "llama",
+        "architectures": ["LlamaForCausalLM"],
+        "rope_theta": 10000.0,
+        "use_cache": False,
+        **fields,
+    }
     (folder / "config.json").write_text(json.dumps({**kept, **theirs}))
     return folder
 
