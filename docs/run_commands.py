@@ -14,6 +14,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,18 +58,26 @@ def masked(output: str) -> str:
     return output.strip()
 
 
-def run(command: str) -> str:
-    """What a command prints, standard error included, run from the top of the checkout with this Python's commands first."""
+def workplace(folder: Path) -> Path:
+    """`folder` as a checkout without runs of its own: links to everything at the top of this one."""
+    for path in ROOT.iterdir():
+        if path.name != "runs" and not (folder / path.name).exists():
+            (folder / path.name).symlink_to(path)
+    return folder
+
+
+def run(command: str, folder: Path) -> str:
+    """What a command prints in `folder`, standard error included, with this Python's commands first."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     environment = {**os.environ, "PATH": path, "HF_HUB_OFFLINE": "1", "COLUMNS": "120", "NO_COLOR": "1"}
     done = subprocess.run(
-        command, shell=True, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, shell=True, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     return done.stdout
 
 
-def rewritten(text: str) -> str:
-    """The document with the real output below each command that can be run."""
+def rewritten(text: str, folder: Path) -> str:
+    """The document with the real output below each command that can be run, each in `folder`."""
 
     def block(match: re.Match[str]) -> str:
         if match["before"]:
@@ -78,7 +87,7 @@ def rewritten(text: str) -> str:
             lines = part.split("\n")
             length = next(i for i, line in enumerate(lines) if not line.endswith("\\")) + 1
             command = " ".join(line.rstrip("\\").strip() for line in lines[:length])
-            body += "$ " + "\n".join(lines[:length]) + "\n" + run(command).rstrip("\n") + "\n"
+            body += "$ " + "\n".join(lines[:length]) + "\n" + run(command, folder).rstrip("\n") + "\n"
         return f"```console\n{body}```"
 
     return _BLOCK.sub(block, text)
@@ -93,7 +102,8 @@ def main() -> int:
     wrong = 0
     for path in args.files:
         old = path.read_text(encoding="utf-8")
-        new = rewritten(old)
+        with tempfile.TemporaryDirectory() as folder:
+            new = rewritten(old, workplace(Path(folder)))
         if masked(new) != masked(old):
             wrong += 1
             print(f"{path}: the shown output is not the real one")

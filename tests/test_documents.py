@@ -1,0 +1,53 @@
+"""README and docs show what their commands really print, and every command of ours is shown."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from ropepp_eval.cli import COMMANDS
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.fixture(scope="module")
+def documents() -> ModuleType:
+    """`docs/run_commands.py` as a module."""
+    spec = importlib.util.spec_from_file_location("run_commands", ROOT / "docs" / "run_commands.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_a_document_shows_the_real_output(document: Path, documents: ModuleType, tmp_path: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    shown = documents.shown_commands(text)
+    if not any(not command.skipped for command in shown):
+        pytest.skip(f"{document.name} shows no command that runs here")
+    real = documents.rewritten(text, documents.workplace(tmp_path))
+    assert documents.masked(real) == documents.masked(text), "run docs/run_commands.py --write on it"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_in_a_document(command: str) -> None:
+    texts = "".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
+    assert f"ropepp-eval {command}" in texts, f"show `ropepp-eval {command}` in README.md or docs/"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_between_documents_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)", document.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (document.parent / os.fspath(target)).exists(), f"{document.name} links to {target}"
