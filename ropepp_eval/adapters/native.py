@@ -17,7 +17,7 @@ from ropepp_eval.adapters.forward import Forward
 from ropepp_eval.adapters.generation import Generator, capacity_of
 from ropepp_eval.adapters.grouping import Limits
 from ropepp_eval.adapters.ledger import failed, generated, scored
-from ropepp_eval.adapters.memory import available_memory, plan_memory
+from ropepp_eval.adapters.memory import available_memory, default_chunk, plan_memory
 from ropepp_eval.adapters.model_facts import end_ids, shapes_of
 from ropepp_eval.adapters.scoring import Scorer, SpanScore
 from ropepp_eval.adapters.settings import Settings
@@ -26,7 +26,6 @@ from ropepp_eval.errors import UserError
 
 GENERATION_ROWS = {"cpu": 16, "cuda": 64}
 BATCH_TOKENS = {"cpu": 8192, "cuda": 65536}
-CHUNK_TOKENS = {"cpu": 4096, "cuda": 65536}
 CPU_CACHE_TOKENS = 32768
 
 
@@ -95,7 +94,9 @@ class NativeLM(LM):  # type: ignore[misc]
         self.prefix_token_id = prefix if settings.prefix_token_id is None else settings.prefix_token_id
         self.end_ids = end_ids(model, tokenizer)
         self.shapes = shapes_of(model)
-        self.forward = Forward(model, settings.chunk_tokens or CHUNK_TOKENS.get(self._device.type, CHUNK_TOKENS["cpu"]))
+        attention = str(model.config._attn_implementation)
+        usual = default_chunk(self.shapes, str(model.dtype).removeprefix("torch."), self._device.type, attention)
+        self.forward = Forward(model, settings.chunk_tokens or usual)
         self.encoder = Encoder(
             tokenizer,
             max_length=self._max_length,

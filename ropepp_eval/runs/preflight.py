@@ -7,8 +7,6 @@ from ropepp_eval.lengths import format_length
 from ropepp_eval.resolution import resolution_in_words
 from ropepp_eval.runs.plan import Cell, Plan, PlannedCheckpoint
 
-DEFAULT_CHUNK_TOKENS = 4096
-
 
 def check_plan(plan: Plan) -> None:
     """Refuse a plan with a cell that can't run as asked.
@@ -50,19 +48,24 @@ def _check_trained_length(cell: Cell) -> None:
 
 
 def _check_memory(plan: Plan, checkpoint: PlannedCheckpoint) -> None:
-    from ropepp_eval.adapters.memory import available_memory, plan_memory
+    from ropepp_eval.adapters.memory import ModelShapes, available_memory, default_chunk, plan_memory
 
     config = plan.config
     cell = max(plan.cells_of(checkpoint), key=lambda cell: cell.longest_row_tokens)
     dtype = str(config.dtype).removeprefix("torch.")
+    dtype = checkpoint.info.dtype if dtype == "auto" else dtype
     device = resolved_device(config.device)
+    kind = device.partition(":")[0]
     plan_memory(
         checkpoint.info,
         length_tokens=cell.longest_row_tokens,
-        dtype=checkpoint.info.dtype if dtype == "auto" else dtype,
-        chunk_tokens=int(dict(config.adapter_options).get("chunk_tokens") or DEFAULT_CHUNK_TOKENS),
+        dtype=dtype,
+        chunk_tokens=int(
+            dict(config.adapter_options).get("chunk_tokens")
+            or default_chunk(ModelShapes.of(checkpoint.info), dtype, kind, config.attention)
+        ),
         available_bytes=available_memory(device),
-        device=device.partition(":")[0],
+        device=kind,
     ).check(f"checkpoint {checkpoint.source} with {cell.task.name}")
 
 
