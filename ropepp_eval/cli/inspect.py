@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 
+from ropepp_eval.cli.options import add_position_arguments, load_position_modules
+
 HELP = "Say which position embedding a checkpoint has, by which evidence, and how large it and its cache are."
 EXAMPLE = "ropepp-eval inspect models/random/ropepp_ec"
 
@@ -14,27 +16,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("checkpoint", nargs="+", help="folder, hub id, or the name of a card")
     add_position_arguments(parser)
     add("--format", choices=("text", "json"), default="text")
-
-
-def add_position_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options by which a user says what the weights can't, shared with `export`."""
-    add = parser.add_argument
-    add("--position", help="what weights can't say: nope, rope+pi8, ropepp_ec+yarn32 (docs/positions.md)")
-    add(
-        "--position-module",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="Python file that registers a position embedding",
-    )
-
-
-def load_position_modules(files: list[str]) -> None:
-    """Register the position embeddings of the files given by `--position-module`."""
-    from ropepp_eval.positions import load_position_module
-
-    for file in files:
-        load_position_module(file)
 
 
 def main(args: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 
+from ropepp_eval.cli.options import add_position_arguments, load_position_modules
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import parse_length, parse_lengths
 
@@ -30,14 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--device", default="auto", help="cpu, cuda, cuda:1, mps (default: cuda where there is one)")
     add("--dtype", default="auto", help="float32, bfloat16, float16 (default: the checkpoint's)")
     add("--attention", default="sdpa", help="eager, sdpa, flash_attention_2, flex_attention (default sdpa)")
-    add("--position", help="what weights can't say: nope, rope+pi8, ropepp_ec+yarn32 (docs/positions.md)")
-    add(
-        "--position-module",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="Python file that registers a position embedding",
-    )
+    add_position_arguments(parser)
     add("--tokenizer", help="folder or hub id (default: the checkpoint's own)")
     add(
         "--allow-beyond-trained-length",
@@ -75,10 +69,7 @@ def main(args: argparse.Namespace) -> int:
     from ropepp_eval.runs.config import RunConfig
     from ropepp_eval.runs.execute import run
 
-    for module in args.position_module:
-        from ropepp_eval.positions import load_position_module
-
-        load_position_module(module)
+    load_position_modules(args.position_module)
     names = ("tasks", "lengths", "samples", "seed", "protocol", "data_dir", "offline", "out", "device", "dtype", "attention")
     more = ("repeat_text", "position", "tokenizer", "allow_beyond_trained_length", "backend", "quiet")
     settings = {name: getattr(args, name) for name in names + more}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ropepp_eval.cli.options import add_position_arguments, load_position_modules
 from ropepp_eval.lengths import parse_lengths
 
 HELP = "Compare vLLM with the native adapter on one checkpoint, by length. Status 1 where log-probabilities differ too much."
@@ -20,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--tolerance", type=float, help="largest log-probability gap allowed (default 0.0002 for float32, 0.1 for others)")
     add("--dtype", default="auto", help="float32, bfloat16, float16 (default: the checkpoint's)")
     add("--device", default="auto", help="cpu or cuda (default: what the installed vLLM runs on)")
-    add("--position", help="what weights can't say: nope, rope+pi8, ropepp_ec+yarn32")
+    add_position_arguments(parser)
     add("--tokenizer", help="folder or hub id (default: the checkpoint's own)")
     add("--tensor-parallel-size", type=int, default=1, help="processes that share the heads")
     add(
@@ -38,6 +39,7 @@ def main(args: argparse.Namespace) -> int:
     from ropepp_eval.adapters.vllm_verify import VerifySettings, compare_backends, default_tolerance, table_of
     from ropepp_eval.errors import UserError
 
+    load_position_modules(args.position_module)
     if args.samples < 1:
         raise UserError(f"--samples {args.samples} is below 1; compare at least one row a length")
     if args.tolerance is not None and not args.tolerance >= 0:

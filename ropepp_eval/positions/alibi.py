@@ -32,7 +32,6 @@ class Alibi(Position):
     """
 
     told_by_shapes: ClassVar[bool] = True
-    biased: ClassVar[bool] = True
     linear_bias: ClassVar[bool] = True
 
     def stored(self, heads: Heads, head_dim: int) -> dict[str, Tensor]:

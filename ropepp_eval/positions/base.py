@@ -39,8 +39,6 @@ class Position:
     told_by_shapes: ClassVar[bool] = False
     """Whether tensor names and shapes alone tell that a checkpoint without any word in its config is of this kind."""
 
-    biased: ClassVar[bool] = False
-    """Whether scores get a bias that depends on the distance."""
     linear_bias: ClassVar[bool] = False
     """Whether that bias is a slope times the distance, which flash attention takes as `alibi_slopes`."""
 
@@ -89,9 +87,14 @@ class Position:
     def bias(self, distance: Tensor, stored: Mapping[str, Tensor]) -> Tensor:
         """float32 [H, ...] added to the scaled scores of keys that lie `distance` [...] tokens back (float32; 0 is itself).
 
-        Asked only where `biased` is true. It may depend on the distance alone, which lets long prompts go block by block.
+        Overriding it is what makes an embedding biased. It may depend on the distance alone, which lets long prompts go block by block.
         """
-        raise NotImplementedError(f"{type(self).__name__} says biased = True but has no bias()")
+        return torch.zeros((), device=distance.device)
+
+    @property
+    def biased(self) -> bool:
+        """Whether scores get a bias: true where `bias` is overridden."""
+        return type(self).bias is not Position.bias
 
     # Hugging Face form
 

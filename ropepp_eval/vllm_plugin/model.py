@@ -16,6 +16,7 @@ from vllm.model_executor.layers.attention import Attention
 from vllm.model_executor.layers.linear import QKVParallelLinear, RowParallelLinear
 from vllm.model_executor.models.llama import LlamaAttention, LlamaDecoderLayer, LlamaForCausalLM
 
+from ropepp_eval.errors import UserError
 from ropepp_eval.positions import Heads, Position
 
 
@@ -141,7 +142,7 @@ class RopePPAttention(LlamaAttention):  # type: ignore[misc]
         if not self.position.biased:
             return None
         if not self.position.linear_bias:
-            raise NotImplementedError(
+            raise UserError(
                 f"position {self.position.name}: vLLM takes no bias but a slope times the distance; use --backend native"
             )
         stored = {name: tensor.float().cpu() for name, tensor in self._stored().items()}
@@ -155,7 +156,7 @@ class RopePPAttention(LlamaAttention):  # type: ignore[misc]
             return
         held = getattr(self.attn.impl, "alibi_slopes", None)
         if not isinstance(held, Tensor) or held.shape != slopes.shape:
-            raise NotImplementedError(
+            raise UserError(
                 f"{type(self.attn.impl).__name__} keeps no ALiBi slopes that can be set; choose another attention backend"
             )
         held.copy_(slopes)

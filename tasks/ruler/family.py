@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import functools
 import random
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from ropepp_eval.synthetic.rows import Row, RowRequest, private_stream
 from ropepp_eval.tasks.ruler.settings import settings
 
 
-class Family:
+class Family(abc.ABC):
     """Builds the rows of one (task, length); a subclass is one kind of task."""
 
     name: ClassVar[str]
@@ -29,6 +30,7 @@ class Family:
         self.prompt_budget = request.length_tokens - self.max_new_tokens
         """Tokens the prompt may hold."""
 
+    @abc.abstractmethod
     def row(self, number: int) -> Row:
         """Row `number`.
 
@@ -36,7 +38,6 @@ class Family:
             TooShort: not even the smallest prompt fits the length.
             UserError: a corpus is too small for the length.
         """
-        raise NotImplementedError
 
     def rows_available(self) -> int | None:
         """How many rows the corpus gives; None: as many as one likes."""

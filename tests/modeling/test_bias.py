@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import pytest
 import torch
@@ -24,8 +23,6 @@ def model(request, tiny, monkeypatch):
     @position("curved")
     @dataclass(frozen=True, kw_only=True)
     class Curved(Position):
-        biased: ClassVar[bool] = True
-
         def bias(self, distance, stored):
             slopes = torch.tensor([0.5, 1.0, 2.0, 4.0]).view(-1, *(1,) * distance.dim())
             return -slopes * torch.log1p(distance)
