@@ -3,7 +3,7 @@
 A text is cut before every single blank that has a non-blank on both sides. Where no token of the vocabulary holds a
 non-blank followed by a blank, no token can lie across such a cut, and white space is never torn apart, so the pieces
 are tokenized alone exactly as they are inside the text (byte-level BPE, SentencePiece and WordPiece alike). A 64k
-prompt is then counted in some 5 ms instead of 150 ms. Tokenizers without that property are counted the slow way.
+prompt is then counted without tokenizing it whole. Tokenizers without that property are counted the slow way.
 """
 
 from __future__ import annotations

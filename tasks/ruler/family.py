@@ -73,7 +73,7 @@ class Family(abc.ABC):
 
 
 def shuffled(words: list[str], seed: int | str) -> list[str]:
-    """The words in an order drawn with a seed: an int as the reference shuffles, a str in half its time."""
+    """The words in an order drawn with a seed: an int as the reference shuffles, a str with fewer draws."""
     stream = random.Random(seed)
     if isinstance(seed, int):
         words = list(words)
