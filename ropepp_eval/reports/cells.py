@@ -83,7 +83,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Cells:
-    """All cells of some run folders, in the order the plans and files name them."""
+    """All cells of some run folders, in the order in which the folders were given and their plans and files name them.
+
+    The order of the checkpoints in it is theirs in every table and picture.
+    """
 
     cells: tuple[Cell, ...]
     damage: tuple[Damage, ...]
@@ -102,16 +105,17 @@ def read_cells(*dirs: str | Path, latest: bool = False) -> Cells:
         UserError: a folder holds no run; or two runs disagree about a cell and `latest` is not set.
     """
     runs, damage = read_runs(dirs)
-    versions: dict[CellName, list[Cell]] = {}
+    versions: dict[CellName, list[tuple[tuple[str, str], Cell]]] = {}
+    for run in runs:
+        for cell in _cells_of_run(run):
+            versions.setdefault(cell.name, []).append((run.age, cell))
     checkpoints: dict[tuple[str, str], Mapping[str, Any]] = {}
     for run in sorted(runs, key=lambda one: one.age):
-        for cell in _cells_of_run(run):
-            versions.setdefault(cell.name, []).append(cell)
-        known = run.manifest.get("checkpoints", {})
-        for name, info in known.items():
+        for name, info in run.manifest.get("checkpoints", {}).items():
             sha256 = info.get("sha256") or next((c.checkpoint_sha256 for c in versions if c.checkpoint == name), "")
             checkpoints[name, sha256] = info
-    return Cells(tuple(_merge(found, latest) for found in versions.values()), tuple(damage), checkpoints)
+    merged = [_merge([cell for _, cell in sorted(found, key=lambda one: one[0])], latest) for found in versions.values()]
+    return Cells(tuple(merged), tuple(damage), checkpoints)
 
 
 def _cells_of_run(run: RunFolder) -> list[Cell]:

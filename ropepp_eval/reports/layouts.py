@@ -52,6 +52,7 @@ class Group:
     topic: Topic
     members: tuple[tuple[Cell, str], ...]
     labels: dict[Checkpoint, str]
+    """Of all checkpoints of the runs, also those without a cell here; its order is theirs in every table and picture."""
 
     @property
     def lengths(self) -> list[int]:
@@ -63,7 +64,13 @@ class Group:
 
     @property
     def checkpoints(self) -> list[Checkpoint]:
-        return sorted({checkpoint_of(cell) for cell, _ in self.members}, key=lambda one: natural(self.labels[one]))
+        """Those with a cell here, in the order in which the runs name them, which is that of `labels`."""
+        here = {checkpoint_of(cell) for cell, _ in self.members}
+        return [one for one in self.labels if one in here]
+
+    def number(self, one: Checkpoint) -> int:
+        """Place of a checkpoint among all of the runs: its colour, marker and line are the same wherever it is drawn."""
+        return list(self.labels).index(one)
 
     @property
     def metrics(self) -> str:
@@ -99,8 +106,9 @@ def checkpoint_of(cell: Cell) -> Checkpoint:
 
 
 def checkpoint_labels(cells: Iterable[Cell]) -> dict[Checkpoint, str]:
-    """A label for each checkpoint: its name, with hash or position added only where names alone don't tell two apart."""
-    checkpoints = sorted({checkpoint_of(cell) for cell in cells})
+    """A label for each checkpoint, in the order in which they come: its name, with hash or position added only where
+    names alone don't tell two apart."""
+    checkpoints = list(dict.fromkeys(checkpoint_of(cell) for cell in cells))
     labels = {}
     for name, sha256, position in checkpoints:
         twins = [other for other in checkpoints if other[0] == name]
@@ -275,9 +283,9 @@ def table_notes(cells: Cells) -> tuple[str, ...]:
     if stand_ins:
         notes.append(f"rows made from generated text in place of a real corpus: {', '.join(stand_ins)}")
     said: dict[str, list[str]] = {}
-    for (name, _), facts in cells.checkpoints.items():
-        if facts.get("note"):
-            said.setdefault(str(facts["note"]), []).append(name)
-    notes.extend(f"{', '.join(sorted(names))}: {note}" for note, names in sorted(said.items()))
+    for known in dict.fromkeys(cell.name[:2] for cell in cells.cells):
+        if note := cells.checkpoints.get(known, {}).get("note"):
+            said.setdefault(str(note), []).append(known[0])
+    notes.extend(f"{', '.join(names)}: {note}" for note, names in said.items())
     notes.extend(f"damaged, left out: {one}" for one in cells.damage)
     return tuple(notes)

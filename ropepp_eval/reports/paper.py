@@ -16,7 +16,6 @@ from ropepp_eval.reports.layouts import (
     checkpoint_labels,
     checkpoint_of,
     finished,
-    natural,
 )
 from ropepp_eval.reports.published import (
     Column,
@@ -163,8 +162,8 @@ def _section(
     labels = checkpoint_labels(members)
     order = {key: place for place, key in enumerate(table.values)}
 
-    def place(one: Checkpoint) -> tuple[object, ...]:
-        return order.get(lines[one].labels(table.label_columns), len(order)), natural(labels[one])
+    def place(one: Checkpoint) -> int:  # the paper's order; what it does not know follows in the order of the runs
+        return order.get(lines[one].labels(table.label_columns), len(order))
 
     made: list[Line] = []
     for one in sorted(labels, key=place):

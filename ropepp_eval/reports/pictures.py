@@ -10,11 +10,11 @@ from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length
 from ropepp_eval.reports.aggregation import aggregate
 from ropepp_eval.reports.cells import Cell, Cells, scores_of
+from ropepp_eval.reports.depth_maps import depth_pictures
 from ropepp_eval.reports.layouts import Group, LayoutOptions, checkpoint_of, groups_of
 from ropepp_eval.reports.plots import (
     Picture,
     cache_pictures,
-    depth_pictures,
     draw_series,
     file_name,
     length_pictures,
@@ -22,7 +22,7 @@ from ropepp_eval.reports.plots import (
     series_label,
 )
 from ropepp_eval.reports.statistics import clusters_of, score_interval
-from ropepp_eval.reports.style import new_figure
+from ropepp_eval.reports.style import add_legend, new_figure
 from ropepp_eval.reports.table import Entry
 
 if TYPE_CHECKING:
@@ -38,8 +38,12 @@ def position_pictures(cells: Cells, options: LayoutOptions) -> list[Picture]:
     for group in groups_of(cells, LayoutOptions(partial=options.partial)):
         for task in group.tasks:
             for length in group.lengths:
-                members = [cell for cell, _ in group.members if (cell.name.task, cell.name.length_tokens) == (task, length)]
-                lines = {checkpoint_of(cell): found for cell in members if (found := _losses(cell))}
+                members = {
+                    checkpoint_of(cell): cell
+                    for cell, _ in group.members
+                    if (cell.name.task, cell.name.length_tokens) == (task, length)
+                }
+                lines = {one: found for one in group.checkpoints if one in members and (found := _losses(members[one]))}
                 if lines:
                     name = file_name("positions", group.topic.protocol, task, format_length(length))
                     pictures.append(
@@ -68,16 +72,16 @@ def _position_figure(cells: Cells, group: Group, what: str, lines: dict[tuple[st
     for number, (one, line) in enumerate(lines.items()):
         shift = 2 ** (0.06 * (number - (len(lines) - 1) / 2))
         entries = [line.get(place, Entry()) for place in places]
-        draw_series(axes, [place * shift for place in places], entries, series_label(cells, group, one), number)
-    mark_trained(axes, cells, list(lines), places)
+        draw_series(axes, [place * shift for place in places], entries, series_label(cells, group, one), group.number(one))
+    mark_trained(axes, cells, group, list(lines), places)
     axes.set_xscale("log", base=2)
     axes.set_xticks(places, labels=[format_length(place) if place >= 1024 else str(place) for place in places])
     axes.minorticks_off()
-    axes.set_xlabel("tokens before the scored token in the window (each point: from here to twice as many)")
+    axes.set_xlabel("tokens before the scored one (each point: from here to twice as many)")
     axes.set_ylabel("loss (nats per token; lower is better)")
     bars = "; bars: 95 % intervals" if any(entry.interval for line in lines.values() for entry in line.values()) else ""
     axes.set_title(f"{what}: loss by position\n(protocol {group.topic.protocol}{bars})")
-    figure.legend(loc="outside right upper", frameon=False)
+    add_legend(figure, axes)
     return figure
 
 

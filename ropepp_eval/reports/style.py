@@ -3,6 +3,7 @@ same bytes for the same rows."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#8
 """Okabe and Ito's palette without its yellow, which white paper swallows; the last is a dark yellow in its place."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (7, 2)), (0, (3, 1, 1, 1)))
+HANDLE_LENGTH = 3.8
+"""In the legend's font size: two periods of the longest line pattern."""
 IMAGE_FORMATS = ("png", "svg")
 SETTINGS: Any = {
     "font.size": 10,
@@ -53,6 +56,29 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1) -> 
         figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False)
     return figure, [list(row) for row in axes]
+
+
+WIDEST_AT_THE_SIDE, WIDEST_IN_PAIRS = 28, 38
+"""Characters of a label. A legend with longer ones goes below the axes, which it would squeeze from the side; there two
+labels of the second width stand side by side."""
+
+
+def add_legend(figure: Figure, axes: Axes) -> None:
+    """The legend outside the axes, so that it never hides data; its lines are long enough to tell dashes from dots."""
+    handles, labels = axes.get_legend_handles_labels()
+    longest = max(map(len, labels), default=0)
+    if longest <= WIDEST_AT_THE_SIDE:
+        figure.legend(handles, labels, loc="outside right upper", frameon=False, handlelength=HANDLE_LENGTH)
+        return
+    columns = 2 if longest <= WIDEST_IN_PAIRS else 1
+    figure.set_figheight(figure.get_figheight() + 0.24 * math.ceil(len(labels) / columns))
+    figure.legend(handles, labels, loc="outside lower left", ncols=columns, frameon=False, handlelength=HANDLE_LENGTH)
+
+
+def limit_percent(axes: Axes, highest: float) -> None:
+    """A percent axis from 0 (a little below, so that points at 0 are whole) to the next ten above `highest`."""
+    top = min(100.0, 10.0 * max(1, math.ceil(highest / 10 + 0.02)))
+    axes.set_ylim(-0.03 * top, 1.03 * top)
 
 
 def save(figure: Figure, folder: Path, name: str, formats: tuple[str, ...] = IMAGE_FORMATS) -> list[Path]:

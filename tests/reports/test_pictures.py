@@ -6,10 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from ropepp_eval.cli import plot as command
 from ropepp_eval.errors import UserError
+from ropepp_eval.reports.cells import read_cells
 from ropepp_eval.reports.depths import depths_of
+from ropepp_eval.reports.layouts import LayoutOptions
+from ropepp_eval.reports.pictures import KINDS, draw
 from ropepp_eval.reports.style import COLOURS, LINES, MARKERS
 from tests.reports.results_folders import FakeCell, printed, write_run
 
@@ -43,8 +48,8 @@ def test_every_kind_is_drawn_for_few_and_many_checkpoints_and_lengths(tmp_path, 
         assert all(f">{name}" in drawn for drawn in text.values())
     assert "context length (tokens, 1k = 1,024)" in text["lengths"]
     assert "score in percent (higher is better)" in text["lengths"]
-    assert "trained at 4k" in text["lengths"]
-    assert ">trained length<" in text["lengths"]
+    assert ">trained length (4k)<" in text["lengths"]
+    assert text["depth"].count(">trained at 4k<") == checkpoints
     assert "depth of the fact (0 % = beginning of the context)" in text["depth"]
     assert ">n 1<" in text["depth"]
     assert "KV cache (KiB per token" in text["cache"]
@@ -63,13 +68,96 @@ def test_seven_checkpoints_differ_in_colour_marker_and_line():
     assert len(set(COLOURS)) == len(set(MARKERS)) == len(set(LINES)) == 7
 
 
+def legend(figure: Figure) -> list[str]:
+    return [entry.get_text() for entry in figure.legends[0].get_texts()]
+
+
+def styles(figure: Figure) -> dict[str, tuple[object, ...]]:
+    """By label: colour, marker and dashes of a line."""
+    return {
+        str(line.get_label()): (line.get_color(), line.get_marker(), str(line._unscaled_dash_pattern))
+        for line in figure.axes[0].get_lines()
+        if len(line.get_xdata()) and not str(line.get_label()).startswith("_")
+    }
+
+
+def ordered_cells() -> list[FakeCell]:
+    """Three checkpoints in an order that is not the alphabet's; the first has no perplexities by position."""
+    found = []
+    for name, first in (("c", 4.0), ("a", 5.0), ("b", 3.0)):
+        info = {"kv_bytes_per_token": 2048, "max_position_embeddings": 8192}
+        for length in (2048, 4096):
+            found.append(FakeCell(checkpoint=name, length_tokens=length, depths=[5.0, 15.0, 25.0, 35.0], info=info))
+            scores = [{f"perplexity_at_{1 << i}": [-first * 10, 10] for i in range(3)}] * 3
+            facts = {"metric": "perplexity_at_1", "rule": BUCKET, "scores": scores, "info": info}
+            if name != "c":
+                found.append(
+                    FakeCell(checkpoint=name, benchmark="wikitext", task="wikitext_positions", length_tokens=length, **facts)
+                )
+    return found
+
+
+def with_buckets(run: Path, buckets: int) -> Path:
+    """The run, its manifest naming the metrics of `buckets` positions."""
+    manifest = json.loads((run / "run.json").read_text())
+    manifest["tasks"]["wikitext_positions"]["metrics"] = {f"perplexity_at_{1 << i}": BUCKET for i in range(buckets)}
+    (run / "run.json").write_text(json.dumps(manifest))
+    return run
+
+
+def test_a_checkpoint_looks_the_same_and_stands_in_the_order_of_the_run_in_every_picture(tmp_path):
+    cells = read_cells(with_buckets(write_run(tmp_path / "run", ordered_cells()), 3))
+    figures = {kind: [picture.figure for picture in draw(cells, kind, LayoutOptions())] for kind in KINDS}
+    drawn = [figure for kind in ("lengths", "positions", "cache") for figure in figures[kind]]
+    wanted = {label: style for figure in drawn for label, style in styles(figure).items()}
+    assert len({wanted[name][:2] for name in "abc"}) == 3
+    for figure in drawn:
+        found = styles(figure)
+        lines_only = {label: style[:2] for label, style in found.items()}  # a single point has no dashes
+        assert lines_only == {label: wanted[label][:2] for label in found}
+        assert [label for label in legend(figure) if label in "abc"] == [label for label in "cab" if label in found]
+    assert {"a", "b"} < set(styles(figures["lengths"][0]))
+    assert set(styles(figures["positions"][0])) == {"a", "b"}
+    assert [axes.get_title().split("\n")[0] for axes in figures["depth"][0].axes][:3] == ["c", "a", "b"]
+
+
+def test_trained_lengths_stand_at_the_checkpoints_where_they_differ(tmp_path):
+    named = [("a", 4096), ("b", 8192)]
+    run = write_run(
+        tmp_path / "run",
+        [
+            FakeCell(checkpoint=name, length_tokens=length, info={"max_position_embeddings": trained})
+            for name, trained in named
+            for length in (2048, 4096)
+        ],
+    )
+    (picture,) = draw(read_cells(run), "lengths", LayoutOptions())
+    assert legend(picture.figure) == ["a (trained at 4k)", "b (trained at 8k)", "trained length"]
+
+
+def test_a_common_trained_length_off_the_axis_is_still_said(tmp_path):
+    cell = FakeCell(length_tokens=2048, info={"max_position_embeddings": 65536})
+    (picture,) = draw(read_cells(write_run(tmp_path / "run", [cell])), "lengths", LayoutOptions())
+    assert legend(picture.figure) == ["rope", "trained at 64k (off axis)"]
+
+
+@pytest.mark.parametrize("length", [10, 35, 60])
+def test_names_of_any_length_are_whole_and_leave_room_for_the_data(tmp_path, length):
+    cells = [FakeCell(checkpoint=f"{name:x<{length}}", length_tokens=n) for name in NAMES for n in (2048, 4096)]
+    (picture,) = draw(read_cells(write_run(tmp_path / "run", cells)), "lengths", LayoutOptions())
+    canvas = FigureCanvasAgg(picture.figure)
+    canvas.draw()
+    box = picture.figure.legends[0].get_window_extent()
+    axes = picture.figure.axes[0].get_window_extent()
+    assert all(picture.figure.bbox.contains(*corner) for corner in box.corners())
+    assert not box.overlaps(axes)
+    assert axes.width > 0.5 * picture.figure.bbox.width
+
+
 def test_loss_by_position_is_drawn_from_the_buckets(tmp_path, capsys):
     scores = [{f"perplexity_at_{1 << i}": [-(4.0 - 0.1 * i) * 10, 10] for i in range(5)} for _ in range(3)]
     cell = FakeCell(benchmark="wikitext", task="wikitext_positions", metric="perplexity_at_1", rule=BUCKET, scores=scores)
-    run = write_run(tmp_path / "run", [cell])
-    manifest = json.loads((run / "run.json").read_text())
-    manifest["tasks"]["wikitext_positions"]["metrics"] = {f"perplexity_at_{1 << i}": BUCKET for i in range(5)}
-    (run / "run.json").write_text(json.dumps(manifest))
+    run = with_buckets(write_run(tmp_path / "run", [cell]), 5)
     out = printed(command, capsys, run, "--kind", "positions", "--out", tmp_path, "--format", "svg").split()
     assert [path.rpartition("/")[2] for path in out] == ["positions-reference-wikitext_positions-4k.svg"]
     assert "loss (nats per token; lower is better)" in Path(out[0]).read_text(encoding="utf-8")

@@ -69,6 +69,31 @@ def test_the_same_rows_give_the_same_bytes_without_paths(folder, tmp_path, capsy
     assert str(tmp_path) not in first
 
 
+def checkpoint_order(out: str) -> list[str]:
+    return list(dict.fromkeys(line["checkpoint"] for line in csv.DictReader(io.StringIO(out))))
+
+
+@pytest.mark.parametrize("layout", ["lengths", "tasks", "depth"])
+def test_checkpoints_stand_in_the_order_of_the_run_and_of_the_folders(tmp_path, capsys, layout):
+    names, more = ["rope", "ropepp_eh", "ropepp_ec"], ["fope"]
+    first, second = (
+        write_run(tmp_path / str(i), [FakeCell(checkpoint=n, depths=[1.0] * 4) for n in some], created=f"2026-01-0{3 - i}")
+        for i, some in enumerate([names, more])
+    )
+    arguments = ("--layout", layout, "--format", "csv")
+    assert checkpoint_order(table(capsys, first, second, *arguments)) == names + more
+    assert checkpoint_order(table(capsys, second, first, *arguments)) == more + names
+
+
+def test_paper_layouts_keep_the_papers_order_and_then_the_runs(tmp_path, capsys):
+    facts = {"task": "niah_single_1", "length_tokens": 4096}
+    cells = [FakeCell(checkpoint=name, position=position, **facts) for name, position in (("z", "ropepp_ec"), ("a", "rope"))]
+    run = write_run(tmp_path / "run", cells)
+    known = ("--as", "z=376M/RoPE++_EC", "--as", "a=376M/RoPE")
+    assert checkpoint_order(table(capsys, run, "--layout", "paper2", "--format", "csv", *known)) == ["a", "z"]
+    assert checkpoint_order(table(capsys, run, "--layout", "paper2", "--format", "csv")) == ["z", "a"]
+
+
 @pytest.mark.parametrize("form", sorted(FORMATS))
 def test_failed_rows_are_told_in_every_format_for_people(folder, capsys, form):
     out = table(capsys, folder, "--format", form)

@@ -1,0 +1,115 @@
+"""Pictures of scores by needle depth and context length."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ropepp_eval.lengths import format_length
+from ropepp_eval.reports.cells import Cells
+from ropepp_eval.reports.depths import BOXES, DepthScores, box_name, depth_scores
+from ropepp_eval.reports.layouts import Checkpoint, Group, LayoutOptions, checkpoint_of, groups_of
+from ropepp_eval.reports.plots import Picture, file_name, trained_lengths, value_label
+from ropepp_eval.reports.style import new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+Found = Mapping[tuple[Checkpoint, int], tuple[DepthScores, float]]
+"""By checkpoint and length: scores by depth, and the scale they are shown in."""
+MOST_COLUMNS = 18
+"""Lengths of all panels that stand side by side."""
+
+
+def depth_pictures(cells: Cells, options: LayoutOptions) -> list[Picture]:
+    """Needle depth x length heat maps, one a task, one panel a checkpoint, with the number of rows in each box."""
+    pictures = []
+    for group in groups_of(cells, options):
+        for task in group.tasks:
+            found = {
+                (checkpoint_of(cell), cell.name.length_tokens): (depth_scores(cell, metric), cell.metrics[metric].scale)
+                for cell, metric in group.members
+                if cell.name.task == task
+            }
+            if any(any(scores.boxes) for scores, _ in found.values()):
+                name = file_name("depth", group.topic.protocol, task)
+                pictures.append(Picture(name, _figure(cells, group, task, found)))
+    return pictures
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Values and numbers of rows, [checkpoints, depths, lengths]."""
+
+    values: NDArray[np.float64]
+    """As shown; NaN where there is no row."""
+    counts: NDArray[np.int64]
+    limits: tuple[float, float]
+    """Ends of the colour scale."""
+
+
+def _boxes(group: Group, checkpoints: Sequence[Checkpoint], lengths: Sequence[int], found: Found) -> Boxes:
+    values = np.full((len(checkpoints), BOXES, len(lengths)), math.nan)
+    counts = np.zeros(values.shape, dtype=np.int64)
+    for (one, length), (scores, scale) in found.items():
+        for box, members in enumerate(scores.boxes):
+            value = scores.value(box, group.topic.aggregation)
+            place = checkpoints.index(one), box, lengths.index(length)
+            counts[place] = len(members)
+            values[place] = math.nan if value is None else scale * value
+    if group.topic.aggregation == "mean":
+        return Boxes(values, counts, (0.0, group.topic.scale))
+    return Boxes(values, counts, (float(np.nanmin(values)), float(np.nanmax(values))))
+
+
+def _figure(cells: Cells, group: Group, task: str, found: Found) -> Figure:
+    checkpoints = [one for one in group.checkpoints if any(key[0] == one for key in found)]
+    lengths = sorted({length for _, length in found})
+    boxes = _boxes(group, checkpoints, lengths, found)
+    trained = trained_lengths(cells, group)
+    across = min(len(checkpoints), max(1, MOST_COLUMNS // len(lengths)), 4)
+    down = math.ceil(len(checkpoints) / across)
+    titles = [
+        group.labels[one] + (f"\ntrained at {format_length(trained[one])}" if one in trained else "") for one in checkpoints
+    ]
+    longest = max(len(line) for title in titles for line in title.split("\n"))
+    wide = max(0.5 + 0.72 * len(lengths), 0.09 * longest + 0.2)  # inches of a panel, so that titles don't meet
+    figure, grid = new_figure(max(5.6, across * wide + 2.2), down * 4.6 + 0.8, down, across)
+    panels = [axes for row in grid for axes in row]
+    images = [_panel(axes, boxes, i, lengths) for i, axes in enumerate(panels[: len(checkpoints)])]
+    for i, axes in enumerate(panels):
+        if i >= len(checkpoints):
+            axes.set_axis_off()
+            continue
+        axes.set_title(titles[i], fontsize=10)
+        axes.set_yticks(range(BOXES), labels=[box_name(box) if i % across == 0 else "" for box in range(BOXES)])
+    figure.supxlabel("context length (tokens, 1k = 1,024)", fontsize=10)
+    figure.supylabel("depth of the fact (0 % = beginning of the context)", fontsize=10)
+    figure.suptitle(
+        f"{task} by depth and context length\n(protocol {group.topic.protocol}; n: rows in the box)", fontsize=11
+    )
+    figure.colorbar(images[0], ax=panels, label=value_label(group), shrink=0.9, aspect=35)
+    return figure
+
+
+def _panel(axes: Axes, boxes: Boxes, number: int, lengths: Sequence[int]) -> AxesImage:
+    """The map of one checkpoint, with value and number of rows in each box."""
+    low, high = boxes.limits
+    image = axes.imshow(boxes.values[number], cmap="cividis", vmin=low, vmax=high, aspect="auto")
+    for (row, column), count in np.ndenumerate(boxes.counts[number]):
+        value = boxes.values[number, row, column]
+        colour = "white" if value < (low + high) / 2 else "black"  # cividis grows lighter with the value
+        text = f"{value:.0f}\nn {count}" if count else "n 0"
+        axes.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
+    axes.set_xticks(range(len(lengths)), labels=[format_length(length) for length in lengths])
+    axes.grid(False)
+    axes.hlines([box + 0.5 for box in range(BOXES - 1)], -0.5, len(lengths) - 0.5, color="white", linewidth=1)
+    axes.vlines([place + 0.5 for place in range(len(lengths) - 1)], -0.5, BOXES - 0.5, color="white", linewidth=1)
+    return image
