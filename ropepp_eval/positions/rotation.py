@@ -43,7 +43,9 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """x [B, H, T, D] turned by tables [B, T, D] (or [B, H, T, D]); float32 inside, x's dtype out."""
     if cos.dim() == 3:
         cos, sin = cos[:, None], sin[:, None]
-    return (x * cos + rotate_half(x) * sin).to(x.dtype)
+    turned = x * cos
+    turned += rotate_half(x) * sin
+    return turned.to(x.dtype)
 
 
 def imaginary_query(rotated: Tensor) -> Tensor:

@@ -23,7 +23,6 @@ _RARE_SPACES = "\t\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2028\u2029\u202f\u20
 _KEPT = "\x00"
 _ANCHOR = "a"  # pieces are tokenized after it, so that what a tokenizer puts before a text's beginning is not counted
 _MOST_PIECES = 400_000
-_FEW = 6
 _PROBE = 'Here is "one" text of 3,141 words:\n\nIt isn\'t long: VAR XYZ = 54131 \nVAR A = VAR XYZ  (1f0c-77) ... and\tso. '
 
 
@@ -83,14 +82,15 @@ class PieceCounter:
         return self._heads[piece]
 
     def _sum(self, pieces: list[str]) -> int:
-        """Sum over pieces; a few unknown ones are learned one by one, which is quicker than to look for all of them."""
-        for _ in range(_FEW):
-            try:
-                return sum(map(self._inside.__getitem__, pieces))
-            except KeyError as unknown:
-                self.learn(unknown.args)
-        self.learn(pieces)
-        return sum(map(self._inside.__getitem__, pieces))
+        """Sum over pieces; the few that are unknown are learned on the way."""
+        tokens = list(map(self._inside.get, pieces))
+        if None in tokens:
+            self.learn([piece for piece, found in zip(pieces, tokens, strict=True) if found is None])
+            tokens = list(map(self._inside.get, pieces))
+        if None in tokens:  # room was made by forgetting the others
+            self.learn(pieces)
+            tokens = list(map(self._inside.get, pieces))
+        return sum(tokens)  # type: ignore[arg-type]
 
     def positions(self, text: str, offsets: Iterable[int]) -> list[int]:
         """For each character offset (rising): tokens of `text` before it, a blank before it not counted.

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any
 
+import numpy as np
+
+from ropepp_eval.synthetic.piece_counting import PieceCounter
 from ropepp_eval.synthetic.rows import Row, RowRequest
 from ropepp_eval.synthetic.word_pools import adjective_nouns, all_words
 from ropepp_eval.tasks.ruler.family import Family, number_tokens, shuffled
@@ -117,11 +119,19 @@ class CweRows(Family):
     def _running_tokens(self, drawn: CweChoices) -> list[int]:
         """Tokens of the list with the first n words, up to a constant, for n from the number of common words on."""
         words = [*drawn.common, *drawn.uncommon]
-        common, repeats = len(drawn.common), drawn.uncommon_repeats
-        tokens = accumulate((repeats * count for count in self.counter.each_learned(words)), initial=0)
-        entries = [_entries(common, max(n, common), drawn.common_repeats, repeats) for n in range(len(words) + 1)]
-        numbers = number_tokens(self.counter, ".", 1 << entries[-1].bit_length())
-        return [numbers[entry] + word_tokens for entry, word_tokens in zip(entries, tokens, strict=True)]
+        tokens = np.cumsum([0, *self.counter.each_learned(words)]) * drawn.uncommon_repeats
+        repeats = (drawn.common_repeats, drawn.uncommon_repeats)
+        running: list[int] = (tokens + _number_tokens(self.counter, len(drawn.common), len(words), *repeats)).tolist()
+        return running
+
+
+@functools.lru_cache(maxsize=8)
+def _number_tokens(
+    counter: PieceCounter, common: int, words: int, common_repeats: int, uncommon_repeats: int
+) -> np.ndarray[Any, Any]:
+    """Tokens of the numbers in a list of n different words, n from 0 to `words`."""
+    entries = [_entries(common, max(n, common), common_repeats, uncommon_repeats) for n in range(words + 1)]
+    return np.array(number_tokens(counter, ".", 1 << entries[-1].bit_length()))[entries]
 
 
 def _entries(common: int, words: int, common_repeats: int, uncommon_repeats: int) -> int:

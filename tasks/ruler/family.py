@@ -8,6 +8,8 @@ import random
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import numpy as np
+
 from ropepp_eval.synthetic.fitting import fit_size
 from ropepp_eval.synthetic.piece_counting import PieceCounter, piece_counter
 from ropepp_eval.synthetic.rows import Row, RowRequest, private_stream
@@ -73,14 +75,14 @@ class Family(abc.ABC):
 
 
 def shuffled(words: list[str], seed: int | str) -> list[str]:
-    """The words in an order drawn with a seed: an int as the reference shuffles, a str with fewer draws."""
+    """The words in an order drawn with a seed: an int as the reference shuffles, a str by sorting random keys, which is quicker."""
     stream = random.Random(seed)
     if isinstance(seed, int):
         words = list(words)
         stream.shuffle(words)
         return words
-    keys = [stream.random() for _ in words]
-    return [words[i] for i in sorted(range(len(words)), key=keys.__getitem__)]
+    keys = np.frombuffer(stream.randbytes(8 * len(words)), dtype="<u8")
+    return [words[i] for i in np.argsort(keys, kind="stable").tolist()]
 
 
 def line_tokens(counter: PieceCounter, line: str, glue: str = "\n") -> int:

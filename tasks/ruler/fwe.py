@@ -86,8 +86,10 @@ class FweRows(Family):
         room = self.request.length_tokens - int(self.texts["vocabulary_reserve_tokens"])
         size = max(4, room // int(self.texts["tokens_a_vocabulary_word"]))
         words: dict[str, None] = {}
-        while len(words) < size - 1:
-            words["".join(stream.choices(string.ascii_lowercase, k=int(self.texts["letters"])))] = None
+        letters = int(self.texts["letters"])
+        while missing := size - 1 - len(words):
+            drawn = "".join(stream.choices(string.ascii_lowercase, k=letters * missing))
+            words |= dict.fromkeys(drawn[i : i + letters] for i in range(0, len(drawn), letters))
         return (_NOISE, *words)
 
     def _render(self, vocabulary: tuple[str, ...], words: int, seed: str) -> str:

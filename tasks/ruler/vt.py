@@ -5,6 +5,7 @@ Source: RULER v1 (NVIDIA/RULER c3f5e3b), `variable_tracking.py`; the same choice
 
 from __future__ import annotations
 
+import functools
 import itertools
 import random
 import string
@@ -69,9 +70,10 @@ def render_vt(choices: VtChoices, texts: dict[str, Any]) -> tuple[str, list[int]
         lines.insert(position + j, sentence)
     head, tail = (texts["template"] + texts["answer_prefix"]).split("{context}")
     glue = texts["glue"]
-    begins = list(itertools.accumulate((len(line) + len(glue) for line in lines), initial=len(head)))
+    earlier = itertools.accumulate((len(sentence) + len(glue) for sentence in chain), initial=len(head))
+    noise = len(texts["noise"]) + len(glue)
     text: str = head + glue.join(lines) + tail.format(query=choices.value, count=len(choices.variables))
-    return text, [begins[position + j] for j, position in enumerate(choices.positions)]
+    return text, [position * noise + before for position, before in zip(choices.positions, earlier, strict=False)]
 
 
 def render_example(choices: VtChoices, texts: dict[str, Any]) -> str:
@@ -90,16 +92,16 @@ class VtRows(Family):
         line = line_tokens(self.counter, self.texts["noise"], self.texts["glue"])
         smallest = HOPS + 1
         fixed = self.counter.count(example + render_vt(draw.at(smallest), self.texts)[0]) - smallest * line
+        render = functools.cache(lambda n: render_vt(draw.at(n), self.texts))
         lines, tokens = self.fit(
             lambda n: fixed + n * line,
-            lambda n: example + render_vt(draw.at(n), self.texts)[0],
+            lambda n: example + render(n)[0],
             smallest,
             max(self.prompt_budget // line, smallest) + 1,
         )
-        choices = draw.at(lines)
-        text, offsets = render_vt(choices, self.texts)
-        details = self._details(choices, example, text, offsets)
-        row: Row = self.make_row(number, example + text, tokens, choices.variables, details=details)
+        text, offsets = render(lines)
+        details = self._details(draw.at(lines), example, text, offsets)
+        row: Row = self.make_row(number, example + text, tokens, draw.variables, details=details)
         return row
 
     def _example(self, number: int) -> str:
