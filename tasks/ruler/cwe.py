@@ -6,6 +6,7 @@ Source: RULER v1 (NVIDIA/RULER c3f5e3b), `common_words_extraction.py`; the same 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,14 +31,14 @@ class CweChoices:
     shuffle_seed: int | str
     """The list is shuffled by a fresh generator with this seed; see `shuffled`."""
 
-    def numbered(self) -> str:
+    def entries(self) -> list[str]:
         """The list, shuffled and numbered from 1."""
         words = list(self.common) * self.common_repeats + list(self.uncommon) * self.uncommon_repeats
         return _numbered(shuffled(words, self.shuffle_seed))
 
 
-def _numbered(words: list[str] | tuple[str, ...]) -> str:
-    return " ".join([f"{number}. {word}" for number, word in enumerate(words, 1)])
+def _numbered(words: Iterable[str]) -> list[str]:
+    return [f"{number}. {word}" for number, word in enumerate(words, 1)]
 
 
 def render_cwe(example: CweChoices, choices: CweChoices, texts: dict[str, Any]) -> str:
@@ -47,12 +48,18 @@ def render_cwe(example: CweChoices, choices: CweChoices, texts: dict[str, Any]) 
 
 def render_example(example: CweChoices, texts: dict[str, Any]) -> str:
     """The worked example with its answer."""
-    return _render_list(example, texts) + str(texts["example_gap"]) + _numbered(example.common) + "\n"
+    return _render_list(example, texts) + str(texts["example_gap"]) + " ".join(_numbered(example.common)) + "\n"
 
 
 def _render_list(choices: CweChoices, texts: dict[str, Any]) -> str:
-    text: str = (texts["template"] + texts["answer_prefix"]).replace("{context}", choices.numbered())
-    return text
+    head, tail = _frame(texts)
+    return head + " ".join(choices.entries()) + tail
+
+
+def _frame(texts: dict[str, Any]) -> tuple[str, str]:
+    """What stands before and after the list."""
+    head, tail = (texts["template"] + texts["answer_prefix"]).split("{context}")
+    return head, tail
 
 
 class CweRows(Family):
@@ -80,19 +87,20 @@ class CweRows(Family):
         sizes = self.sizes
         example = self._draw(number, "example", sizes["example_words"], *sizes["example_repeats"])
         drawn = self._draw(number, "list", self._most_words(sizes["repeats"][1]), *sizes["repeats"])
-        shown = render_example(example, self.texts)
+        head, tail = _frame(self.texts)
+        head = render_example(example, self.texts) + head
         smallest = len(drawn.common) + 1
         running = self._running_tokens(drawn)
-        render = functools.cache(lambda n: shown + _render_list(_first(drawn, n), self.texts))
-        fixed = self.counter.count(shown + _render_list(_first(drawn, smallest), self.texts)) - running[smallest]
-        words, tokens = self.fit(
-            lambda n: fixed + running[n],
-            render,
-            smallest,
-            len(running) - 1,
-        )
+        entries = functools.cache(lambda n: _first(drawn, n).entries())
+
+        def count(words: int) -> int:
+            tokens: int = self.count_list(head, entries(words), tail, running[words])
+            return tokens
+
+        fixed = count(smallest) - running[smallest]
+        words, tokens = self.fit(lambda n: fixed + running[n], count, smallest, len(running) - 1)
         details = {"words": words, "repeats": list(sizes["repeats"]), "made_up_words": max(0, words - len(all_words()))}
-        row: Row = self.make_row(number, render(words), tokens, drawn.common, details=details)
+        row: Row = self.make_row(number, head + " ".join(entries(words)) + tail, tokens, drawn.common, details=details)
         return row
 
     def _most_words(self, uncommon_repeats: int) -> int:
@@ -117,11 +125,12 @@ class CweRows(Family):
         )
 
     def _running_tokens(self, drawn: CweChoices) -> list[int]:
-        """Tokens of the list with the first n words, up to a constant, for n from the number of common words on."""
+        """Tokens of the list with the first n words where each entry follows a cut, for n from the number of common words on."""
         words = [*drawn.common, *drawn.uncommon]
-        tokens = np.cumsum([0, *self.counter.each_learned(words)]) * drawn.uncommon_repeats
-        repeats = (drawn.common_repeats, drawn.uncommon_repeats)
-        running: list[int] = (tokens + _number_tokens(self.counter, len(drawn.common), len(words), *repeats)).tolist()
+        repeats = [drawn.common_repeats] * len(drawn.common) + [drawn.uncommon_repeats] * len(drawn.uncommon)
+        tokens = np.cumsum([0, *np.multiply(self.counter.each_learned(words), repeats)])
+        numbered = _number_tokens(self.counter, len(drawn.common), len(words), drawn.common_repeats, drawn.uncommon_repeats)
+        running: list[int] = (tokens + numbered).tolist()
         return running
 
 

@@ -55,10 +55,24 @@ class Family(abc.ABC):
         self.counter = PieceCounter(self.request.tokenizer, independent=False)
 
     def fit(
-        self, estimate: Callable[[int], int], render: Callable[[int], str], smallest: int, largest: int
+        self, estimate: Callable[[int], int], count: Callable[[int], int], smallest: int, largest: int
     ) -> tuple[int, int]:
         """The largest size whose prompt is within the budget, and the tokens of that prompt; see `fit_size`."""
-        return fit_size(estimate, lambda size: self.counter.count(render(size)), self.prompt_budget, smallest, largest)
+        return fit_size(estimate, count, self.prompt_budget, smallest, largest)
+
+    def count_list(self, head: str, words: list[str], tail: str, inside: int) -> int:
+        """Tokens of head, words with a blank between them, and tail.
+
+        Where pieces add up, only a text with the first and the last word is tokenized: the others touch nothing else.
+
+        Args:
+            head, words, tail: the text; at least two words, which may have blanks inside.
+            inside: tokens of all words together where each follows a cut.
+        """
+        if not self.counter.independent:
+            return self.counter.count(head + " ".join(words) + tail)
+        first, last = words[0], words[-1]
+        return self.counter.count(f"{head}{first} {last}{tail}") + inside - sum(self.counter.each_inside([first, last]))
 
     def make_row(self, number: int, prompt: str, prompt_tokens: int, references: tuple[str, ...], **others: Any) -> Row:
         """The row of a prompt."""

@@ -35,7 +35,14 @@ class FweChoices:
         """How often each word of the vocabulary comes, as far as it comes at all."""
         return word_counts(self.words, len(self.vocabulary))
 
+    def mixed(self) -> list[str]:
+        """The words of the text."""
+        words = [word for word, count in zip(self.vocabulary, self.counts(), strict=False) for _ in range(count)]
+        mixed: list[str] = shuffled(words, self.shuffle_seed)
+        return mixed
 
+
+@functools.lru_cache(maxsize=256)
 def word_counts(words: int, vocabulary: int) -> list[int]:
     """Counts of the words of rank 1, 2, ... in a text of `words` words: a share of rank^-2 / zeta(2), rounded down."""
     counts = []
@@ -49,10 +56,14 @@ def word_counts(words: int, vocabulary: int) -> list[int]:
 
 def render_fwe(choices: FweChoices, texts: dict[str, Any]) -> str:
     """The prompt of these choices."""
-    words = [word for word, count in zip(choices.vocabulary, choices.counts(), strict=False) for _ in range(count)]
-    mixed = shuffled(words, choices.shuffle_seed)
-    text: str = (texts["template"] + texts["answer_prefix"]).replace("{context}", " ".join(mixed))
-    return text
+    head, tail = frame(texts)
+    return head + " ".join(choices.mixed()) + tail
+
+
+def frame(texts: dict[str, Any]) -> tuple[str, str]:
+    """What stands before and after the words."""
+    head, tail = (texts["template"] + texts["answer_prefix"]).split("{context}")
+    return head, tail
 
 
 class FweRows(Family):
@@ -67,18 +78,22 @@ class FweRows(Family):
         largest = 2 * self.request.length_tokens
         tokens_of = self.counter.each_learned(list(vocabulary[: len(word_counts(largest, len(vocabulary)))]))
         smallest = 4 * 4 * 2  # the fourth most frequent word, the third answer, comes at least once
-        render = functools.cache(lambda n: self._render(vocabulary, n, seed))
-        fixed = self.counter.count(render(smallest)) - self._tokens(tokens_of, smallest)
-        words, tokens = self.fit(
-            lambda n: fixed + self._tokens(tokens_of, n),
-            render,
-            smallest,
-            max(smallest, largest),
-        )
-        choices = FweChoices(vocabulary=vocabulary, words=words, shuffle_seed=seed)
-        counts = choices.counts()[1:4]
-        details = {"words": words, "vocabulary": len(vocabulary), "counts": counts}
-        row: Row = self.make_row(number, render(words), tokens, vocabulary[1:4], details=details)
+        head, tail = frame(self.texts)
+        mixed = functools.cache(lambda n: FweChoices(vocabulary=vocabulary, words=n, shuffle_seed=seed).mixed())
+
+        def inside(words: int) -> int:
+            counts = word_counts(words, len(tokens_of))
+            return sum(count * tokens for count, tokens in zip(counts, tokens_of, strict=False))
+
+        def count(words: int) -> int:
+            tokens: int = self.count_list(head, mixed(words), tail, inside(words))
+            return tokens
+
+        fixed = count(smallest) - inside(smallest)
+        words, tokens = self.fit(lambda n: fixed + inside(n), count, smallest, max(smallest, largest))
+        details = {"words": words, "vocabulary": len(vocabulary), "counts": word_counts(words, len(vocabulary))[1:4]}
+        prompt = head + " ".join(mixed(words)) + tail
+        row: Row = self.make_row(number, prompt, tokens, vocabulary[1:4], details=details)
         return row
 
     def _vocabulary(self, stream: random.Random) -> tuple[str, ...]:
@@ -91,10 +106,3 @@ class FweRows(Family):
             drawn = "".join(stream.choices(string.ascii_lowercase, k=letters * missing))
             words |= dict.fromkeys(drawn[i : i + letters] for i in range(0, len(drawn), letters))
         return (_NOISE, *words)
-
-    def _render(self, vocabulary: tuple[str, ...], words: int, seed: str) -> str:
-        return render_fwe(FweChoices(vocabulary=vocabulary, words=words, shuffle_seed=seed), self.texts)
-
-    @staticmethod
-    def _tokens(tokens_of: list[int], words: int) -> int:
-        return sum(count * tokens for count, tokens in zip(word_counts(words, len(tokens_of)), tokens_of, strict=False))

@@ -60,7 +60,9 @@ class NiahRows(Family):
         elif self.task.haystack == "needle" and self.counter.independent and self.codes.by_parts:
             units, tokens = self._fit_needles(draw, running, fixed)
         else:
-            units, tokens = self.fit(lambda n: fixed + running[n], lambda n: self._render(draw, n).text, 1, len(running) - 1)
+            units, tokens = self.fit(
+                lambda n: fixed + running[n], lambda n: self.counter.count(self._render(draw, n).text), 1, len(running) - 1
+            )
         if self.haystack and units == len(self.haystack.words):
             self._refuse_small_corpus(tokens)
         return self._finished(number, draw.at(units, self.haystack), tokens, running)

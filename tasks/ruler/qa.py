@@ -96,7 +96,9 @@ class QaRows(Family):
         running = self._running_tokens(draw)
         smallest, largest = len(question.needed), len(running) - 1
         fixed = self.counter.count(self._render(draw, smallest)) - running[smallest]
-        documents, tokens = self.fit(lambda n: fixed + running[n], lambda n: self._render(draw, n), smallest, largest)
+        documents, tokens = self.fit(
+            lambda n: fixed + running[n], lambda n: self.counter.count(self._render(draw, n)), smallest, largest
+        )
         if documents == len(draw.candidates) < most:
             self._refuse_small_corpus(documents, self.prompt_budget - tokens)
         draw, documents, tokens = self._fill_up(draw, documents, tokens)

@@ -5,7 +5,6 @@ Source: RULER v1 (NVIDIA/RULER c3f5e3b), `variable_tracking.py`; the same choice
 
 from __future__ import annotations
 
-import functools
 import itertools
 import random
 import string
@@ -76,6 +75,15 @@ def render_vt(choices: VtChoices, texts: dict[str, Any]) -> tuple[str, list[int]
     return text, [position * noise + before for position, before in zip(choices.positions, earlier, strict=False)]
 
 
+def short_form(choices: VtChoices) -> VtChoices:
+    """The same chain with as few noise lines as keep every neighbour's kind: a line taken out stood between two others."""
+    kept = [min(choices.positions[0], 2)]
+    for before, position in itertools.pairwise(choices.positions):
+        kept.append(kept[-1] + min(position - before, 3))
+    last = kept[-1] + min(choices.lines - choices.positions[-1], 3)
+    return VtChoices(variables=choices.variables, value=choices.value, positions=tuple(kept), lines=last)
+
+
 def render_example(choices: VtChoices, texts: dict[str, Any]) -> str:
     """The worked example that stands before the text proper."""
     return render_vt(choices, texts)[0] + str(texts["example_answer"].format(answers=" ".join(choices.variables)))
@@ -91,18 +99,23 @@ class VtRows(Family):
         draw = draw_vt(self.stream(number, "chain"), _NAME_LETTERS)
         line = line_tokens(self.counter, self.texts["noise"], self.texts["glue"])
         smallest = HOPS + 1
-        fixed = self.counter.count(example + render_vt(draw.at(smallest), self.texts)[0]) - smallest * line
-        render = functools.cache(lambda n: render_vt(draw.at(n), self.texts))
+        fixed = self._count(example, draw.at(smallest), line) - smallest * line
         lines, tokens = self.fit(
             lambda n: fixed + n * line,
-            lambda n: example + render(n)[0],
+            lambda n: self._count(example, draw.at(n), line),
             smallest,
             max(self.prompt_budget // line, smallest) + 1,
         )
-        text, offsets = render(lines)
-        details = self._details(draw.at(lines), example, text, offsets)
-        row: Row = self.make_row(number, example + text, tokens, draw.variables, details=details)
+        choices = draw.at(lines)
+        prompt = example + render_vt(choices, self.texts)[0]
+        row: Row = self.make_row(number, prompt, tokens, choices.variables, details=self._details(choices, example, line))
         return row
+
+    def _count(self, example: str, choices: VtChoices, line: int) -> int:
+        """Tokens of a prompt. Where pieces add up, only the same prompt without idle noise lines is tokenized."""
+        short = short_form(choices) if self.counter.independent else choices
+        tokens: int = self.counter.count(example + render_vt(short, self.texts)[0]) + (choices.lines - short.lines) * line
+        return tokens
 
     def _example(self, number: int) -> str:
         """The worked example, fitted to its own length as in the reference (budget included)."""
@@ -122,8 +135,14 @@ class VtRows(Family):
             lines = smallest
         return render_example(draw.at(lines), self.texts)
 
-    def _details(self, choices: VtChoices, example: str, text: str, offsets: list[int]) -> dict[str, Any]:
-        before = self.counter.positions(example + text, [len(example) + offset for offset in offsets])
+    def _details(self, choices: VtChoices, example: str, line: int) -> dict[str, Any]:
+        short = short_form(choices) if self.counter.independent else choices
+        text, offsets = render_vt(short, self.texts)
+        counted = self.counter.positions(example + text, [len(example) + offset for offset in offsets])
+        before = [
+            tokens + (position - kept) * line
+            for tokens, position, kept in zip(counted, choices.positions, short.positions, strict=True)
+        ]
         return {
             "haystack_units": choices.lines,
             "value": choices.value,
