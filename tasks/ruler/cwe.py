@@ -15,7 +15,7 @@ import numpy as np
 from ropepp_eval.synthetic.piece_counting import PieceCounter
 from ropepp_eval.synthetic.rows import Row, RowRequest
 from ropepp_eval.synthetic.word_pools import adjective_nouns, all_words
-from ropepp_eval.tasks.ruler.family import Family, number_tokens, shuffled
+from ropepp_eval.tasks.ruler.family import Family, chosen, number_tokens, shuffled
 
 _MARGIN = 1.1
 
@@ -111,7 +111,7 @@ class CweRows(Family):
     def _draw(self, number: int, part: str, words: int, common_repeats: int, uncommon_repeats: int) -> CweChoices:
         """So many different words; beyond the 8,166 there are, `adjective-noun` pairs are made up."""
         stream = self.stream(number, part)
-        drawn = stream.sample(all_words(), min(words, len(all_words())))
+        drawn = chosen(stream, all_words(), min(words, len(all_words())))
         made_up: dict[str, None] = {}
         while len(drawn) + len(made_up) < words:
             made_up[adjective_nouns().draw(stream)] = None

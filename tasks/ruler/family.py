@@ -5,8 +5,8 @@ from __future__ import annotations
 import abc
 import functools
 import random
-from collections.abc import Callable
-from typing import Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from ropepp_eval.synthetic.fitting import fit_size
 from ropepp_eval.synthetic.piece_counting import PieceCounter, piece_counter
 from ropepp_eval.synthetic.rows import Row, RowRequest, private_stream
 from ropepp_eval.tasks.ruler.settings import settings
+
+Item = TypeVar("Item")
 
 
 class Family(abc.ABC):
@@ -88,15 +90,26 @@ class Family(abc.ABC):
         )
 
 
-def shuffled(words: list[str], seed: int | str) -> list[str]:
+def shuffled(words: Sequence[Item], seed: int | str) -> list[Item]:
     """The words in an order drawn with a seed: an int as the reference shuffles, a str by sorting random keys, which is quicker."""
     stream = random.Random(seed)
     if isinstance(seed, int):
-        words = list(words)
-        stream.shuffle(words)
-        return words
+        in_order = list(words)
+        stream.shuffle(in_order)
+        return in_order
     keys = np.frombuffer(stream.randbytes(8 * len(words)), dtype="<u8")
     return [words[i] for i in np.argsort(keys, kind="stable").tolist()]
+
+
+def chosen(stream: random.Random, pool: Sequence[Item], count: int) -> list[Item]:
+    """`count` different entries of a pool, in the order drawn; as `stream.sample`, several times quicker."""
+    if 2 * count > len(pool):  # few would be left to draw the last ones from
+        return shuffled(pool, str(stream.getrandbits(64)))[:count]
+    places: dict[int, None] = {}
+    while missing := count - len(places):
+        drawn = np.frombuffer(stream.randbytes(8 * missing), dtype="<u8") % len(pool)
+        places |= dict.fromkeys(drawn.tolist())
+    return [pool[place] for place in places]
 
 
 def line_tokens(counter: PieceCounter, line: str, glue: str = "\n") -> int:

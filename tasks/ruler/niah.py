@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from ropepp_eval.synthetic.word_pools import adjective_nouns
+from ropepp_eval.tasks.ruler.family import chosen
 from ropepp_eval.tasks.ruler.haystacks import Haystack
 from ropepp_eval.tasks.ruler.settings import NiahTask
 
@@ -101,7 +102,7 @@ def draw_niah(
         answers=tuple(value for key in queries for value in values[key]),
         depths_percent=tuple(sorted(places.sample(steps, len(needles)))),
         shares=tuple(sorted((places.random() for _ in needles), reverse=True)),
-        further=[needle for needle in stream("distractors").sample(pool, most) if needle.key not in queries],
+        further=[needle for needle in chosen(stream("distractors"), pool, most) if needle.key not in queries],
     )
 
 
@@ -147,17 +148,8 @@ def render_niah(choices: NiahChoices, task: NiahTask, texts: dict[str, Any], hay
         parts, needle_parts = _line_parts(choices, sentences, task, texts)
         glue = "\n"
     head, tail = frame(choices, task, texts)
-    begins = _begins(parts, len(glue), len(head))
-    return Prompt(text=head + glue.join(parts) + tail, needle_offsets=tuple(begins[i] for i in needle_parts))
-
-
-def _begins(parts: list[str], glue: int, begin: int) -> list[int]:
-    """Character at which each part begins."""
-    begins = []
-    for part in parts:
-        begins.append(begin)
-        begin += len(part) + glue
-    return begins
+    begins = (len(head) + sum(map(len, parts[:i])) + i * len(glue) for i in needle_parts)
+    return Prompt(text=head + glue.join(parts) + tail, needle_offsets=tuple(begins))
 
 
 def _essay_parts(choices: NiahChoices, sentences: list[str], haystack: Haystack) -> tuple[list[str], list[int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from bisect import bisect_right
 from itertools import accumulate
+from operator import attrgetter
 from typing import Any
 
 from ropepp_eval.errors import UserError
@@ -16,11 +17,12 @@ from ropepp_eval.tasks.ruler.haystacks import Haystack, essay_haystack, filler_h
 from ropepp_eval.tasks.ruler.niah import Needle, NiahChoices, NiahDraw, Prompt, draw_niah, draw_pool, frame, render_niah
 from ropepp_eval.tasks.ruler.settings import NiahTask
 
+_key = attrgetter("key")
 _SPARE_NEEDLES = 32
 _TYPICAL_WORDS = 2500  # enough sentences for needles to stand apart, as they do at any greater size
 _WORDS_A_TOKEN = 8  # a word is at least a token, unless tokens lie across blanks
 _PROBE_LINES = 64  # the mean line is not a fifth shorter than the shortest of these
-_POOL_FACTOR = 8
+_POOL_FACTOR = 4
 _SMALLEST_POOL = 1024
 _JUNCTION_TOKENS = 2  # what another last line may add where it meets the question
 
@@ -96,7 +98,7 @@ class NiahRows(Family):
         if self.task.haystack == "noise":
             line = line_tokens(self.counter, self.texts["noise"])
             return [line * n for n in range(max(self.prompt_budget, 0) // line + 2)]
-        return list(accumulate((self._pool_tokens[needle.key] for needle in draw.further), initial=0))
+        return list(accumulate(map(self._pool_tokens.__getitem__, map(_key, draw.further)), initial=0))
 
     @functools.cached_property
     def _most_lines(self) -> int:
@@ -108,7 +110,7 @@ class NiahRows(Family):
 
     @functools.cached_property
     def pool(self) -> list[Needle]:
-        """The needles that the rows of this cell choose from: eight times what a row can hold, so each is tokenized once."""
+        """The needles that the rows of this cell choose from: four times what a row can hold, so each is tokenized once."""
         request = self.request
         stream = private_stream("ruler", request.task, request.length_tokens, "pool", request.seed)
         size = max(_SMALLEST_POOL, _POOL_FACTOR * self._most_lines) if self._most_lines else 0
