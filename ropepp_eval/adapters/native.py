@@ -68,6 +68,7 @@ class NativeLM(LM):  # type: ignore[misc]
         where = ("cuda" if torch.cuda.is_available() else "cpu") if device in (None, "auto") else str(device)
         model = load_checkpoint(pretrained, position=position, dtype=dtype, device=where, attention=attention)
         super().__init__()
+        self.position = position
         self._set_up(model, loaded.fast, checked, name=str(pretrained))
 
     @classmethod
@@ -75,6 +76,7 @@ class NativeLM(LM):  # type: ignore[misc]
         """An adapter around a loaded model and a `transformers` tokenizer; settings as in the constructor."""
         self = cls.__new__(cls)
         LM.__init__(self)
+        self.position = None
         self._set_up(model, tokenizer, Settings.of(settings), name="")
         return self
 
@@ -134,7 +136,17 @@ class NativeLM(LM):  # type: ignore[misc]
             "attention": self.model.config._attn_implementation,
             "max_length": self.max_length,
             "deterministic": self.settings.deterministic,
+            **self._checkpoint_info(),
         }
+
+    def _checkpoint_info(self) -> dict[str, Any]:
+        """Which checkpoint this is, so that lm-eval's results tell it from others; nothing for a model without a folder."""
+        from ropepp_eval.checkpoints import inspect_checkpoint
+
+        if not self.name:
+            return {}
+        info = inspect_checkpoint(self.name, position=self.position)
+        return {"checkpoint": {"name": info.name, **info.facts}}
 
     # lm-eval's own calls
 

@@ -69,7 +69,7 @@ class VllmLM(NativeLM):
         self.engine_settings = translated(self.settings, engine_settings(given))
         self.tokenizer = load_tokenizer(str(tokenizer or pretrained)).fast
         read = read_checkpoint(pretrained, position)
-        self.name = str(pretrained)
+        self.name, self.position = str(pretrained), position
         self.checkpoint_config = read.config
         self.events: list[str] = []
         self.work = None
@@ -137,6 +137,7 @@ class VllmLM(NativeLM):
             "vllm": vllm_version(),
             "max_length": self.max_length,
             **{name: getattr(self.engine_settings, name) for name in _ENGINE_NAMES},
+            **self._checkpoint_info(),
         }
 
     def plan(self, requests: list[Instance]) -> Any:

@@ -57,6 +57,23 @@ class CheckpointInfo:
     sha256: str
     """Hash of config.json and the weights' content."""
     has_tokenizer: bool
+    note: str | None = None
+    """What config.json says of the checkpoint (`note`), such as that its weights are random."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What results keep of a checkpoint, without where it lies on this machine."""
+        return {
+            "position": self.position,
+            "scaling": self.scaling,
+            "base": self.base,
+            "note": self.note,
+            "parameters": self.parameters,
+            "kv_bytes_per_token": self.kv_bytes_per_token,
+            "max_position_embeddings": self.max_position_embeddings,
+            "evidence": list(self.evidence),
+            "sha256": self.sha256,
+        }
 
     @property
     def kv_bytes_per_token(self) -> int:
@@ -191,4 +208,5 @@ def describe(read: ReadCheckpoint) -> CheckpointInfo:
         dtype=main_dtype(dict(read.tensors)),
         sha256=read.folder.sha256,
         has_tokenizer=read.folder.has_tokenizer,
+        note=read.folder.config.get("note"),
     )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length
-from ropepp_eval.reports.reading import Damage, RunFolder, read_runs
+from ropepp_eval.reports.aggregation import aggregate
+from ropepp_eval.reports.lm_eval_results import BENCHMARK as LM_EVAL
+from ropepp_eval.reports.reading import Damage, RunFolder
+from ropepp_eval.reports.sources import read_runs
 
 
 class CellName(NamedTuple):
@@ -24,8 +27,18 @@ class CellName(NamedTuple):
     length_tokens: int
     protocol: str
 
+    @property
+    def length(self) -> str:
+        """The context length in words."""
+        return length_in_words(self.benchmark, self.length_tokens)
+
     def __str__(self) -> str:
-        return f"{self.checkpoint}, {self.task} at {format_length(self.length_tokens)}, protocol {self.protocol}"
+        return f"{self.checkpoint}, {self.task} at {self.length}, protocol {self.protocol}"
+
+
+def length_in_words(benchmark: str, length_tokens: int) -> str:
+    """`4k`; `any` for tasks of lm-eval's own that take no length (`0k` elsewhere: BABILong's facts alone)."""
+    return "any" if benchmark == LM_EVAL else format_length(length_tokens)
 
 
 @dataclass(frozen=True)
@@ -36,6 +49,15 @@ class MetricRule:
     higher_is_better: bool
     scale: float
     primary: bool
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A value that is known without its rows."""
+
+    value: float | None
+    stderr: float | None
+    rows: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,11 +76,14 @@ class Cell:
     folder: str
     """Where the (latest) run lies; for messages only."""
     settings: Mapping[str, Any]
-    """dtype, attention, device, backend of the (latest) run."""
+    """dtype, attention, device, backend of the (latest) run; `harness` where lm-eval itself wrote the results."""
+    reported: Mapping[str, Reported] = field(default_factory=dict)
+    """By metric: values of results whose rows were not kept, or can't make the value."""
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        return tuple(sorted({row["seed"] for row in self.rows}))
+        """Of its rows; none for files of lm-eval's."""
+        return tuple(sorted({row["seed"] for row in self.rows} - {None}))
 
     @property
     def failed(self) -> int:
@@ -90,8 +115,8 @@ class Cells:
 
     cells: tuple[Cell, ...]
     damage: tuple[Damage, ...]
-    checkpoints: Mapping[tuple[str, str], Mapping[str, Any]]
-    """What is known of a checkpoint, by (name, sha256)."""
+    checkpoints: Mapping[tuple[str, str, str], Mapping[str, Any]]
+    """What the runs recorded of a checkpoint, by (name, sha256, position)."""
 
 
 def read_cells(*dirs: str | Path, latest: bool = False) -> Cells:
@@ -106,14 +131,12 @@ def read_cells(*dirs: str | Path, latest: bool = False) -> Cells:
     """
     runs, damage = read_runs(dirs)
     versions: dict[CellName, list[tuple[tuple[str, str], Cell]]] = {}
+    checkpoints: dict[tuple[str, str, str], Mapping[str, Any]] = {}
     for run in runs:
         for cell in _cells_of_run(run):
             versions.setdefault(cell.name, []).append((run.age, cell))
-    checkpoints: dict[tuple[str, str], Mapping[str, Any]] = {}
-    for run in sorted(runs, key=lambda one: one.age):
-        for name, info in run.manifest.get("checkpoints", {}).items():
-            sha256 = info.get("sha256") or next((c.checkpoint_sha256 for c in versions if c.checkpoint == name), "")
-            checkpoints[name, sha256] = info
+            facts = run.manifest.get("checkpoints", {}).get(cell.name.checkpoint, {})
+            checkpoints[cell.name[:3]] = {**checkpoints.get(cell.name[:3], {}), **facts}
     merged = [_merge([cell for _, cell in sorted(found, key=lambda one: one[0])], latest) for found in versions.values()]
     return Cells(tuple(merged), tuple(damage), checkpoints)
 
@@ -131,11 +154,11 @@ def _cells_of_run(run: RunFolder) -> list[Cell]:
     cells = []
     for name in [*planned, *(n for n in rows if n not in planned)]:
         by_number = rows.get(name, {})
-        lost = sum(damage.file.endswith(_file_end(name)) for damage in run.damage)
+        lost = sum(damage.file.endswith(_file_end(name)) or damage.task == name.task for damage in run.damage)
         ordered = tuple(by_number[number] for number in sorted(by_number))
         metrics = _metrics_of(run, name.task)
-        settings = run.manifest.get("settings", {})
-        cells.append(Cell(name, metrics, planned.get(name), ordered, lost, (run.name,), run.folder, settings))
+        settings, reported = run.manifest.get("settings", {}), _reported_of(run, name.task)
+        cells.append(Cell(name, metrics, planned.get(name), ordered, lost, (run.name,), run.folder, settings, reported))
     return cells
 
 
@@ -163,6 +186,11 @@ def _metrics_of(run: RunFolder, task: str) -> dict[str, MetricRule]:
     }
 
 
+def _reported_of(run: RunFolder, task: str) -> dict[str, Reported]:
+    rules = run.manifest["tasks"][task]["metrics"]
+    return {name: Reported(**rule["reported"]) for name, rule in rules.items() if "reported" in rule}
+
+
 def _merge(versions: list[Cell], latest: bool) -> Cell:
     """One cell from the versions that runs hold of it, oldest run first."""
     newest = versions[-1]
@@ -177,11 +205,31 @@ def _merge(versions: list[Cell], latest: bool) -> Cell:
                     f"{cell.name}: runs {' and '.join(c.folder for c in versions)} disagree on row {row['row']}"
                     f"{_difference(versions)}; leave one run out or take the younger with --latest"
                 )
+    whole = next((cell for cell in reversed(versions) if cell.rows), newest)
+    for cell in versions:
+        metric = _other_value(cell, whole)
+        if metric:
+            raise UserError(
+                f"{cell.name}: {cell.folder} and {whole.folder} disagree on {metric}{_difference([cell, whole])}; "
+                "leave one out or take the younger with --latest"
+            )
     counts = [cell.planned for cell in versions if cell.planned is not None]
     names = tuple(dict.fromkeys(name for cell in versions for name in cell.runs))
     ordered = tuple(rows[number] for number in sorted(rows))
     lost = max(cell.damaged for cell in versions)
-    return Cell(newest.name, newest.metrics, max(counts, default=None), ordered, lost, names, newest.folder, newest.settings)
+    planned = max(counts, default=None)
+    return replace(whole, planned=planned, rows=ordered, damaged=lost, runs=names)
+
+
+def _other_value(cell: Cell, whole: Cell) -> str:
+    """A metric that `cell` reports without rows and that has another value in `whole`; empty where there is none."""
+    for metric, known in cell.reported.items():
+        value = whole.reported[metric].value if metric in whole.reported else None
+        if value is None and metric in whole.metrics:
+            value = aggregate(whole.metrics[metric].aggregation, scores_of(whole, metric)[1])
+        if value is None or known.value is None or abs(value - known.value) > 1e-6 * max(1.0, abs(value)):
+            return metric
+    return ""
 
 
 def _outcome(row: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ropepp_eval.errors import UserError, unknown_name
-from ropepp_eval.lengths import format_length
 from ropepp_eval.reports.aggregation import aggregate
 from ropepp_eval.reports.cells import Cells
 from ropepp_eval.reports.layouts import (
@@ -81,7 +80,7 @@ def compare_table(cells: Cells, first: str, second: str, options: LayoutOptions)
         pairs, only_one = _pairs(group, one, other)
         skipped += only_one
         for a, b in pairs:
-            singles.append(_compared(group, a.cell.name.task, format_length(a.cell.name.length_tokens), [(a, b)]))
+            singles.append(_compared(group, a.cell.name.task, a.cell.name.length, [(a, b)]))
         averages += _averages(group, pairs)
     if not singles:
         raise UserError(_nothing_shared(cells, one, other, first, second))
@@ -116,7 +115,7 @@ def _pairs(group: Group, one: Checkpoint, other: Checkpoint) -> tuple[Pairs, lis
             pairs.append((parts[one], parts[other]))
         else:
             name = next(iter(parts.values())).cell.name
-            alone.append(f"{name.task} at {format_length(name.length_tokens)} ({name.protocol})")
+            alone.append(f"{name.task} at {name.length} ({name.protocol})")
     return pairs, alone
 
 
@@ -131,7 +130,7 @@ def _averages(group: Group, pairs: Pairs) -> list[Comparison]:
     for length, members in sorted(by_length.items()):
         if len(members) > 1:
             what = f"{group.topic.benchmark}, mean of {len(members)} tasks"
-            made.append(_compared(group, what, format_length(length), members))
+            made.append(_compared(group, what, group.length(length), members))
     if len(by_length) > 1:
         made.append(_compared(group, f"{group.topic.benchmark}, mean of {len(pairs)} cells", "all", pairs))
     return made
@@ -181,6 +180,9 @@ def _section(title: str, found: Sequence[Comparison], names: tuple[str, str]) ->
 def _nothing_shared(cells: Cells, one: Checkpoint, other: Checkpoint, first: str, second: str) -> str:
     """Why no cell is common: protocols, lengths or tasks."""
     names = [[cell.name for cell in cells.cells if checkpoint_of(cell) == side and cell.rows] for side in (one, other)]
+    for name, side in ((first, names[0]), (second, names[1])):
+        if not side:
+            return f"{name} has no rows to compare; run it again, and lm-eval with --log_samples, which keeps them"
     for field, word in (("protocol", "protocols"), ("task", "tasks"), ("length_tokens", "lengths")):
         here, there = ({str(getattr(name, field)) for name in side} for side in names)
         if not here & there:

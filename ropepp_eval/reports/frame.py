@@ -41,7 +41,7 @@ def read_results(*dirs: str | Path, latest: bool = False) -> pandas.DataFrame:
 
     Columns: checkpoint, checkpoint_sha256, position, benchmark, task, length_tokens, protocol, metric;
     value (a plain fraction or a perplexity; None where no row counts), stderr (None for fewer than two rows);
-    rows (that count in the value), failed (rows with an error), not_finite (rows whose score is NaN or infinite, left out),
+    rows (that count in the value; lm-eval's own count where it kept no rows), failed (rows with an error), not_finite (rows whose score is NaN or infinite, left out),
     cut (rows whose prompt was cut), planned (rows the run meant to make), damaged (unreadable lines), stand_in (any
     generated text in place of a corpus), fill (mean of (prompt + budget) / length, None for texts read through windows),
     clusters (distinct source documents), seed, aggregation, scale, higher_is_better, primary, run.
@@ -62,12 +62,15 @@ def results_frame(cells: Cells) -> pandas.DataFrame:
 def _result(cell: Cell, metric: str) -> dict[str, Any]:
     rule = cell.metrics[metric]
     counted, scores, not_finite = scores_of(cell, metric)
+    value, stderr, rows = aggregate(rule.aggregation, scores), standard_error(rule.aggregation, scores), len(scores)
+    if metric in cell.reported:
+        value, stderr, rows = cell.reported[metric].value, cell.reported[metric].stderr, cell.reported[metric].rows
     return {
         **cell.name._asdict(),
         "metric": metric,
-        "value": aggregate(rule.aggregation, scores),
-        "stderr": standard_error(rule.aggregation, scores),
-        "rows": len(scores),
+        "value": value,
+        "stderr": stderr,
+        "rows": rows,
         "failed": cell.failed,
         "not_finite": not_finite,
         "cut": sum(bool(row.get("cut")) for row in cell.rows),

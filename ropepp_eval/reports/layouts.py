@@ -7,16 +7,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ropepp_eval.errors import UserError
-from ropepp_eval.lengths import format_length
 from ropepp_eval.reports.aggregation import aggregate
-from ropepp_eval.reports.cells import Cell, Cells, MetricRule, scores_of
+from ropepp_eval.reports.cells import Cell, Cells, MetricRule, length_in_words, scores_of
+from ropepp_eval.reports.lm_eval_results import BENCHMARK as LM_EVAL
 from ropepp_eval.reports.measures import Part, scaled
 from ropepp_eval.reports.table import Entry, Line, Section, Table
 
 Checkpoint = tuple[str, str, str]
 """(name, sha256, position): what one line of a table is about."""
-VARIANTS = frozenset({"lambada", "wikitext", "openbookqa"})
-"""Benchmarks whose tasks are variants of one another; a mean over them would say nothing."""
+VARIANTS = frozenset({"lambada", "wikitext", "openbookqa", LM_EVAL})
+"""Benchmarks whose tasks are variants of one another, or a mix; a mean over them would say nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +67,10 @@ class Group:
         """Those with a cell here, in the order in which the runs name them, which is that of `labels`."""
         here = {checkpoint_of(cell) for cell, _ in self.members}
         return [one for one in self.labels if one in here]
+
+    def length(self, length_tokens: int) -> str:
+        """A context length in words."""
+        return length_in_words(self.topic.benchmark, length_tokens)
 
     def number(self, one: Checkpoint) -> int:
         """Place of a checkpoint among all of the runs: its colour, marker and line are the same wherever it is drawn."""
@@ -135,11 +139,13 @@ def cell_entry(cell: Cell, metric: str) -> Entry:
     """One cell as a table shows it."""
     rule = cell.metrics[metric]
     _, scores, not_finite = scores_of(cell, metric)
-    value = aggregate(rule.aggregation, scores)
+    value, rows = aggregate(rule.aggregation, scores), len(scores)
+    if metric in cell.reported:
+        value, rows = cell.reported[metric].value, cell.reported[metric].rows
     return Entry(
         value=None if value is None else value * rule.scale,
         decimals=decimals_of(rule),
-        rows=len(scores),
+        rows=rows,
         failed=cell.failed + not_finite,
         cut=sum(bool(row.get("cut")) for row in cell.rows),
         planned=cell.planned,
@@ -151,12 +157,14 @@ def cell_entry(cell: Cell, metric: str) -> Entry:
 
 
 def average(entries: Sequence[Entry], partial: bool) -> Entry:
-    """The plain mean of entries. Empty where one is missing, unless `partial`, which then says how many were there."""
+    """The plain mean of entries. Empty where one is missing, unless `partial`, which then says how many cells were there."""
     present = [(entry, entry.value) for entry in entries if entry.value is not None]
-    complete = len(present) == len(entries)
+    complete = len(present) == len(entries) and not any(entry.members for entry in entries)
     shown = bool(present) and (complete or partial)
     planned = [entry.planned for entry in entries]
     fills = [entry.fill for entry in entries if entry.fill is not None]
+    wanted = sum(entry.cells for entry in entries)
+    there = sum(entry.members[0] if entry.members else entry.cells for entry, _ in present)
     return Entry(
         value=sum(value for _, value in present) / len(present) if shown else None,
         decimals=max((entry.decimals for entry in entries), default=1),
@@ -165,7 +173,8 @@ def average(entries: Sequence[Entry], partial: bool) -> Entry:
         cut=sum(entry.cut for entry in entries),
         planned=None if None in planned else sum(count for count in planned if count is not None),
         fill=sum(fills) / len(fills) if fills else None,
-        members=(len(present), len(entries)) if shown and not complete else None,
+        cells=wanted,
+        members=(there, wanted) if shown and not complete else None,
         stand_in=any(entry.stand_in for entry in entries),
         damaged=sum(entry.damaged for entry in entries),
         measure=tuple(part for entry, _ in present for part in scaled(entry.measure, 1 / len(present))) if shown else (),
@@ -223,7 +232,7 @@ def _lengths_section(group: Group, options: LayoutOptions) -> Section:
         for one in group.checkpoints:
             line = with_average([at(task, one, length) for length in lengths], options)
             lines.append(Line((task, group.labels[one]), line, task))
-    columns = (*map(format_length, lengths), "average", "n")
+    columns = (*map(group.length, lengths), "average", "n")
     return Section(group.title(), group.fields, ("task", "checkpoint"), columns, tuple(lines), group.sides(len(lengths)))
 
 
@@ -250,8 +259,8 @@ def _tasks_section(
     columns = (*group.tasks, "average", "n")
     if not group.averages_tasks:
         sides, columns = (*sides[:-2], sides[-1]), (*columns[:-2], columns[-1])
-    fields = {**group.fields, "length": format_length(length)}
-    return Section(group.title(f" at {format_length(length)}"), fields, ("checkpoint",), columns, tuple(lines), sides)
+    fields = {**group.fields, "length": group.length(length)}
+    return Section(group.title(f" at {group.length(length)}"), fields, ("checkpoint",), columns, tuple(lines), sides)
 
 
 def finished(cells: Cells, sections: Sequence[Section]) -> Table:
@@ -282,10 +291,24 @@ def table_notes(cells: Cells) -> tuple[str, ...]:
     )
     if stand_ins:
         notes.append(f"rows made from generated text in place of a real corpus: {', '.join(stand_ins)}")
+    notes.extend(_harness_notes(cells))
     said: dict[str, list[str]] = {}
-    for known in dict.fromkeys(cell.name[:2] for cell in cells.cells):
+    for known, label in checkpoint_labels(cells.cells).items():
         if note := cells.checkpoints.get(known, {}).get("note"):
-            said.setdefault(str(note), []).append(known[0])
+            said.setdefault(str(note), []).append(label)
     notes.extend(f"{', '.join(names)}: {note}" for note, names in said.items())
     notes.extend(f"damaged, left out: {one}" for one in cells.damage)
     return tuple(notes)
+
+
+def _harness_notes(cells: Cells) -> list[str]:
+    """Which tasks lm-eval itself evaluated, and which of them came without their rows."""
+    notes = []
+    for harness in sorted({str(cell.settings["harness"]) for cell in cells.cells if "harness" in cell.settings}):
+        theirs = [cell for cell in cells.cells if cell.settings.get("harness") == harness]
+        names = ", ".join(sorted({cell.name.task for cell in theirs}, key=natural))
+        notes.append(f"from files of {harness}, by its own definitions (the paper's numbers are OpenCompass's): {names}")
+        alone = sorted({cell.name.task for cell in theirs if not cell.rows}, key=natural)
+        if alone:
+            notes.append(f"without rows, so not tested (lm-eval keeps them with --log_samples): {', '.join(alone)}")
+    return notes

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from ropepp_eval.errors import UserError
-from ropepp_eval.lengths import format_length
 from ropepp_eval.reports.aggregation import aggregate
 from ropepp_eval.reports.cells import Cell, MetricRule, scores_of
 from ropepp_eval.reports.statistics import (
@@ -17,6 +16,7 @@ from ropepp_eval.reports.statistics import (
     clusters_of,
     combined,
     contributions,
+    interval_from_error,
     linear_interval,
     paired_bootstrap,
     paired_difference,
@@ -54,6 +54,8 @@ def scaled(measure: Measure, factor: float) -> Measure:
 
 def measure_interval(measure: Measure) -> Interval | None:
     """95 % interval of the sum: the cell's own where it is one cell, over clusters for averages; None for none."""
+    if len(measure) == 1 and measure[0].metric in measure[0].cell.reported:
+        return _reported_interval(measure[0])
     loaded = [(part, *scores_of(part.cell, part.metric)[:2]) for part in measure]
     if not loaded or any(not scores for _, _, scores in loaded):
         return None
@@ -73,6 +75,17 @@ def measure_interval(measure: Measure) -> Interval | None:
     whole = sum(part.weight for part in measure)  # 100 where shares are shown in percent
     share = share_interval(value / whole, combined([(1 / whole, combined(moves))]))
     return None if share is None else (whole * share[0], whole * share[1])
+
+
+def _reported_interval(part: Part) -> Interval | None:
+    """From value, standard error and number of rows alone: Wilson's for shares, else Student's t; of averages there is none."""
+    known = part.cell.reported[part.metric]
+    if known.value is None or known.rows < 2:
+        return None
+    interval = interval_from_error(
+        known.value, known.stderr, known.rows, share=part.rule.scale == 100 and 0 <= known.value <= 1
+    )
+    return None if interval is None else (part.weight * interval[0], part.weight * interval[1])
 
 
 @dataclass(frozen=True)
@@ -101,7 +114,7 @@ def pair_cells(first: Cell, second: Cell, metric: str) -> Pairing:
     ]
     if not common:
         raise UserError(
-            f"{first.name.task} at {format_length(first.name.length_tokens)}: {first.name.checkpoint} and "
+            f"{first.name.task} at {first.name.length}: {first.name.checkpoint} and "
             f"{second.name.checkpoint} have no row in common ({_why_none(first, second)}); run both with the same "
             "task, length, seed, protocol, tokenizer and data"
         )
@@ -110,6 +123,9 @@ def pair_cells(first: Cell, second: Cell, metric: str) -> Pairing:
 
 
 def _why_none(first: Cell, second: Cell) -> str:
+    for cell in (first, second):
+        if cell.reported and not cell.rows:
+            return f"{cell.folder} came without its rows, which lm-eval keeps with --log_samples"
     for key, word in (("seed", "seeds"), ("tokenizer_sha256", "tokenizers")):
         one, other = ({str(row[key])[:8] for row in cell.rows} for cell in (first, second))
         if one and other and not one & other:

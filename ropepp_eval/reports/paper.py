@@ -19,6 +19,7 @@ from ropepp_eval.reports.layouts import (
 )
 from ropepp_eval.reports.published import (
     Column,
+    Member,
     PublishedNames,
     PublishedTable,
     discrepancies,
@@ -66,7 +67,7 @@ def paper_line(position: str, info: Mapping[str, object]) -> PaperLine:
         size=_size_name(info.get("parameters"), names),
         stage="long" if long else "short",
         scaling=names.scalings.get(scaling, scaling),
-        method=names.methods.get(position, position),
+        method=names.methods.get(position.partition("+")[0], position),
     )
 
 
@@ -123,7 +124,7 @@ def paper_table(
     names = parse_names(said, table)
     lines = {
         checkpoint_of(cell): names.get(cell.name.checkpoint)
-        or paper_line(cell.name.position, cells.checkpoints.get(checkpoint_of(cell)[:2], {}))
+        or paper_line(cell.name.position, cells.checkpoints.get(checkpoint_of(cell), {}))
         for cell in cells.cells
     }
     sections = []
@@ -174,7 +175,8 @@ def _section(
         if compare:
             known = table.values.get(own) if lines[one].compared_with(table) else None
             made.extend(_beside(table, own, labels[one], entries, group) if known else [])
-    notes = _comparison_notes(table, protocol, made) if compare else ()
+    harnesses = {str(cell.settings["harness"]) for cell in members if "harness" in cell.settings}
+    notes = _comparison_notes(table, protocol, made, harnesses) if compare else ()
     label_columns = (*table.label_columns, "checkpoint", *(["source"] if compare else []))
     sides = tuple(column.higher_is_better for column in table.columns)
     title = f"{table.title} (protocol {protocol})"
@@ -194,14 +196,20 @@ def _measured(table: PublishedTable, cells: Sequence[Cell], options: LayoutOptio
 
 
 def _column_entry(column: Column, cells: Sequence[Cell], options: LayoutOptions) -> Entry:
-    """The mean over the column's tasks at its length. A task whose length does not matter must have been run at one."""
-    members = []
-    for task in column.tasks:
-        found = [
-            cell for cell in cells if cell.name.task == task and column.length_tokens in (None, cell.name.length_tokens)
-        ]
-        members.append(cell_entry(found[0], found[0].primary) if len(found) == 1 else Entry())
+    """The mean over the column's members at its length."""
+    members = [_member_entry(member, column.length_tokens, cells, options) for member in column.members]
     return members[0] if len(members) == 1 else average(members, options.partial)
+
+
+def _member_entry(member: Member, length_tokens: int | None, cells: Sequence[Cell], options: LayoutOptions) -> Entry:
+    """A task whose length does not matter must have been run at one, else it is missing."""
+    entries = []
+    for task in member.tasks:
+        found = [cell for cell in cells if cell.name.task == task and length_tokens in (None, cell.name.length_tokens)]
+        entries.append(cell_entry(found[0], found[0].primary) if len(found) == 1 else Entry())
+    if member.names_of_one:
+        return next((entry for entry in entries if entry.value is not None), Entry())
+    return entries[0] if len(entries) == 1 else average(entries, options.partial)
 
 
 def _beside(table: PublishedTable, own: tuple[str, ...], label: str, measured: Sequence[Entry], group: str) -> list[Line]:
@@ -222,12 +230,19 @@ def _beside(table: PublishedTable, own: tuple[str, ...], label: str, measured: S
     ]
 
 
-def _comparison_notes(table: PublishedTable, protocol: str, lines: Sequence[Line]) -> tuple[str, ...]:
+def _comparison_notes(
+    table: PublishedTable, protocol: str, lines: Sequence[Line], harnesses: Iterable[str]
+) -> tuple[str, ...]:
     notes = []
     if protocol != "paper":
         notes.append(
             f"measured with protocol {protocol}, not the paper's: differences hold prompts, budgets and scoring too; "
             "run with --protocol paper to compare"
+        )
+    for harness in sorted(harnesses):
+        notes.append(
+            f"columns from {harness} hold its definitions, the published ones OpenCompass's: they compare with each other, "
+            "not with the paper (tasks/short/README.md says how they differ)"
         )
     notes.append("difference: measured minus published; published averages are those of the published cells")
     compared = {line.labels[: len(table.label_columns)] for line in lines if line.labels[-1] == "published"}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ropepp_eval.lengths import format_length
 from ropepp_eval.reports.cells import Cells
 from ropepp_eval.reports.layouts import Checkpoint, Group, LayoutOptions, average, groups_of
+from ropepp_eval.reports.lm_eval_results import BENCHMARK as LM_EVAL
 from ropepp_eval.reports.measures import measure_interval
 from ropepp_eval.reports.style import add_legend, limit_percent, new_figure, series_style
 from ropepp_eval.reports.table import Entry
@@ -56,9 +57,14 @@ def _series(group: Group, tasks: Sequence[str], partial: bool) -> dict[Checkpoin
 
 
 def length_pictures(cells: Cells, options: LayoutOptions) -> list[Picture]:
-    """Score against context length with 95 % intervals: one line a checkpoint, its trained length marked."""
+    """Score against context length with 95 % intervals: one line a checkpoint, its trained length marked.
+
+    Tasks that take no length have no such picture.
+    """
     pictures = []
     for group in groups_of(cells, options):
+        if group.topic.benchmark == LM_EVAL:
+            continue
         for what, tasks in _shown(group):
             series = _series(group, tasks, options.partial)
             if series:
@@ -77,7 +83,7 @@ def _length_figure(cells: Cells, group: Group, what: str, series: dict[Checkpoin
         draw_series(axes, [x * shift for x in places], line, series_label(cells, group, one), group.number(one))
     mark_trained(axes, cells, group, list(series), places)
     axes.set_xscale("log", base=2)
-    axes.set_xticks(places, labels=[format_length(length) for length in group.lengths])
+    axes.set_xticks(places, labels=[group.length(length) for length in group.lengths])
     axes.minorticks_off()
     axes.set_xlim(places[0] / 1.4, places[-1] * 1.4)
     _limit_values(axes, group)
@@ -141,7 +147,7 @@ def mark_trained(axes: Axes, cells: Cells, group: Group, checkpoints: Sequence[C
 
 def _fact(cells: Cells, one: Checkpoint, name: str) -> float | None:
     """A number that the run recorded of a checkpoint; None where it did not."""
-    value = cells.checkpoints.get(one[:2], {}).get(name)
+    value = cells.checkpoints.get(one, {}).get(name)
     return float(value) if isinstance(value, (int, float)) and value > 0 else None
 
 
@@ -179,9 +185,11 @@ def _cache_figure(group: Group, what: str, points: dict[Checkpoint, tuple[float,
     _limit_values(axes, group)
     axes.set_xlabel("KV cache (KiB per token, in the weights' dtype; equal sizes stand side by side)")
     axes.set_ylabel(value_label(group))
-    over = f"at {format_length(group.lengths[0])}"
+    over = f"length {group.length(group.lengths[0])}"
     if len(group.lengths) > 1:
-        over = f"mean over {len(group.lengths)} lengths, {format_length(group.lengths[0])} to {format_length(group.lengths[-1])}"
+        over = (
+            f"mean over {len(group.lengths)} lengths, {group.length(group.lengths[0])} to {group.length(group.lengths[-1])}"
+        )
     bars = "; bars: 95 % intervals" if any(measure_interval(entry.measure) for _, entry in points.values()) else ""
     title = f"{group.topic.benchmark}, {what}: score against cache size"
     axes.set_title(f"{title}\n(protocol {group.topic.protocol}; {over}{bars})")

@@ -17,17 +17,31 @@ PRINTED_STEP = Decimal("0.1")
 
 
 @dataclass(frozen=True)
+class Member:
+    """One summand of a column: the mean of some tasks, or the first of several names of one task that was run."""
+
+    tasks: tuple[str, ...]
+    names_of_one: bool = False
+
+
+@dataclass(frozen=True)
 class Column:
     """One column of a published table and the cells that stand behind it."""
 
     printed: str
     """Its name in the CSV file."""
     title: str
-    tasks: tuple[str, ...] = ()
+    members: tuple[Member, ...] = ()
+    """Their mean is the column."""
     length_tokens: int | None = None
     """None: the one length at which the tasks were run."""
     mean_of: tuple[str, ...] = ()
     """For averages: `printed` names of the members."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Every task that may count in it."""
+        return tuple(task for member in self.members for task in member.tasks)
 
     @property
     def higher_is_better(self) -> bool:
@@ -113,16 +127,18 @@ class PublishedNames:
     """By position embedding."""
     scalings: Mapping[str, str]
     """By our name of a position scaling."""
+    metrics: Mapping[str, str]
+    """By task: the metric of lm-eval's that stands for the table's, where it is not `acc`."""
 
 
 @functools.lru_cache(maxsize=1)
 def published_names() -> PublishedNames:
-    """Sizes, methods and scalings as the paper calls them."""
+    """Sizes, methods, scalings and metrics as the paper calls them."""
     content = _layouts()
-    return PublishedNames(content["sizes"], content["methods"], content["scalings"])
+    return PublishedNames(content["sizes"], content["methods"], content["scalings"], content["metrics"])
 
 
-def _table(name: str, layout: Mapping[str, Any], task_lists: Mapping[str, list[str]]) -> PublishedTable:
+def _table(name: str, layout: Mapping[str, Any], task_lists: Mapping[str, list[Any]]) -> PublishedTable:
     path = resource_dir("results") / "published" / layout["file"]
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -138,15 +154,22 @@ def _table(name: str, layout: Mapping[str, Any], task_lists: Mapping[str, list[s
     return PublishedTable(name, layout["title"], lines[0].removeprefix("# Source: "), labels, columns, values)
 
 
-def _column(entry: Mapping[str, Any], task_lists: Mapping[str, list[str]]) -> Column:
+def _column(entry: Mapping[str, Any], task_lists: Mapping[str, list[Any]]) -> Column:
     tasks = entry.get("tasks", [])
     return Column(
         printed=entry["printed"],
         title=entry["title"],
-        tasks=tuple(task_lists[tasks] if isinstance(tasks, str) else tasks),
+        members=tuple(map(_member, task_lists[tasks] if isinstance(tasks, str) else tasks)),
         length_tokens=None if entry.get("length") in (None, "any") else int(entry["length"]),
         mean_of=tuple(entry.get("mean_of", ())),
     )
+
+
+def _member(entry: str | Mapping[str, list[str]]) -> Member:
+    if isinstance(entry, str):
+        return Member((entry,))
+    ((kind, tasks),) = entry.items()
+    return Member(tuple(tasks), names_of_one=kind == "names_of_one")
 
 
 def discrepancies() -> list[Discrepancy]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from ropepp_eval.errors import UserError
 
 STORE_FORMAT = 1
 ROW_FIELDS = (
@@ -28,6 +26,8 @@ class Damage:
     line: int | None
     """Line number from 1, or None for the whole file."""
     reason: str
+    task: str = ""
+    """The task that lost rows by it, where the file's name does not say."""
 
     def __str__(self) -> str:
         where = self.file if self.line is None else f"{self.file}, line {self.line}"
@@ -52,51 +52,21 @@ class RunFolder:
         return str(self.manifest.get("created", "")), self.name
 
 
-def find_run_folders(dirs: Iterable[str | Path]) -> list[Path]:
-    """Folders that hold a `run.json`: those given, or the ones directly inside them. Each once, in the order given.
-
-    Raises:
-        UserError: a folder is not there, or holds no run.
-    """
-    found: dict[Path, Path] = {}
-    for given in map(Path, dirs):
-        if not given.is_dir():
-            raise UserError(f"results folder {given} is not there; name a folder that `ropepp-eval run --out` made")
-        inside = [given] if (given / "run.json").is_file() else sorted(path.parent for path in given.glob("*/run.json"))
-        if not inside:
-            raise UserError(f"results folder {given} holds no run.json; name a folder that `ropepp-eval run --out` made")
-        found |= {path.resolve(): path for path in inside if path.resolve() not in found}
-    if not found:
-        raise UserError("no results folder was named; give one or more that `ropepp-eval run --out` made")
-    return list(found.values())
-
-
-def read_runs(dirs: Iterable[str | Path]) -> tuple[list[RunFolder], list[Damage]]:
-    """Every run under `dirs` that can be read, and all damage met, in the order given.
-
-    Raises:
-        UserError: a folder holds no run, or no run at all could be read.
-    """
-    runs: list[RunFolder] = []
-    damage: list[Damage] = []
-    for folder in find_run_folders(dirs):
-        manifest, reason = _read_manifest(folder / "run.json")
-        if manifest is None:
-            damage.append(Damage(f"{folder.name}/run.json", None, reason))
-            continue
-        rows, broken = _read_rows(folder)
-        runs.append(RunFolder(str(manifest.get("run_id") or folder.name), str(folder), manifest, tuple(rows), tuple(broken)))
-        damage.extend(broken)
-    if not runs:
-        raise UserError(f"no run could be read: {damage[0]}; restore the file or run the evaluation again")
-    return runs, damage
+def read_run(folder: Path) -> tuple[RunFolder | None, list[Damage]]:
+    """The run in a folder that holds `run.json` (None where that can't be read), and all damage met."""
+    manifest, reason = _read_manifest(folder / "run.json")
+    if manifest is None:
+        return None, [Damage(f"{folder.name}/run.json", None, reason)]
+    rows, damage = _read_rows(folder)
+    name = str(manifest.get("run_id") or folder.name)
+    return RunFolder(name, str(folder), manifest, tuple(rows), tuple(damage)), damage
 
 
 def _read_manifest(path: Path) -> tuple[dict[str, Any] | None, str]:
     try:
         manifest = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        return None, f"not readable ({_first_line(error)})"
+        return None, f"not readable ({first_line(error)})"
     if not isinstance(manifest, dict) or not isinstance(manifest.get("tasks"), dict):
         return None, "not a run's manifest (no `tasks`)"
     if manifest.get("format") != STORE_FORMAT:
@@ -115,7 +85,7 @@ def _read_rows(folder: Path) -> tuple[list[dict[str, Any]], list[Damage]]:
         try:
             content = path.read_bytes()
         except OSError as error:
-            damage.append(Damage(name, None, f"not readable ({_first_line(error)})"))
+            damage.append(Damage(name, None, f"not readable ({first_line(error)})"))
             continue
         good, bad = parse_lines(content)
         rows.extend(good)
@@ -146,7 +116,7 @@ def _parse_line(line: bytes) -> tuple[dict[str, Any] | None, str]:
     try:
         row = json.loads(line)
     except ValueError as error:
-        return None, f"not JSON ({_first_line(error)})"
+        return None, f"not JSON ({first_line(error)})"
     if not isinstance(row, dict):
         return None, "not a row"
     missing = [name for name in ROW_FIELDS if name not in row]
@@ -178,5 +148,6 @@ def _is_score(score: object) -> bool:
     return all(isinstance(part, (int, float)) for part in parts)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Of the error's message; its kind where it has none."""
     return (str(error).splitlines() or [type(error).__name__])[0]

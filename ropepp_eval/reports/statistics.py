@@ -144,6 +144,23 @@ def share_interval(estimate: float, parts: Contributions) -> Interval | None:
     return wilson_interval(estimate * rows, rows)
 
 
+def interval_from_error(value: float, error: float | None, rows: int, *, share: bool) -> Interval | None:
+    """95 % interval where only the value, its standard error and the number of rows are known.
+
+    Shares: Wilson at the number of rows that the error tells of (of 0/1 scores all, since lm-eval's error divides by
+    rows - 1); others: Student's t.
+    """
+    from scipy.stats import t
+
+    if share:
+        effective = value * (1 - value) / error**2 * rows / (rows - 1) if error else float(rows)
+        return wilson_interval(value * effective, effective)
+    if not error:
+        return None
+    reach = float(t.ppf(1 - LEVEL / 2, rows - 1)) * error
+    return value - reach, value + reach
+
+
 def linear_interval(estimate: float, parts: Contributions) -> Interval | None:
     """95 % interval of any other average over cells, by Student's t over clusters; None without spread."""
     from scipy.stats import t

@@ -27,8 +27,10 @@ class Entry:
     """95 % interval, in the unit of `value`."""
     mark: str = ""
     """`best`, `second` or nothing."""
+    cells: int = 1
+    """Cells that the value is made of, or would be."""
     members: tuple[int, int] | None = None
-    """(members present, members wanted) of a partial average."""
+    """(cells present, cells wanted) of a partial average."""
     signed: bool = False
     """A difference: shown with its sign."""
     stand_in: bool = False

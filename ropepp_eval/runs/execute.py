@@ -169,13 +169,12 @@ def requests_of_rows(cell: Cell, rows: list[Row]) -> tuple[list[Any], list[int]]
 def record_of(cell: Cell, row: Row, answers: list[Answer], config: RunConfig) -> dict[str, Any]:
     """One line of the store: what was asked, what was answered, what it scored, and the ledger of its tokens."""
     scores, failure = score(cell, row, answers)
-    info = cell.checkpoint.info
     return {
         "format": FORMAT,
         "key": record_key(cell, row, config),
         "checkpoint": cell.checkpoint.label,
-        "checkpoint_sha256": info.sha256,
-        "position": info.position,
+        "checkpoint_sha256": cell.checkpoint.info.sha256,
+        "position": cell.checkpoint.position,
         "benchmark": cell.task.benchmark,
         "task": cell.task.name,
         "length_tokens": cell.length_tokens,
@@ -249,7 +248,7 @@ def manifest_of(plan: Plan) -> dict[str, Any]:
             {
                 "checkpoint": cell.checkpoint.label,
                 "checkpoint_sha256": cell.checkpoint.info.sha256,
-                "position": cell.checkpoint.info.position,
+                "position": cell.checkpoint.position,
                 "benchmark": cell.task.benchmark,
                 "task": cell.task.name,
                 "length_tokens": cell.length_tokens,
@@ -269,7 +268,7 @@ def manifest_of(plan: Plan) -> dict[str, Any]:
             }
             for name, task in tasks.items()
         },
-        "checkpoints": {c.label: checkpoint_facts(c) for c in plan.checkpoints},
+        "checkpoints": {c.label: c.info.facts for c in plan.checkpoints},
         "seed": config.seed,
         "tokenizers": {
             c.label: {"name": Path(c.tokenizer.name).name, "sha256": c.tokenizer.sha256} for c in plan.checkpoints
@@ -286,26 +285,10 @@ def manifest_of(plan: Plan) -> dict[str, Any]:
     }
 
 
-def checkpoint_facts(checkpoint: PlannedCheckpoint) -> dict[str, Any]:
-    """What is known of a checkpoint without its weights, without where it lies on this machine."""
-    info = checkpoint.info
-    return {
-        "position": info.position,
-        "scaling": info.scaling,
-        "base": info.base,
-        "note": checkpoint.note,
-        "parameters": info.parameters,
-        "kv_bytes_per_token": info.kv_bytes_per_token,
-        "max_position_embeddings": info.max_position_embeddings,
-        "evidence": list(info.evidence),
-        "sha256": info.sha256,
-    }
-
-
 def _note_kernel(store: RunStore, checkpoint: PlannedCheckpoint, adapter: Adapter) -> None:
     """Write which device, dtype and attention kernel really run."""
     facts: dict[str, Any] = getattr(adapter, "get_model_info", dict)()
-    ran = {**store.manifest.get("ran", {}), checkpoint.label: {k: str(v) for k, v in facts.items()}}
+    ran = {**store.manifest.get("ran", {}), checkpoint.label: {k: str(v) for k, v in facts.items() if k != "checkpoint"}}
     store.write_manifest(ran=ran)
 
 

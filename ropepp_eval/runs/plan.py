@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,12 +37,6 @@ class PlannedCheckpoint:
     def position(self) -> str:
         """The position embedding with its scaling, where it has one: `rope`, `ropepp_ec+yarn32`."""
         return self.info.position if self.info.scaling == "none" else f"{self.info.position}+{self.info.scaling}"
-
-    @functools.cached_property
-    def note(self) -> str | None:
-        """What the checkpoint's config says of itself (`note`), such as that its weights are random."""
-        note: str | None = json.loads((Path(self.info.folder) / "config.json").read_text(encoding="utf-8")).get("note")
-        return note
 
     @property
     def folder_name(self) -> str:

@@ -98,7 +98,7 @@ def describe_plan(plan: Plan) -> list[str]:
         lines.append(
             f"  {checkpoint.label}: {checkpoint.position}, {info.parameters:,} parameters, "
             f"{info.kv_bytes_per_token:,} KV bytes a token, made for {format_length(info.max_position_embeddings)}"
-            + (f" ({checkpoint.note})" if checkpoint.note else "")
+            + (f" ({info.note})" if info.note else "")
         )
     lines.append(f"  {resolution_in_words(max(len(cell.rows) for cell in plan.cells))}")
     if plan.stand_in:

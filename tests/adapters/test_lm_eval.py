@@ -28,6 +28,8 @@ def test_lm_eval_builds_it_from_its_argument_text(tiny_checkpoint: Path) -> None
     info = lm.get_model_info()
     assert info["model_dtype"] == "float32"
     assert info["attention"] == "sdpa"
+    known = ropepp_eval.inspect_checkpoint(tiny_checkpoint)
+    assert info["checkpoint"] == {"name": tiny_checkpoint.name, **known.facts}
 
 
 def test_the_trained_length_is_the_limit_unless_another_is_given(tiny_checkpoint: Path) -> None:

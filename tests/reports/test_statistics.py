@@ -10,7 +10,7 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from ropepp_eval.reports.aggregation import STATISTICS, aggregate
+from ropepp_eval.reports.aggregation import STATISTICS, aggregate, standard_error
 from ropepp_eval.reports.statistics import (
     DRAWS,
     bootstrap_interval,
@@ -19,6 +19,7 @@ from ropepp_eval.reports.statistics import (
     contributions,
     effective_rows,
     holm,
+    interval_from_error,
     linear_interval,
     mcnemar_exact,
     paired_bootstrap,
@@ -144,6 +145,19 @@ def test_graded_scores_without_spread_have_no_interval_but_shares_do():
     assert score_interval("mean", [0.25] * 10, own_clusters([0.25] * 10)) is None
     low, high = score_interval("mean", [1.0] * 10, own_clusters([1.0] * 10))
     assert (round(low, 3), high) == (0.722, pytest.approx(1.0))
+
+
+@pytest.mark.parametrize("right", [0, 3, 20, 40])
+def test_value_error_and_rows_alone_give_the_interval_that_the_rows_give(right):
+    scores = [1.0] * right + [0.0] * (40 - right)
+    error = standard_error("mean", scores)
+    expected = score_interval("mean", scores, own_clusters(scores))
+    assert interval_from_error(right / 40, error, 40, share=True) == pytest.approx(expected)
+
+
+def test_the_interval_of_another_value_from_its_error_is_students():
+    assert interval_from_error(7.0, 0.5, 12, share=False) == pytest.approx(stats.t.interval(0.95, 11, loc=7.0, scale=0.5))
+    assert interval_from_error(7.0, None, 12, share=False) is None
 
 
 def test_mcnemar_is_statsmodels_and_the_binomial_test():

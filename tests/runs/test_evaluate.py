@@ -65,6 +65,20 @@ def test_results_have_a_line_for_each_cell_and_metric(finished: Path) -> None:
     assert set(frame["position"]) == {"rope"}
 
 
+def test_one_checkpoint_with_two_scalings_is_two_lines_of_a_table(
+    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for position in ("rope", "rope+pi8"):
+        ropepp_eval.evaluate(
+            tiny_checkpoint, tasks=["niah_single_1"], lengths=["1k"], samples=1, position=position, out=tmp_path / position,
+            quiet=True,
+        )  # fmt: skip
+    assert set(ropepp_eval.read_results(tmp_path)["position"]) == {"rope", "rope+pi8"}
+    out = table_of(tmp_path, capsys)
+    assert "tiny (rope)" in out
+    assert "tiny (rope+pi8)" in out
+
+
 def test_every_row_is_on_disk_with_its_ledger(finished: Path) -> None:
     records = lines_of(finished)
     assert len(records) == 8

@@ -1,0 +1,170 @@
+"""What lm-eval's `results_DATE.json` says: which model, which tasks, which values.
+
+Format: lm-eval 0.4.13, `lm_eval/evaluator.py` and `lm_eval/loggers/evaluation_tracker.py`. Our model `ropepp` adds
+`config.checkpoint`, which tells its checkpoint from all others (`NativeLM.get_model_info`).
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from ropepp_eval.errors import UserError
+from ropepp_eval.lengths import parse_length
+from ropepp_eval.reports.aggregation import STATISTICS
+from ropepp_eval.reports.published import published_names
+
+BENCHMARK = "lm-eval"
+"""What tables call lm-eval's own tasks, which take no length; they are not averaged, since Table 1's average is over other
+parts."""
+AT_LENGTHS = "lm-eval at lengths"
+"""What tables call tasks of ours that lm-eval ran as TASK@LENGTH."""
+SHARES = frozenset({"acc", "acc_norm", "f1", "em", "exact_match"})
+"""lm-eval's metrics that are shares of the rows, which tables show in percent."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric of a task as lm-eval wrote it."""
+
+    key: str
+    """Its name in a line of samples, such as `acc`."""
+    filter: str
+    """The answer filter it was made with; `none` for most tasks."""
+    value: float
+    stderr: float | None
+    aggregation: str
+    higher_is_better: bool
+    scale: float
+    """What tables multiply it by: 100 for percent."""
+
+    @property
+    def name(self) -> str:
+        return self.key if self.filter == "none" else f"{self.key},{self.filter}"
+
+    @property
+    def made_of_rows(self) -> bool:
+        """False where only lm-eval itself can make the value from the rows (such as CB's F1)."""
+        return self.aggregation in STATISTICS
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of a results file."""
+
+    written: str
+    """As lm-eval calls it: `piqa`, or `niah_single_1@4k` for a task of ours at a length."""
+    name: str
+    length_tokens: int
+    """0 for tasks that take no length."""
+    rows: int | None
+    """How many documents were asked."""
+    metrics: tuple[Metric, ...]
+
+    @property
+    def benchmark(self) -> str:
+        return AT_LENGTHS if self.length_tokens else BENCHMARK
+
+    @property
+    def primary(self) -> str:
+        """The metric that Table 1 is compared with where the layout names one, else `acc`, else the first."""
+        names = [metric.name for metric in self.metrics]
+        wanted = published_names().metrics.get(self.name, "acc")
+        return wanted if wanted in names else names[0]
+
+
+def why_unusable(content: Any) -> str:
+    """Why this is no results file; empty where it is one."""
+    if not isinstance(content, dict):
+        return "not lm-eval's results"
+    for part in ("results", "configs"):
+        entries = content.get(part)
+        if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+            return f"not lm-eval's results (no `{part}`)"
+    if not isinstance(content.get("config"), dict):
+        return "not lm-eval's results (no `config`)"
+    return "" if content.get("model_name") and isinstance(content["model_name"], str) else "no `model_name` in it"
+
+
+def tasks_of(content: Mapping[str, Any]) -> list[Task]:
+    """The tasks that have values; groups are left out, since their averages follow from these."""
+    tasks = []
+    for written, config in content["configs"].items():
+        results = content["results"].get(written, {})
+        name, length_tokens = _task_and_length(written)
+        metrics = _metrics(results, config, _entry(content, "higher_is_better", written))
+        rows = _entry(content, "n-samples", written).get("effective", results.get("sample_len"))
+        if metrics:
+            tasks.append(Task(written, name, length_tokens, rows if isinstance(rows, int) else None, metrics))
+    return tasks
+
+
+def _entry(content: Mapping[str, Any], part: str, task: str) -> Mapping[str, Any]:
+    entries = content.get(part)
+    entry = entries.get(task) if isinstance(entries, dict) else None
+    return entry if isinstance(entry, dict) else {}
+
+
+def _task_and_length(written: str) -> tuple[str, int]:
+    name, _, length = written.rpartition("@")
+    try:
+        return (name, parse_length(length)) if name else (written, 0)
+    except UserError:
+        return written, 0
+
+
+def _metrics(results: Mapping[str, Any], config: Mapping[str, Any], higher: Mapping[str, Any]) -> tuple[Metric, ...]:
+    """From entries such as `acc,none` and `acc_stderr,none`; what is no number (`N/A`) is not known."""
+    listed = config.get("metric_list")
+    scales = _entry(config, "metadata", "scale")  # our own tasks say how they are shown
+    declared = {entry.get("metric"): entry for entry in listed or [] if isinstance(entry, dict)}
+    metrics = []
+    for written, value in results.items():
+        key, comma, filter_name = written.partition(",")
+        if comma and not key.endswith("_stderr") and is_number(value):
+            stderr = results.get(f"{key}_stderr,{filter_name}")
+            aggregation = str(declared.get(key, {}).get("aggregation", "mean"))  # lm-eval's default for all plain metrics
+            known = float(stderr) if isinstance(stderr, (int, float)) and math.isfinite(stderr) else None
+            better, scale = higher.get(key) is not False, float(scales.get(key, 100.0 if key in SHARES else 1.0))
+            metrics.append(Metric(key, filter_name, float(value), known, aggregation, better, scale))
+    return tuple(metrics)
+
+
+def is_number(value: object) -> bool:
+    """Also NaN and the infinite, which are counted later on."""
+    return isinstance(value, (int, float))
+
+
+def checkpoint_of_results(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Name, sha256, position and what else is known. Of another model than ours only lm-eval's own facts are."""
+    told = content["config"].get("checkpoint")
+    if isinstance(told, dict) and all(isinstance(told.get(key), str) for key in ("name", "sha256", "position")):
+        return told
+    config, name = content["config"], content["model_name"]
+    known = {"parameters": config.get("model_num_parameters"), "max_position_embeddings": content.get("max_length")}
+    return {
+        "name": PurePosixPath(name).name or name,
+        "sha256": str(config.get("model_sha") or ""),
+        "position": "unknown",
+        **{key: value for key, value in known.items() if isinstance(value, int) and value > 0},
+    }
+
+
+def created(content: Mapping[str, Any]) -> str:
+    """The start of the evaluation as a run's manifest writes it, so that `--latest` can compare; empty where it is not told."""
+    date = content.get("date")
+    if not isinstance(date, (int, float)) or not 0 < date < 1e11:
+        return ""
+    return datetime.datetime.fromtimestamp(date, datetime.UTC).isoformat(timespec="seconds")
+
+
+def settings_of_results(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What a difference between two evaluations may come from, under the names of a run's settings."""
+    config = content["config"]
+    named = {"backend": "model", "dtype": "model_dtype", "attention": "attention", "limit": "limit"}
+    known = {ours: config[theirs] for ours, theirs in named.items() if config.get(theirs) is not None}
+    return {"harness": f"lm-eval {content.get('lm_eval_version') or 'of unknown version'}", **known}

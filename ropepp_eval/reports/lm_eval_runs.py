@@ -1,0 +1,166 @@
+"""Result files that lm-eval writes, read as a run: `results_DATE.json` and, with `--log_samples`, `samples_TASK_DATE.jsonl`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ropepp_eval.reports.aggregation import aggregate
+from ropepp_eval.reports.lm_eval_results import (
+    Metric,
+    Task,
+    checkpoint_of_results,
+    created,
+    is_number,
+    settings_of_results,
+    tasks_of,
+    why_unusable,
+)
+from ropepp_eval.reports.reading import CELL_FIELDS, Damage, RunFolder, first_line
+
+RESULTS_PATTERN = "results_*.json"
+PROTOCOL = "reference"
+"""lm-eval's definitions are the short suite's reference. The paper's numbers were made with OpenCompass."""
+
+
+def read_results_file(path: Path) -> tuple[RunFolder | None, list[Damage]]:
+    """The run that one `results_*.json` tells of (None where it can't be read), and all damage met.
+
+    A task with samples has its rows; without, the value, standard error and number of rows that lm-eval wrote. A task whose
+    rows are all there and give another value than lm-eval wrote is left out and named.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+        reason = why_unusable(content)
+    except (OSError, ValueError) as error:
+        reason = f"not readable ({first_line(error)})"
+    if reason:
+        return None, [Damage(path.name, None, reason)]
+    checkpoint = checkpoint_of_results(content)
+    rows: list[dict[str, Any]] = []
+    damage: list[Damage] = []
+    cells, tasks = [], {}
+    for task in tasks_of(content):
+        samples = path.with_name(f"samples_{task.written}_{path.stem.removeprefix('results_')}.jsonl")
+        name = _cell_name(checkpoint, task)
+        found, broken = _read_samples(samples, task, name)
+        wrong = contradiction(task, found)
+        damage += [*broken, *([Damage(samples.name, None, wrong, task.name)] if wrong else [])]
+        if not wrong:
+            rows += found
+            cells.append({**name, "samples": task.rows if found else None})
+            tasks[task.name] = _described(task, has_rows=bool(found))
+    manifest = {
+        "created": created(content),
+        "cells": cells,
+        "tasks": tasks,
+        "checkpoints": {checkpoint["name"]: checkpoint},
+        "settings": settings_of_results(content),
+    }
+    return RunFolder(path.stem, str(path), manifest, tuple(rows), tuple(damage)), damage
+
+
+def _cell_name(checkpoint: Mapping[str, Any], task: Task) -> dict[str, Any]:
+    scaling = checkpoint.get("scaling") or "none"
+    values = (
+        checkpoint["name"],
+        checkpoint["sha256"],
+        checkpoint["position"] + ("" if scaling == "none" else f"+{scaling}"),
+        task.benchmark,
+        task.name,
+        task.length_tokens,
+        PROTOCOL,
+    )
+    return dict(zip(CELL_FIELDS, values, strict=True))
+
+
+def _described(task: Task, *, has_rows: bool) -> dict[str, Any]:
+    """The task as a run's manifest describes it; `reported` where the value can't be made from rows."""
+    metrics: dict[str, Any] = {}
+    for metric in task.metrics:
+        metrics[metric.name] = {
+            "aggregation": metric.aggregation if metric.made_of_rows else "mean",
+            "higher_is_better": metric.higher_is_better,
+            "scale": metric.scale,
+        }
+        if not (has_rows and metric.made_of_rows):
+            metrics[metric.name]["reported"] = {
+                "value": metric.value if math.isfinite(metric.value) else None,
+                "stderr": metric.stderr,
+                "rows": task.rows or 0,
+            }
+    return {"benchmark": task.benchmark, "primary": task.primary, "metrics": metrics}
+
+
+def contradiction(task: Task, rows: Sequence[Mapping[str, Any]]) -> str:
+    """How the rows of a complete task disagree with the values in the results file; empty where they agree or can't be compared."""
+    if not rows or (task.rows is not None and len(rows) < task.rows):
+        return ""
+    for metric in task.metrics:
+        scores = [row["scores"].get(metric.name) for row in rows]
+        if not metric.made_of_rows or None in scores or not math.isfinite(metric.value):
+            continue
+        value = aggregate(metric.aggregation, [tuple(score) if isinstance(score, list) else score for score in scores])
+        if value is not None and abs(value - metric.value) > 1e-6 * max(1.0, abs(metric.value)):
+            return f"its rows give {metric.name} {value:.6g}, but the results file says {metric.value:.6g}"
+    return ""
+
+
+def _read_samples(path: Path, task: Task, name: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[Damage]]:
+    """Rows of one task, one a document, and damage. No file: no rows."""
+    try:
+        lines = path.read_bytes().splitlines() if path.exists() else []
+    except OSError as error:
+        return [], [Damage(path.name, None, f"not readable ({first_line(error)})", task.name)]
+    rows: dict[int, dict[str, Any]] = {}
+    damage = []
+    for number, line in enumerate(lines, start=1):
+        sample, reason = _parse_sample(line)
+        if sample is None:
+            damage.append(Damage(path.name, number, reason, task.name))
+            continue
+        row = rows.setdefault(sample["doc_id"], _row(sample, name))
+        row["scores"] |= _scores(sample, task.metrics)  # a document has a line for each answer filter
+    return list(rows.values()), damage
+
+
+def _parse_sample(line: bytes) -> tuple[dict[str, Any] | None, str]:
+    try:
+        sample = json.loads(line)
+    except ValueError as error:
+        return None, f"not JSON ({first_line(error)})"
+    if not isinstance(sample, dict) or not isinstance(sample.get("doc_id"), int) or "doc_hash" not in sample:
+        return None, "not a sample of lm-eval's (no `doc_id` or `doc_hash`)"
+    return sample, ""
+
+
+def _row(sample: Mapping[str, Any], name: Mapping[str, Any]) -> dict[str, Any]:
+    """A line of the store for one document; what lm-eval does not write is missing."""
+    parts = [name["task"], sample["doc_id"], *(sample.get(f"{part}_hash") for part in ("doc", "prompt", "target"))]
+    return {
+        **name,
+        "seed": None,
+        "tokenizer_sha256": None,
+        "row": sample["doc_id"],
+        "row_sha256": hashlib.sha256(json.dumps(parts).encode()).hexdigest(),
+        "prompt_sha256": sample.get("prompt_hash"),
+        "references": [sample.get("target")],
+        "responses": sample.get("filtered_resps"),
+        "scores": {},
+        "error": None,
+    }
+
+
+def _scores(sample: Mapping[str, Any], metrics: Sequence[Metric]) -> dict[str, Any]:
+    """Its scores by name, of the metrics that are made from rows."""
+    scores = {}
+    for metric in metrics:
+        score = sample.get(metric.key)
+        pair = isinstance(score, list) and len(score) == 2 and all(map(is_number, score))
+        if metric.made_of_rows and metric.filter == sample.get("filter", "none") and (is_number(score) or pair):
+            scores[metric.name] = score
+    return scores
