@@ -164,6 +164,20 @@ def test_a_saved_model_comes_back_the_same_through_the_auto_classes(tiny, positi
     assert torch.equal(logits(ropepp_eval.load_checkpoint(tmp_path), tokens), logits(model, tokens))
 
 
+@pytest.mark.filterwarnings("ignore:.*offloaded.*")
+def test_a_device_map_changes_no_logit(tiny, position, tokens, tmp_path):
+    model = tiny(position, "eager")
+    model.save_pretrained(tmp_path / "model")
+    *earlier, last = (f"model.layers.{index}" for index in range(model.config.num_hidden_layers))
+    parts = ["model.embed_tokens", "model.rotary_emb", *earlier, "model.norm", "lm_head"]
+    device_map = {**dict.fromkeys(parts, "cpu"), last: "disk"}
+    spread = type(model).from_pretrained(
+        tmp_path / "model", device_map=device_map, offload_folder=tmp_path / "offload", attn_implementation="eager"
+    )
+    assert spread.hf_device_map[last] == "disk"
+    assert torch.equal(logits(spread, tokens), logits(model, tokens))
+
+
 @pytest.mark.parametrize(("position", "share"), [("ropepp_eh", 0.5), ("ropepp_ec", 1.0), ("fope", 1.0), ("alibi", 1.0)])
 def test_cache_bytes_against_rope(tiny, tokens, position, share):
     def cache_bytes(model):
