@@ -116,16 +116,26 @@ def latex_escape(text: str) -> str:
     return "".join(LATEX_ESCAPES.get(character, character) for character in text)
 
 
+FLOATS_AT_ONCE = 12
+"""LaTeX keeps only some tables that it has not placed yet (18 in older ones), then stops; so these are placed first."""
+CHARACTERS_A_LINE = 85
+"""A table wider than this is scaled down to the text's width, which a page of 10 pt holds otherwise."""
+
+
 def _latex(table: Table, show: Show) -> str:
     blocks = [_latex_section(section, show) for section in table.sections]
+    pages = [blocks[start : start + FLOATS_AT_ONCE] for start in range(0, len(blocks), FLOATS_AT_ONCE)]
     notes = "".join(f"\\par\\noindent {latex_escape(note)}\n" for note in table.notes)
-    return "% needs \\usepackage{booktabs}\n" + "\n".join(blocks) + notes
+    body = "\\clearpage\n".join("\n".join(page) for page in pages)
+    return "% needs \\usepackage{booktabs,graphicx}\n" + body + notes
 
 
 def _latex_section(section: Section, show: Show) -> str:
     spec = "l" * len(section.label_columns) + "r" * len(section.columns)
     head = " & ".join(latex_escape(name) for name in [*section.label_columns, *section.columns])
+    scale = _text_width(section, show) > CHARACTERS_A_LINE
     lines = [r"\begin{table}", r"\centering", rf"\caption{{{latex_escape(section.title)}}}"]
+    lines += [r"\resizebox{\textwidth}{!}{%"] if scale else []
     lines += [rf"\begin{{tabular}}{{{spec}}}", r"\toprule", head + r" \\", r"\midrule"]
     group = section.lines[0].group if section.lines else ""
     for line in section.lines:
@@ -134,9 +144,16 @@ def _latex_section(section: Section, show: Show) -> str:
             group = line.group
         cells = [latex_escape(label) for label in line.labels] + [_latex_entry(entry, show) for entry in line.entries]
         lines.append(" & ".join(cells) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [r"\bottomrule", r"\end{tabular}" + ("}" if scale else "")]
     lines += [rf"\par\footnotesize {latex_escape(note)}" for note in section.notes]
     return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def _text_width(section: Section, show: Show) -> int:
+    """Characters of its widest line, blanks between columns included."""
+    head = [*section.label_columns, *section.columns]
+    body = [[*line.labels, *(_plain(entry, show, False) for entry in line.entries)] for line in section.lines]
+    return sum(2 + max(len(row[i]) for row in [head, *body]) for i in range(len(head)))
 
 
 def _latex_entry(entry: Entry, show: Show) -> str:

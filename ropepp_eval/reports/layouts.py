@@ -10,7 +10,7 @@ from ropepp_eval.errors import UserError
 from ropepp_eval.reports.aggregation import aggregate
 from ropepp_eval.reports.cells import Cell, Cells, MetricRule, length_in_words, scores_of
 from ropepp_eval.reports.lm_eval_results import BENCHMARK as LM_EVAL
-from ropepp_eval.reports.measures import Part, scaled
+from ropepp_eval.reports.measures import Part, scaled, why_none_common
 from ropepp_eval.reports.table import Entry, Line, Section, Table
 
 Checkpoint = tuple[str, str, str]
@@ -282,10 +282,16 @@ def table_notes(cells: Cells) -> tuple[str, ...]:
     unfinished = sum(cell.planned is not None and len(cell.rows) < cell.planned for cell in cells.cells)
     if failed:
         notes.append(f"{counted(failed, 'failed row')} left out of every value")
+    not_finite = sum(scores_of(cell, cell.primary)[2] for cell in cells.cells)
+    if not_finite:
+        notes.append(f"{counted(not_finite, 'row')} whose score is not finite left out, counted as failed")
     if cut:
         notes.append(f"{counted(cut, 'row')} whose prompt was cut")
     if unfinished:
         notes.append(f"{unfinished} of {counted(len(cells.cells), 'cell')} with fewer rows than planned")
+    notes.extend(
+        f"not the same rows for all checkpoints, so not a like-for-like comparison: {why}" for why in _unequal(cells)
+    )
     stand_ins = sorted(
         {cell.name.task for cell in cells.cells if any(row.get("stand_in") for row in cell.rows)}, key=natural
     )
@@ -299,6 +305,18 @@ def table_notes(cells: Cells) -> tuple[str, ...]:
     notes.extend(f"{', '.join(names)}: {note}" for note, names in said.items())
     notes.extend(f"damaged, left out: {one}" for one in cells.damage)
     return tuple(notes)
+
+
+def _unequal(cells: Cells) -> list[str]:
+    """Why checkpoints that stand together answered other rows: seeds, tokenizers or data, each difference once."""
+    first: dict[tuple[str, int, str], Cell] = {}
+    reasons: dict[str, None] = {}
+    for cell in cells.cells:
+        if cell.rows:
+            one = first.setdefault((cell.name.task, cell.name.length_tokens, cell.name.protocol), cell)
+            if not {row["row_sha256"] for row in one.rows} & {row["row_sha256"] for row in cell.rows}:
+                reasons[why_none_common(one, cell)] = None
+    return list(reasons)
 
 
 def _harness_notes(cells: Cells) -> list[str]:

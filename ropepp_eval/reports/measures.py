@@ -115,14 +115,15 @@ def pair_cells(first: Cell, second: Cell, metric: str) -> Pairing:
     if not common:
         raise UserError(
             f"{first.name.task} at {first.name.length}: {first.name.checkpoint} and "
-            f"{second.name.checkpoint} have no row in common ({_why_none(first, second)}); run both with the same "
+            f"{second.name.checkpoint} have no row in common ({why_none_common(first, second)}); run both with the same "
             "task, length, seed, protocol, tokenizer and data"
         )
     unpaired = len({row["row_sha256"] for row in (*first.rows, *second.rows)}) - len(common)
     return Pairing([c[0] for c in common], [c[1] for c in common], [c[2] for c in common], unpaired)
 
 
-def _why_none(first: Cell, second: Cell) -> str:
+def why_none_common(first: Cell, second: Cell) -> str:
+    """The difference that keeps two cells from having a row in common, in words."""
     for cell in (first, second):
         if cell.reported and not cell.rows:
             return f"{cell.folder} came without its rows, which lm-eval keeps with --log_samples"

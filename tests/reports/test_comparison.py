@@ -182,6 +182,17 @@ def test_significance_over_different_seeds_is_refused(tmp_path, capsys):
         printed(table_command, capsys, one, other, "--significant")
 
 
+@pytest.mark.parametrize(
+    ("change", "said"), [({"seed": 7}, "seeds 42 and 7"), ({"tokenizer": "other"}, "tokenizers"), ({}, None)]
+)
+def test_a_table_says_where_checkpoints_answered_other_rows(tmp_path, capsys, change, said):
+    one = write_run(tmp_path / "one", [FakeCell(checkpoint="a")])
+    other = write_run(tmp_path / "other", [FakeCell(checkpoint="b", **change)])
+    out = printed(table_command, capsys, one, other)
+    assert ("not the same rows for all checkpoints" in out) == (said is not None)
+    assert said is None or f"not a like-for-like comparison: {said}" in out
+
+
 def test_intervals_and_counts_are_shown_on_demand(tmp_path, capsys):
     scores = [*shares(20)[0], None]
     run = write_run(tmp_path / "run", [FakeCell(scores=scores)])

@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from ropepp_eval.cli import table as command
 from ropepp_eval.errors import UserError
 from ropepp_eval.reports.formats import FORMATS
 from ropepp_eval.reports.table import Entry, number_text
+from tests.reports.published_runs import write_published_run
 from tests.reports.results_folders import PERPLEXITY, FakeCell, printed, rows_file, write_run
 
 
@@ -140,15 +142,46 @@ def test_markdown_and_latex_escape_names(tmp_path, capsys):
     assert r"a\_b|c\&d\%" in table(capsys, run, "--format", "latex")
 
 
-def test_latex_compiles(folder, tmp_path, capsys):
+def compiled(body: str, folder: Path) -> None:
+    """Raise unless a real LaTeX turns `body` into a page; skip where there is none."""
     latex = shutil.which("pdflatex") or shutil.which("tectonic")
     if not latex:
         pytest.skip("no pdflatex or tectonic on this machine")
-    body = table(capsys, folder, "--format", "latex", "--partial")
-    document = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n" + body + "\\end{document}\n"
-    (tmp_path / "table.tex").write_text(document)
+    document = "\\documentclass{article}\n\\usepackage{booktabs,graphicx}\n\\begin{document}\n" + body + "\\end{document}\n"
+    (folder / "table.tex").write_text(document, encoding="utf-8")
     options = ["-interaction=nonstopmode", "-halt-on-error"] if latex.endswith("pdflatex") else []
-    subprocess.run([latex, *options, "table.tex"], cwd=tmp_path, check=True, capture_output=True)
+    done = subprocess.run([latex, *options, "table.tex"], cwd=folder, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (folder / "table.pdf").stat().st_size > 0
+    assert "Overfull \\hbox" not in done.stdout, "a table is wider than the page"
+
+
+@pytest.mark.parametrize("layout", ["lengths", "tasks", "depth"])
+def test_latex_compiles(tmp_path, capsys, layout):
+    names = ["rope", "a_b|c&d%$#{}~^\\<script>", "ropepp_ec"]
+    cells = [
+        FakeCell(checkpoint=name, task=task, length_tokens=length, scores=[1.0] * i + [0.0] * (4 - i), depths=[1.0] * 4)
+        for i, name in enumerate(names)
+        for task in ("niah_single_1", "vt")
+        for length in (2048, 4096)
+    ]
+    cells[0].scores = [1.0, None, 0.0, 1.0]
+    for cell in cells:
+        cell.stand_in = True
+    run = write_run(tmp_path / "run", cells)
+    options = ("--ci", "--counts", "rows,failed,cut,fill", "--partial")
+    compiled(table(capsys, run, "--layout", layout, "--format", "latex", *options), tmp_path)
+
+
+@pytest.mark.parametrize("layout", ["paper1", "paper2", "paper3"])
+def test_the_papers_tables_compile_beside_the_published_numbers(tmp_path, capsys, layout):
+    run = write_published_run(tmp_path / "run", layout, protocol="reference")
+    compiled(table(capsys, run, "--layout", layout, "--compare", "published", "--ci", "--format", "latex"), tmp_path)
+
+
+def test_a_table_of_many_sections_compiles(tmp_path, capsys):
+    run = write_run(tmp_path / "run", [FakeCell(length_tokens=length) for length in range(1000, 1060)])
+    compiled(table(capsys, run, "--layout", "tasks", "--format", "latex"), tmp_path)
 
 
 def test_an_unfinished_cell_says_how_many_of_its_rows_it_has(tmp_path, capsys):
