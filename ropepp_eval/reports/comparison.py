@@ -8,16 +8,9 @@ from dataclasses import dataclass
 from ropepp_eval.errors import UserError, unknown_name
 from ropepp_eval.reports.aggregation import aggregate
 from ropepp_eval.reports.cells import Cells
-from ropepp_eval.reports.layouts import (
-    Checkpoint,
-    Group,
-    LayoutOptions,
-    checkpoint_labels,
-    checkpoint_of,
-    counted,
-    groups_of,
-)
+from ropepp_eval.reports.layouts import Group, LayoutOptions, groups_of
 from ropepp_eval.reports.measures import Measure, Part, measure_difference, pair_cells
+from ropepp_eval.reports.naming import Checkpoint, checkpoint_labels, checkpoint_of, counted
 from ropepp_eval.reports.statistics import Difference, holm
 from ropepp_eval.reports.table import Entry, Line, Section, Table
 from ropepp_eval.resolution import LEVEL

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from ropepp_eval.lengths import format_length
 from ropepp_eval.reports.cells import Cells
 from ropepp_eval.reports.depths import BOXES, DepthScores, box_name, depth_scores
-from ropepp_eval.reports.layouts import Checkpoint, Group, LayoutOptions, checkpoint_of, groups_of
+from ropepp_eval.reports.layouts import Group, LayoutOptions, groups_of
+from ropepp_eval.reports.naming import Checkpoint, checkpoint_of
 from ropepp_eval.reports.plots import Picture, file_name, trained_lengths, value_label
 from ropepp_eval.reports.style import new_figure
 

@@ -10,7 +10,8 @@ from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length
 from ropepp_eval.reports.aggregation import aggregate
 from ropepp_eval.reports.cells import Cell, Cells, scores_of
-from ropepp_eval.reports.layouts import Group, LayoutOptions, checkpoint_of, counted, finished, groups_of
+from ropepp_eval.reports.layouts import Group, LayoutOptions, finished, groups_of
+from ropepp_eval.reports.naming import checkpoint_of, counted
 from ropepp_eval.reports.table import Entry, Line, Section, Table
 
 BOXES = 10

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.reports.aggregation import aggregate
 from ropepp_eval.reports.cells import Cell, Cells, MetricRule, length_in_words, scores_of
 from ropepp_eval.reports.lm_eval_results import BENCHMARK as LM_EVAL
-from ropepp_eval.reports.measures import Part, scaled, why_none_common
+from ropepp_eval.reports.measures import Part, scaled
+from ropepp_eval.reports.naming import Checkpoint, checkpoint_labels, checkpoint_of, natural
+from ropepp_eval.reports.notes import table_notes
 from ropepp_eval.reports.table import Entry, Line, Section, Table
 
-Checkpoint = tuple[str, str, str]
-"""(name, sha256, position): what one line of a table is about."""
 VARIANTS = frozenset({"lambada", "wikitext", "openbookqa", LM_EVAL})
 """Benchmarks whose tasks are variants of one another, or a mix; a mean over them would say nothing."""
 
@@ -103,31 +102,6 @@ class Group:
     def sides(self, columns: int) -> tuple[bool | None, ...]:
         """Which way each of `columns` columns and their average is better; the count after them has no better."""
         return (*[self.topic.better == "higher"] * (columns + 1), None)
-
-
-def checkpoint_of(cell: Cell) -> Checkpoint:
-    return cell.name.checkpoint, cell.name.checkpoint_sha256, cell.name.position
-
-
-def checkpoint_labels(cells: Iterable[Cell]) -> dict[Checkpoint, str]:
-    """A label for each checkpoint, in the order in which they come: its name, with hash or position added only where
-    names alone don't tell two apart."""
-    checkpoints = list(dict.fromkeys(checkpoint_of(cell) for cell in cells))
-    labels = {}
-    for name, sha256, position in checkpoints:
-        twins = [other for other in checkpoints if other[0] == name]
-        extra = []
-        if len({other[1] for other in twins}) > 1:
-            extra.append(sha256[:8])
-        if len({other[2] for other in twins}) > 1:
-            extra.append(position)
-        labels[name, sha256, position] = f"{name} ({', '.join(extra)})" if extra else name
-    return labels
-
-
-def natural(text: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key that puts `qa2` before `qa10`."""
-    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", text) if part)
 
 
 def decimals_of(rule: MetricRule) -> int:
@@ -266,67 +240,3 @@ def _tasks_section(
 def finished(cells: Cells, sections: Sequence[Section]) -> Table:
     """The table with the notes that keep a reader from being misled."""
     return Table(tuple(sections), table_notes(cells))
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 row`, `2 rows`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def table_notes(cells: Cells) -> tuple[str, ...]:
-    """What a reader must know: how averages are made, stand-in text, unfinished cells, failures, what checkpoints say of
-    themselves (such as random weights), damage."""
-    notes = ["average: plain mean of its columns, empty where one is missing; n: rows behind the line"]
-    failed = sum(cell.failed for cell in cells.cells)
-    cut = sum(bool(row.get("cut")) for cell in cells.cells for row in cell.rows)
-    unfinished = sum(cell.planned is not None and len(cell.rows) < cell.planned for cell in cells.cells)
-    if failed:
-        notes.append(f"{counted(failed, 'failed row')} left out of every value")
-    not_finite = sum(scores_of(cell, cell.primary)[2] for cell in cells.cells)
-    if not_finite:
-        notes.append(f"{counted(not_finite, 'row')} whose score is not finite left out, counted as failed")
-    if cut:
-        notes.append(f"{counted(cut, 'row')} whose prompt was cut")
-    if unfinished:
-        notes.append(f"{unfinished} of {counted(len(cells.cells), 'cell')} with fewer rows than planned")
-    notes.extend(
-        f"not the same rows for all checkpoints, so not a like-for-like comparison: {why}" for why in _unequal(cells)
-    )
-    stand_ins = sorted(
-        {cell.name.task for cell in cells.cells if any(row.get("stand_in") for row in cell.rows)}, key=natural
-    )
-    if stand_ins:
-        notes.append(f"rows made from generated text in place of a real corpus: {', '.join(stand_ins)}")
-    notes.extend(_harness_notes(cells))
-    said: dict[str, list[str]] = {}
-    for known, label in checkpoint_labels(cells.cells).items():
-        if note := cells.checkpoints.get(known, {}).get("note"):
-            said.setdefault(str(note), []).append(label)
-    notes.extend(f"{', '.join(names)}: {note}" for note, names in said.items())
-    notes.extend(f"damaged, left out: {one}" for one in cells.damage)
-    return tuple(notes)
-
-
-def _unequal(cells: Cells) -> list[str]:
-    """Why checkpoints that stand together answered other rows: seeds, tokenizers or data, each difference once."""
-    first: dict[tuple[str, int, str], Cell] = {}
-    reasons: dict[str, None] = {}
-    for cell in cells.cells:
-        if cell.rows:
-            one = first.setdefault((cell.name.task, cell.name.length_tokens, cell.name.protocol), cell)
-            if not {row["row_sha256"] for row in one.rows} & {row["row_sha256"] for row in cell.rows}:
-                reasons[why_none_common(one, cell)] = None
-    return list(reasons)
-
-
-def _harness_notes(cells: Cells) -> list[str]:
-    """Which tasks lm-eval itself evaluated, and which of them came without their rows."""
-    notes = []
-    for harness in sorted({str(cell.settings["harness"]) for cell in cells.cells if "harness" in cell.settings}):
-        theirs = [cell for cell in cells.cells if cell.settings.get("harness") == harness]
-        names = ", ".join(sorted({cell.name.task for cell in theirs}, key=natural))
-        notes.append(f"from files of {harness}, by its own definitions (the paper's numbers are OpenCompass's): {names}")
-        alone = sorted({cell.name.task for cell in theirs if not cell.rows}, key=natural)
-        if alone:
-            notes.append(f"without rows, so not tested (lm-eval keeps them with --log_samples): {', '.join(alone)}")
-    return notes

@@ -8,15 +8,8 @@ from dataclasses import dataclass, replace
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.reports.cells import Cell, Cells
-from ropepp_eval.reports.layouts import (
-    Checkpoint,
-    LayoutOptions,
-    average,
-    cell_entry,
-    checkpoint_labels,
-    checkpoint_of,
-    finished,
-)
+from ropepp_eval.reports.layouts import LayoutOptions, average, cell_entry, finished
+from ropepp_eval.reports.naming import Checkpoint, checkpoint_labels, checkpoint_of
 from ropepp_eval.reports.published import (
     Column,
     Member,

@@ -11,7 +11,8 @@ from ropepp_eval.lengths import format_length
 from ropepp_eval.reports.aggregation import aggregate
 from ropepp_eval.reports.cells import Cell, Cells, scores_of
 from ropepp_eval.reports.depth_maps import depth_pictures
-from ropepp_eval.reports.layouts import Group, LayoutOptions, checkpoint_of, groups_of
+from ropepp_eval.reports.layouts import Group, LayoutOptions, groups_of
+from ropepp_eval.reports.naming import checkpoint_of
 from ropepp_eval.reports.plots import (
     Picture,
     cache_pictures,

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from ropepp_eval.lengths import format_length
 from ropepp_eval.reports.cells import Cells
-from ropepp_eval.reports.layouts import Checkpoint, Group, LayoutOptions, average, groups_of
+from ropepp_eval.reports.layouts import Group, LayoutOptions, average, groups_of
 from ropepp_eval.reports.lm_eval_results import BENCHMARK as LM_EVAL
 from ropepp_eval.reports.measures import measure_interval
+from ropepp_eval.reports.naming import Checkpoint
 from ropepp_eval.reports.style import add_legend, limit_percent, new_figure, series_style
 from ropepp_eval.reports.table import Entry
 

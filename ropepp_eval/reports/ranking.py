@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ropepp_eval.reports.layouts import counted
 from ropepp_eval.reports.measures import comparable, measure_difference, measure_interval
+from ropepp_eval.reports.naming import counted
 from ropepp_eval.reports.statistics import holm
 from ropepp_eval.reports.table import Entry, Section, Table
 from ropepp_eval.resolution import LEVEL
