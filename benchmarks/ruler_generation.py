@@ -149,6 +149,7 @@ def set_side(settings: dict[str, Any]) -> dict[str, Any]:
             tokens += sum(row.prompt_tokens for row in rows)
             if entry.name not in ("vt", "cwe", "qa_squad", "qa_hotpotqa"):
                 least = min(least, *(100 * (row.prompt_tokens + row.max_new_tokens) / length for row in rows))
+            del rows
     return {"total": time.perf_counter() - began, "tokens": tokens, "least_fill_percent": least, "bytes": _tree_bytes()}
 
 

@@ -97,30 +97,24 @@ def write_cached(path: Path, rows: list[Row], asked: int) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    docs = [row.as_doc() for row in rows]
-    prompts = [doc.pop("prompt") for doc in docs]
     about = {"asked": asked, "rows": len(rows)}
-    table = pa.table(
-        {
-            "prompt": pa.array(prompts, pa.large_string()),
-            "others": pa.array([json.dumps(doc, ensure_ascii=False) for doc in docs], pa.large_string()),
-        }
-    ).replace_schema_metadata({"ropepp_eval": json.dumps(about)})
+    schema = pa.schema([("prompt", pa.large_string()), ("others", pa.large_string())], {"ropepp_eval": json.dumps(about)})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as beside:
             try:
-                pq.write_table(
-                    table,
+                with pq.ParquetWriter(
                     beside,
+                    schema,
                     compression="zstd",
                     compression_level=1,
                     use_dictionary=False,
                     write_statistics=False,
                     write_page_checksum=True,
                     data_page_size=4 << 20,
-                    row_group_size=_ROWS_A_GROUP,
-                )
+                ) as writer:
+                    for begin in range(0, len(rows), _ROWS_A_GROUP):  # group by group: rows are large, copies cost memory
+                        writer.write_table(_table(rows[begin : begin + _ROWS_A_GROUP], schema))
                 beside.flush()
                 os.fsync(beside.fileno())
                 os.replace(beside.name, path)
@@ -131,6 +125,14 @@ def write_cached(path: Path, rows: list[Row], asked: int) -> None:
         _log.warning(
             "rows can't be kept in %s (%s); set ROPEPP_EVAL_CACHE to a folder that can be written to", path.parent, error
         )
+
+
+def _table(rows: list[Row], schema: Any) -> Any:
+    import pyarrow as pa
+
+    docs = [row.as_doc() for row in rows]
+    prompts = [doc.pop("prompt") for doc in docs]
+    return pa.table([prompts, [json.dumps(doc, ensure_ascii=False) for doc in docs]], schema=schema)
 
 
 def _data_hash(request: RowRequest, build: RowBuilder) -> str | None:
