@@ -171,8 +171,8 @@ class NiahRows(Family):
 
     def _finished(self, number: int, choices: NiahChoices, tokens: int, running: list[int]) -> Row:
         prompt = render_niah(choices, self.task, self.texts, self.haystack)
-        if self.task.haystack == "essay":
-            places = self.counter.positions(prompt.text, prompt.needle_offsets)
+        if self.haystack:
+            places = self._places_in_essay(choices, running) or self.counter.positions(prompt.text, prompt.needle_offsets)
         else:
             head = self.counter.count(frame(choices, self.task, self.texts)[0])
             places = [head + running[place] for place in choices.places]
@@ -180,6 +180,27 @@ class NiahRows(Family):
         stand_in = bool(self.haystack and self.haystack.stand_in)
         row: Row = self.make_row(number, prompt.text, tokens, choices.answers, stand_in=stand_in, details=details)
         return row
+
+    def _places_in_essay(self, choices: NiahChoices, running: list[int]) -> list[int] | None:
+        """Tokens before each needle, added up; None where that is not exact and the prompt itself is to be counted.
+
+        It is exact where pieces add up and every needle stands between two words, apart from the others.
+        """
+        haystack = self.haystack
+        assert haystack is not None
+        ends = [haystack.words_before(sentence, choices.haystack_units) for sentence in choices.places]
+        if not self.counter.independent or None in ends or 0 in ends or len(set(ends)) < len(ends):
+            return None
+        first = haystack.words[0]
+        before = self.counter.count(frame(choices, self.task, self.texts)[0] + first) - sum(
+            self.counter.each_learned([first])
+        )
+        places = []
+        for words, needle in zip(ends, choices.needles, strict=True):
+            places.append(before + running[words])
+            sentence = self.texts["needle"].format(value_type=self.task.value_type, key=needle.key, value=needle.value)
+            before += self.counter.count_inside(f" {sentence}")
+        return places
 
     def _needles(self, choices: NiahChoices, positions: list[int]) -> list[dict[str, Any]]:
         """Where each needle is: its place among the haystack's units in percent, and the tokens before it."""

@@ -55,6 +55,18 @@ def test_the_group_has_the_thirteen_tasks() -> None:
 
 
 @pytest.mark.parametrize("protocol", ["reference", "paper"])
+@pytest.mark.parametrize("task", ["niah_single_2", "niah_multikey_1", "niah_multivalue"])
+def test_places_that_are_added_up_are_those_counted_in_the_prompt(
+    data_dir: Path, task: str, protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = request_of(task, 3000, samples=20, protocol=protocol, data=open_data(str(data_dir)))
+    family = family_of(task)
+    added_up = [family(request).row(number) for number in range(20)]
+    monkeypatch.setattr(family, "_places_in_essay", lambda *_: None)
+    assert added_up == [family(request).row(number) for number in range(20)]
+
+
+@pytest.mark.parametrize("protocol", ["reference", "paper"])
 @pytest.mark.parametrize("task", TASKS)
 def test_rows_fill_4k_and_are_counted_as_the_tokenizer_does(task: str, protocol: str) -> None:
     rows = frozen_rows(request_of(task, 4096, protocol=protocol), build_rows)
