@@ -9,6 +9,8 @@ from typing import Any
 from ropepp_eval.adapters.answers import Failure
 from ropepp_eval.adapters.windows import Ids, Span, as_ids, rolling_spans, sliding_spans
 from ropepp_eval.errors import UserError
+from ropepp_eval.synthetic.piece_encoding import PieceEncoder
+from ropepp_eval.tokenizer import Tokenizer
 
 AHEAD_TEXTS = 64
 """Requests whose texts are encoded together."""
@@ -71,6 +73,7 @@ class Encoder:
         self.truncate = truncate
         self.max_gen_toks = max_gen_toks
         self._ahead: dict[str, list[int]] = {}
+        self._pieces: PieceEncoder | None = None
         self._plain: dict[bool, bool] = {}  # whether the backend alone gives the tokenizer's ids, by special tokens
         self._last_context: tuple[str, list[int]] = ("", [])
         self._prefix_text: str | None = None if prefix_token_id is None else tokenizer.decode([prefix_token_id])
@@ -94,7 +97,7 @@ class Encoder:
         return False if self._prefix_text and text.startswith(self._prefix_text) else self.add_bos_token
 
     def encode_ahead(self, texts: Iterable[str]) -> None:
-        """Encode many texts in one go, on all cores, for the calls of `encode` that follow; `forget` drops them."""
+        """Encode many texts in one go, by pieces where that is exact, for the calls of `encode` that follow; `forget` drops them."""
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
         if backend is None or not hasattr(backend, "encode_batch_fast"):
             return
@@ -104,12 +107,21 @@ class Encoder:
         for special, group in wanted.items():
             for begin in range(0, len(group), AHEAD_TEXTS):
                 part = group[begin : begin + AHEAD_TEXTS]
-                encoded = backend.encode_batch_fast(part, add_special_tokens=special)
+                encoded = self._in_one_go(part, special)
                 if special not in self._plain:
-                    self._plain[special] = encoded[0].ids == self.encode(part[0])
+                    self._plain[special] = encoded[0] == self.encode(part[0])
                 if not self._plain[special]:
                     break  # this tokenizer does more than its backend: one by one, as lm-eval does
-                self._ahead.update((text, entry.ids) for text, entry in zip(part, encoded, strict=True))
+                self._ahead.update(zip(part, encoded, strict=True))
+
+    def _in_one_go(self, texts: list[str], special: bool) -> list[list[int]]:
+        """Ids by the tokenizer's backend alone: of pieces where they add up and nothing is put around a text, else whole, on all cores."""
+        backend = self.tokenizer.backend_tokenizer
+        if self._pieces is None:
+            self._pieces = PieceEncoder(Tokenizer(self.tokenizer, ""))
+        if self._pieces.independent and not (special and backend.num_special_tokens_to_add(is_pair=False)):
+            return self._pieces.encode_each(texts)
+        return [entry.ids for entry in backend.encode_batch_fast(texts, add_special_tokens=special)]
 
     def forget(self) -> None:
         """Drop what `encode_ahead` kept."""

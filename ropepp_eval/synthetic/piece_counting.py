@@ -20,8 +20,10 @@ _BLANKS = re.compile("[ Ġ▁]")
 _RARE_SPACES = "\t\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
     map(chr, range(0x2000, 0x200B))
 )
-_KEPT = "\x00"
-_ANCHOR = "a"  # pieces are tokenized after it, so that what a tokenizer puts before a text's beginning is not counted
+KEPT = "\x00"
+"""Stands for a blank that is no cut."""
+ANCHOR = "a"
+"""Pieces are tokenized after it, so that what a tokenizer puts before a text's beginning is not counted."""
 _MOST_PIECES = 400_000
 _PROBE = 'Here is "one" text of 3,141 words:\n\nIt isn\'t long: VAR XYZ = 54131 \nVAR A = VAR XYZ  (1f0c-77) ... and\tso. '
 
@@ -31,15 +33,15 @@ class PieceCounter:
 
     def __init__(self, tokenizer: Tokenizer, independent: bool | None = None) -> None:
         self.tokenizer = tokenizer
-        self.independent = _pieces_are_independent(tokenizer) if independent is None else independent
+        self.independent = pieces_are_independent(tokenizer) if independent is None else independent
         """True where pieces add up exactly; False: every count is a real one, and slow."""
-        self._anchor_tokens = tokenizer.count(_ANCHOR)
+        self._anchor_tokens = tokenizer.count(ANCHOR)
         self._inside: dict[str, int] = {}
         self._heads: dict[str, int] = {}
 
     def count(self, text: str) -> int:
         """Tokens of `text`, the same number as `tokenizer.count(text)`."""
-        if not self.independent or _KEPT in text:
+        if not self.independent or KEPT in text:
             return self.tokenizer.count(text)
         first, *others = pieces_of(text)
         return self._head(first) + self._sum(others)
@@ -51,9 +53,9 @@ class PieceCounter:
         """
         if text[:1] != " ":
             raise ValueError(f"text {text[:40]!r} does not begin at a cut")
-        if not self.independent or _KEPT in text:
-            return self.tokenizer.count(_ANCHOR + text) - self._anchor_tokens
-        return self._sum(pieces_of(_ANCHOR + text)[1:])
+        if not self.independent or KEPT in text:
+            return self.tokenizer.count(ANCHOR + text) - self._anchor_tokens
+        return self._sum(pieces_of(ANCHOR + text)[1:])
 
     def learn(self, pieces: Iterable[str]) -> None:
         """Tokenize pieces (without their leading blank) that are still unknown, all in one call."""
@@ -70,7 +72,7 @@ class PieceCounter:
 
     def each_inside(self, pieces: list[str]) -> list[int]:
         """Tokens of each piece (without its leading blank) where it follows a cut; nothing is remembered."""
-        counts = self.tokenizer.count_each([f"{_ANCHOR} {piece.replace(_KEPT, ' ')}" for piece in pieces])
+        counts = self.tokenizer.count_each([f"{ANCHOR} {piece.replace(KEPT, ' ')}" for piece in pieces])
         return [count - self._anchor_tokens for count in counts]
 
     def _head(self, piece: str) -> int:
@@ -78,7 +80,7 @@ class PieceCounter:
         if piece not in self._heads:
             if len(self._heads) > _MOST_PIECES:
                 self._heads.clear()
-            self._heads[piece] = self.tokenizer.count(piece.replace(_KEPT, " "))
+            self._heads[piece] = self.tokenizer.count(piece.replace(KEPT, " "))
         return self._heads[piece]
 
     def _sum(self, pieces: list[str]) -> int:
@@ -97,7 +99,7 @@ class PieceCounter:
 
         Where a token lies across an offset, it counts as before it.
         """
-        if not self.independent or _KEPT in text:
+        if not self.independent or KEPT in text:
             return [self.tokenizer.count(text[:offset].rstrip(" ")) for offset in offsets]
         found, begin, before = [], 0, 0
         for offset in offsets:
@@ -116,20 +118,20 @@ class PieceCounter:
 
 
 def pieces_of(text: str) -> list[str]:
-    """The text cut at its single blanks; blanks that are no cuts are written as `_KEPT`.
+    """The text cut at its single blanks; blanks that are no cuts are written as `KEPT`.
 
     The quick way is a plain split at blanks, after those beside another blank or a newline were replaced; it takes a
     tenth of the regular expression's time. Texts with rarer white space beside a blank go through the expression.
     """
     if any(space in text and (f" {space}" in text or f"{space} " in text) for space in _RARE_SPACES):
-        return [piece.replace(" ", _KEPT) for piece in _CUT.split(text)]
-    kept = text.replace(" \n", f"{_KEPT}\n").replace("\n ", f"\n{_KEPT}").replace("  ", _KEPT * 2)
-    while f"{_KEPT} " in kept or f" {_KEPT}" in kept:
-        kept = kept.replace(f"{_KEPT} ", _KEPT * 2).replace(f" {_KEPT}", _KEPT * 2)
+        return [piece.replace(" ", KEPT) for piece in _CUT.split(text)]
+    kept = text.replace(" \n", f"{KEPT}\n").replace("\n ", f"\n{KEPT}").replace("  ", KEPT * 2)
+    while f"{KEPT} " in kept or f" {KEPT}" in kept:
+        kept = kept.replace(f"{KEPT} ", KEPT * 2).replace(f" {KEPT}", KEPT * 2)
     if kept[:1] == " ":
-        kept = _KEPT + kept[1:]
+        kept = KEPT + kept[1:]
     if kept[-1:] == " ":
-        kept = kept[:-1] + _KEPT
+        kept = kept[:-1] + KEPT
     return kept.split(" ")
 
 
@@ -139,13 +141,14 @@ def piece_counter(tokenizer: Tokenizer) -> PieceCounter:
     return PieceCounter(tokenizer)
 
 
-def _pieces_are_independent(tokenizer: Tokenizer) -> bool:
+@functools.lru_cache(maxsize=8)
+def pieces_are_independent(tokenizer: Tokenizer) -> bool:
     """Whether no token lies across a cut (from the vocabulary), checked on a text full of awkward places."""
     if any(_SPANS_A_CUT.search(_spelled(token)) for token in plain_vocabulary(tokenizer) if _BLANKS.search(token, 1)):
         return False
     pieces = _CUT.split(_PROBE)
-    anchor = tokenizer.count(_ANCHOR)
-    inside = sum(count - anchor for count in tokenizer.count_each([f"{_ANCHOR} {piece}" for piece in pieces[1:]]))
+    anchor = tokenizer.count(ANCHOR)
+    inside = sum(count - anchor for count in tokenizer.count_each([f"{ANCHOR} {piece}" for piece in pieces[1:]]))
     return tokenizer.count(pieces[0]) + inside == tokenizer.count(_PROBE)
 
 

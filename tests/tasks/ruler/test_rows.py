@@ -205,7 +205,7 @@ def test_a_wrong_count_is_never_passed_on(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_pieces_that_do_not_add_up_in_row_0_switch_to_real_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     request = request_of("niah_single_2", 1500, "across_words", samples=2)
-    monkeypatch.setattr("ropepp_eval.synthetic.piece_counting._pieces_are_independent", lambda _: True)
+    monkeypatch.setattr("ropepp_eval.synthetic.piece_counting.pieces_are_independent", lambda _: True)
     fresh = replace(request, tokenizer=KINDS["across_words"]())
     for row in build_rows(fresh):
         assert row.prompt_tokens == fresh.tokenizer.count(row.prompt)
