@@ -1,7 +1,8 @@
 """What a position embedding costs: prefill and decode time and cache bytes against RoPE, next to the ratio of operations.
 
 All embeddings run in one process on the same shape, one after the other in every round, so that a slow minute of the machine
-meets all of them; a ratio is the median over the rounds of the ratios within a round.
+meets all of them; each round begins with another one, since the first finds another heap than the last. A ratio is the median
+over the rounds of the ratios within a round, a new token's time the median of the steps.
 """
 
 from __future__ import annotations
@@ -72,10 +73,12 @@ def decode_seconds(model: Any, length: int, steps: int) -> float:
         cache.update(*torch.randn(shape, generator=torch.Generator().manual_seed(layer), dtype=torch.bfloat16), layer)
     token = torch.zeros((1, 1), dtype=torch.long)
     model(token, past_key_values=cache)
-    with Stopwatch() as watch:
-        for _ in range(steps):
+    seconds = []
+    for _ in range(steps):
+        with Stopwatch() as watch:
             model(token, past_key_values=cache)
-    return watch.seconds / steps
+        seconds.append(watch.seconds)
+    return statistics.median(seconds)
 
 
 def main() -> int:
@@ -92,11 +95,11 @@ def main() -> int:
         kept: dict[str, int] = {}
         for model in models.values():  # the first call of each shape also chooses kernels
             prefill_seconds(model, min(length, 256))
-        for _ in range(arguments.rounds):
-            for name, model in models.items():
-                seconds, kept[name] = prefill_seconds(model, length)
+        for first in range(arguments.rounds):
+            for name in (*POSITIONS[first % len(POSITIONS) :], *POSITIONS[: first % len(POSITIONS)]):
+                seconds, kept[name] = prefill_seconds(models[name], length)
                 prefill[name].append(seconds)
-                decode[name].append(decode_seconds(model, length, steps=8))
+                decode[name].append(decode_seconds(models[name], length, steps=16))
         print(f"{length:,} tokens: RoPE {statistics.median(prefill['rope']):.3f} s prefill, "
               f"{1000 * statistics.median(decode['rope']):.2f} ms a new token, {kept['rope']:,} bytes of cache")  # fmt: skip
         for name in POSITIONS[1:]:
