@@ -23,6 +23,7 @@ COMMANDS = {
     "data": "prepare and check the data folder",
     "published": "check the paper's published tables against their own cells",
     "verify-backend": "compare vLLM with the native adapter on one checkpoint",
+    "train-demo": "train the tiny demo models, or check one against its card",
     "lm-eval": "lm-eval's own command line with our model and tasks registered",
 }
 

@@ -1,1 +1,1 @@
-"""Tiny checkpoints that ship with the package, and what makes them."""
+"""Tiny checkpoints that ship with the package, and what makes them: `zoo` trains, `curriculum` says what is read when."""
