@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import json
 import logging
 import os
 import platform
 import tempfile
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -81,8 +83,12 @@ def read_cached(path: Path, samples: int) -> list[Row] | None:
         rows: list[Row] = []
         # decompression lets go of the interpreter: the next groups are read while this one becomes strings
         with ThreadPoolExecutor(_READERS) as pool:
-            for table in pool.map(read, range(-(-min(samples, about["rows"]) // _ROWS_A_GROUP))):
-                prompts, others = table.column("prompt").to_pylist(), table.column("others").to_pylist()
+            groups = iter(range(-(-min(samples, about["rows"]) // _ROWS_A_GROUP)))
+            ahead = deque(pool.submit(read, group) for group in itertools.islice(groups, _READERS + 1))
+            while ahead:
+                table = ahead.popleft().result()
+                ahead.extend(pool.submit(read, group) for group in itertools.islice(groups, 1))
+                prompts, others = _strings(table.column("prompt")), _strings(table.column("others"))
                 rows += [
                     row_from_doc({"prompt": text, **json.loads(other)}) for text, other in zip(prompts, others, strict=True)
                 ]
@@ -90,6 +96,19 @@ def read_cached(path: Path, samples: int) -> list[Row] | None:
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         _log.warning("cached rows %s can't be read (%s); they are built anew", path, str(error).splitlines()[0])
         return None
+
+
+def _strings(column: Any) -> list[str]:
+    """The texts of a large_string column without nulls, each copied once; `to_pylist` copies them twice."""
+    import numpy as np
+
+    texts: list[str] = []
+    for chunk in column.chunks:
+        _, offsets, content = chunk.buffers()
+        ends = np.frombuffer(offsets, dtype=np.int64)[chunk.offset : chunk.offset + len(chunk) + 1].tolist()
+        view = memoryview(content or b"")
+        texts += [str(view[begin:end], "utf-8") for begin, end in itertools.pairwise(ends)]
+    return texts
 
 
 def write_cached(path: Path, rows: list[Row], asked: int) -> None:
