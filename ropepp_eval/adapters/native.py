@@ -32,7 +32,7 @@ CPU_CACHE_TOKENS = 32768
 class NativeLM(LM):  # type: ignore[misc]
     """A causal language model of ours, or any that behaves like transformers' LlamaForCausalLM.
 
-    >>> lm = NativeLM("models/random/rope", tokenizer="gpt2", dtype="float32")      # doctest: +SKIP
+    >>> lm = NativeLM("models/demo/rope", tokenizer="gpt2", dtype="float32")      # doctest: +SKIP
     >>> lm.loglikelihood([Instance("loglikelihood", {}, ("The sky is", " blue"), 0)])  # doctest: +SKIP
     [(-6.2, False)]
     """

@@ -62,7 +62,7 @@ def _overview() -> str:
             "  --debug      show the traceback of an error",
             "",
             "example:",
-            "  ropepp-eval run models/random/rope --tasks niah_single_1,babilong_qa1 --lengths 2k,4k --samples 5 --out runs/first",
+            "  ropepp-eval run models/demo/rope --tasks niah_single_1 --lengths 256,512 --samples 5 --out runs/first",
         ]
     )
 

@@ -7,7 +7,7 @@ import argparse
 from ropepp_eval.cli.options import add_position_arguments, load_position_modules
 
 HELP = "Write a checkpoint as a self-describing folder: our model_type, a complete config, safetensors, its tokenizer."
-EXAMPLE = "ropepp-eval export models/random/ropepp_eh exported/ropepp_eh"
+EXAMPLE = "ropepp-eval export models/demo/ropepp_eh exported/ropepp_eh"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ import json
 from ropepp_eval.cli.options import add_position_arguments, load_position_modules
 
 HELP = "Say which position embedding a checkpoint has, by which evidence, and how large it and its cache are."
-EXAMPLE = "ropepp-eval inspect models/random/ropepp_ec"
+EXAMPLE = "ropepp-eval inspect models/demo/ropepp_ec"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from ropepp_eval.paths import resource_dir
 
 HELP = "lm-eval's own command line with our model (ropepp) and our tasks registered; TASK@LENGTH sets a task's length."
-EXAMPLE = "ropepp-eval lm-eval --model ropepp --model_args pretrained=models/random/rope --tasks niah_single_1@2k --limit 2"
+EXAMPLE = "ropepp-eval lm-eval --model ropepp --model_args pretrained=models/demo/rope --tasks niah_single_1@512 --limit 2"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

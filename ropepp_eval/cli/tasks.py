@@ -9,7 +9,7 @@ from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length, parse_length
 
 HELP = "List tasks and groups, or show one row: its exact prompt, references and token counts."
-EXAMPLE = "ropepp-eval tasks show niah_single_1 --length 4k --row 0 --tokenizer models/random/rope"
+EXAMPLE = "ropepp-eval tasks show niah_single_1 --length 4k --row 0 --tokenizer models/tokenizer"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

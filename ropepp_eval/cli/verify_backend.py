@@ -9,7 +9,7 @@ from ropepp_eval.cli.options import add_position_arguments, load_position_module
 from ropepp_eval.lengths import parse_lengths
 
 HELP = "Compare vLLM with the native adapter on one checkpoint, by length. Status 1 where log-probabilities differ too much."
-EXAMPLE = "ropepp-eval verify-backend models/random/ropepp_ec --lengths 2k,8k --dtype float32"
+EXAMPLE = "ropepp-eval verify-backend models/demo/ropepp_ec --lengths 256,512 --dtype float32"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

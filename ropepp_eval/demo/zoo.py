@@ -23,8 +23,8 @@ NEEDED_BYTES = 64 * 2**20
 
 
 def demo_tokenizer() -> Tokenizer:
-    """The tokenizer of the random checkpoints, which all demo models share."""
-    return load_tokenizer(str(resource_dir("models") / "random" / "rope"))
+    """The tokenizer that all demo models share."""
+    return load_tokenizer(str(resource_dir("models") / "tokenizer"))
 
 
 def train_models(trainings: Sequence[Settings], out: Path, say: Callable[[str], None] = print) -> list[Path]:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 def evaluate(*checkpoints: Any, **settings: Any) -> pd.DataFrame:
     """Evaluate checkpoints on tasks at lengths and give the results, one line a cell and metric.
 
-    >>> frame = evaluate("models/random/rope", tasks=["niah_single_1"], lengths=["2k", "4k"], samples=5, out="runs/first")
+    >>> frame = evaluate("models/demo/rope", tasks=["niah_single_1"], lengths=["256", "512"], samples=5, out="runs/first")
 
     Args:
         *checkpoints: folders or hub ids.

@@ -63,7 +63,7 @@ class RunConfig:
             if name not in known:
                 raise unknown_name("setting", name, known, "see ropepp_eval.evaluate")
         if not checkpoints:
-            raise UserError("no checkpoint was named; give a folder or a hub id, such as models/random/rope")
+            raise UserError("no checkpoint was named; give a folder or a hub id, such as models/demo/rope")
         values = dict(settings)
         values["tasks"] = tuple(entry.name for entry in resolve_tasks(_listed(settings.get("tasks", ()))))
         values["lengths"] = tuple(sorted({parse_length(length) for length in _listed(settings.get("lengths", ()))}))

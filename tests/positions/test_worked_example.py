@@ -35,8 +35,8 @@ def checkpoint(example, tmp_path):
     import shutil
 
     load_position_module(example)
-    random = ROOT / "models" / "random" / "rope"
-    shape = json.loads((random / "config.json").read_text())
+    demo = ROOT / "models" / "demo" / "rope"
+    shape = json.loads((demo / "config.json").read_text())
     fields = (
         "vocab_size",
         "hidden_size",
@@ -53,8 +53,8 @@ def checkpoint(example, tmp_path):
     config = RopePPConfig(position="log_bias", position_settings={"strongest": 2.0}, **{f: shape.get(f) for f in fields})
     RopePPForCausalLM(config).save_pretrained(tmp_path / "log_bias")
     for name in ("tokenizer.json", "tokenizer_config.json"):
-        if (random / name).is_file():
-            shutil.copyfile(random / name, tmp_path / "log_bias" / name)
+        if (demo / name).is_file():
+            shutil.copyfile(demo / name, tmp_path / "log_bias" / name)
     return tmp_path / "log_bias"
 
 

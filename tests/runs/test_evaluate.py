@@ -155,10 +155,10 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_table(
     assert table_of(out, capsys) == table_of(finished, capsys)
 
 
-def test_the_table_repeats_that_weights_are_random(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    checkpoint = resource_dir("models") / "random" / "ropepp_eh"
-    ropepp_eval.evaluate(checkpoint, tasks="niah_single_1", lengths="1k", samples=1, out=tmp_path / "run", quiet=True)
-    assert "ropepp_eh: random weights, never trained" in table_of(tmp_path / "run", capsys)
+def test_the_table_repeats_what_a_checkpoint_says_of_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint = resource_dir("models") / "demo" / "ropepp_eh"
+    ropepp_eval.evaluate(checkpoint, tasks="niah_single_1", lengths="512", samples=1, out=tmp_path / "run", quiet=True)
+    assert "ropepp_eh: tiny model trained on generated text" in table_of(tmp_path / "run", capsys)
 
 
 def test_two_checkpoints_never_share_an_answer(tiny_checkpoint: Path, tiny_tokenizer_dir: Path, tmp_path: Path) -> None:
