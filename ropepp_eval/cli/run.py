@@ -11,9 +11,7 @@ from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import parse_length, parse_lengths
 
 HELP = "Evaluate checkpoints on tasks at context lengths. The same command again goes on where it stopped."
-EXAMPLE = (
-    "ropepp-eval run models/demo/rope --tasks niah_single_1 --lengths 256,512 --samples 5 --out runs/first"
-)
+EXAMPLE = "ropepp-eval run models/demo/rope --tasks niah_single_1 --lengths 256,512 --samples 5 --out runs/first"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

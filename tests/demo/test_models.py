@@ -71,5 +71,6 @@ def test_rope_and_ec_find_what_they_read_within_the_trained_length(
         FOLDER / "rope", FOLDER / "ropepp_ec", tasks=task, lengths=length, samples=40, dtype="float32", out=tmp_path / "run",
         quiet=True, offline=True,
     )  # fmt: skip
-    assert sorted(frame["checkpoint"]) == ["rope", "ropepp_ec"]
-    assert (100 * frame["value"] >= least).all(), frame.to_string()
+    scores = frame[frame["metric"] == frame["metric"].iloc[0]]
+    assert sorted(scores["checkpoint"]) == ["rope", "ropepp_ec"]
+    assert (100 * scores["value"] >= least).all(), scores.to_string()
