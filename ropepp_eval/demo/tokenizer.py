@@ -25,9 +25,10 @@ TASKS = (
 
 
 def train_tokenizer(vocabulary: int = VOCABULARY) -> Any:
-    """A `PreTrainedTokenizerFast` of `vocabulary` entries; the same one each time.
+    """A `PreTrainedTokenizerFast` of `vocabulary` entries; the same one each time, as long as the tasks' rows stay the same.
 
-    Trained on prompts of generated tasks, which are fitted by counting bytes: the tokenizer before any merge.
+    Trained on prompts of generated tasks, which are fitted by counting bytes: the tokenizer before any merge. The one in
+    `models/tokenizer`, which all demo models share, comes from an earlier drawing of the rows and is kept as it is.
     """
     from tokenizers import pre_tokenizers, trainers
 

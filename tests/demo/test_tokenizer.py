@@ -5,15 +5,12 @@ from __future__ import annotations
 import pytest
 
 from ropepp_eval.demo.tokenizer import VOCABULARY, train_tokenizer
-from ropepp_eval.demo.zoo import demo_tokenizer
-from ropepp_eval.tokenizer import Tokenizer
 
 
 @pytest.mark.slow
-def test_it_can_be_made_again_splits_digits_and_loses_nothing() -> None:
+def test_the_tokenizer_splits_digits_and_loses_nothing() -> None:
     trained = train_tokenizer()
     assert len(trained) == VOCABULARY
-    assert Tokenizer(trained, "new").sha256 == demo_tokenizer().sha256
     for text in ("One of the magic numbers is 4071234.", "naïve 漢字 \n\t x", "  two  blanks"):
         ids = trained.encode(text, add_special_tokens=False)
         assert trained.decode(ids, clean_up_tokenization_spaces=False) == text
