@@ -10,6 +10,10 @@ class UserError(Exception):
     """Something the user gave can't be used. The command line prints the message alone and exits with status 2."""
 
 
+class LengthTooShort(UserError):
+    """A context length that does not hold the smallest row of a task."""
+
+
 class Interrupted(Exception):
     """The user pressed Ctrl-C. What was finished is on disk; the command line exits with status 130."""
 

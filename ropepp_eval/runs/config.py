@@ -50,6 +50,8 @@ class RunConfig:
     adapter_options: tuple[tuple[str, Any], ...] = ()
     """Further settings of the adapter, such as (("chunk_tokens", 8192),)."""
     quiet: bool = False
+    grouped: tuple[str, ...] = ()
+    """The tasks that no one named, only a group: left out at a length that does not hold them."""
 
     @classmethod
     def of(cls, *checkpoints: Any, **settings: Any) -> RunConfig:
@@ -58,14 +60,16 @@ class RunConfig:
         Raises:
             UserError: an unknown setting or task, a bad length, samples below 1, no checkpoint.
         """
-        known = [field.name for field in dataclasses.fields(cls) if field.name != "checkpoints"]
+        known = [field.name for field in dataclasses.fields(cls) if field.name not in ("checkpoints", "grouped")]
         for name in settings:
             if name not in known:
                 raise unknown_name("setting", name, known, "see ropepp_eval.evaluate")
         if not checkpoints:
             raise UserError("no checkpoint was named; give a folder or a hub id, such as models/demo/rope")
         values = dict(settings)
-        values["tasks"] = tuple(entry.name for entry in resolve_tasks(_listed(settings.get("tasks", ()))))
+        named = [part.strip() for item in _listed(settings.get("tasks", ())) for part in item.split(",")]
+        values["tasks"] = tuple(entry.name for entry in resolve_tasks(named))
+        values["grouped"] = tuple(task for task in values["tasks"] if task not in named)
         values["lengths"] = tuple(sorted({parse_length(length) for length in _listed(settings.get("lengths", ()))}))
         if not values["lengths"]:
             raise UserError("no context length was named; give --lengths, such as --lengths 2k,4k,8k")

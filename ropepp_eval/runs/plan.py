@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ropepp_eval.data import DataFolder, open_data
-from ropepp_eval.errors import UserError
+from ropepp_eval.errors import LengthTooShort, UserError
 from ropepp_eval.hashing import hash_json
 from ropepp_eval.lengths import format_length
 from ropepp_eval.runs.config import RunConfig
@@ -74,6 +74,8 @@ class Plan:
     config: RunConfig
     cells: tuple[Cell, ...]
     data: DataFolder
+    left_out: tuple[str, ...] = ()
+    """Why members of groups have no cell at a length: it does not hold them."""
 
     @property
     def checkpoints(self) -> list[PlannedCheckpoint]:
@@ -125,19 +127,29 @@ def build_plan(config: RunConfig) -> Plan:
     """Look at every checkpoint, tokenizer and corpus, and build (or read) every row.
 
     Raises:
-        UserError: a checkpoint, tokenizer or data file is missing or wrong, or a task can't be built at a length.
+        UserError: a checkpoint, tokenizer or data file is missing or wrong, or a task can't be built at a length. Only of a
+            group the members that a length does not hold are left out, and the plan says so.
     """
     data = open_data(config.data_dir, offline=config.offline, repeat_text=config.repeat_text)
     checkpoints = _planned_checkpoints(config)
     rows: dict[tuple[str, str, int], tuple[Row, ...]] = {}
+    left_out: dict[str, LengthTooShort] = {}
     cells = []
     for checkpoint in checkpoints:
         for task, length in _task_lengths(config):
             key = (checkpoint.tokenizer.sha256, task.name, length)
             if key not in rows:
-                rows[key] = _rows(config, task, length, checkpoint.tokenizer, data)
-            cells.append(Cell(checkpoint, task, length, rows[key]))
-    return Plan(config, tuple(cells), data)
+                try:
+                    rows[key] = _rows(config, task, length, checkpoint.tokenizer, data)
+                except LengthTooShort as error:
+                    if task.name not in config.grouped:
+                        raise
+                    rows[key], left_out[str(error)] = (), error
+            if rows[key]:
+                cells.append(Cell(checkpoint, task, length, rows[key]))
+    if left_out and not cells:
+        raise next(iter(left_out.values()))
+    return Plan(config, tuple(cells), data, tuple(left_out))
 
 
 def _task_lengths(config: RunConfig) -> Iterator[tuple[TaskEntry, int]]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ropepp_eval.errors import UserError
+from ropepp_eval.errors import LengthTooShort, UserError
 from ropepp_eval.lengths import format_length
 
 LEAST_FILL = 0.97
@@ -44,7 +44,7 @@ def fill_window(
     """
     alone = count(assemble(0).text)
     if alone > length_tokens:
-        raise UserError(
+        raise LengthTooShort(
             f"task {task}: a question of {alone} tokens is over the length of {format_length(length_tokens)}; "
             f"use {alone} or more"
         )

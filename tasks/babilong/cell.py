@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ropepp_eval.data.babi import Question
 from ropepp_eval.data.books import load_books
-from ropepp_eval.errors import UserError
+from ropepp_eval.errors import LengthTooShort
 from ropepp_eval.lengths import format_length
 from ropepp_eval.synthetic.piece_counting import piece_counter
 from ropepp_eval.synthetic.protocols import protocol_settings
@@ -77,7 +77,7 @@ class Cell:
         most_lines = (self.request.length_tokens - PROMPT_TOKENS_OF_REFERENCE) // TOKENS_A_LINE
         return len(question.facts) + 1 <= most_lines and self.tokens_with_facts_alone(question) <= self.prompt_limit
 
-    def too_short(self, questions: tuple[Question, ...]) -> UserError:
+    def too_short(self, questions: tuple[Question, ...]) -> LengthTooShort:
         """The error for a length at which none of `questions` can be asked."""
         least = min(
             max(
@@ -86,7 +86,7 @@ class Cell:
             )
             for question in questions
         )
-        return UserError(
+        return LengthTooShort(
             f"task {self.request.task}: no question fits {format_length(self.request.length_tokens)}; the smallest length "
             f"that holds one is {least} tokens (0k asks with the facts alone)"
         )

@@ -6,7 +6,7 @@ import functools
 from dataclasses import dataclass
 from pathlib import Path
 
-from ropepp_eval.errors import UserError, unknown_name
+from ropepp_eval.errors import LengthTooShort, unknown_name
 from ropepp_eval.synthetic.fitting import TooShort
 from ropepp_eval.synthetic.punkt import punkt_files
 from ropepp_eval.synthetic.rows import Row, RowRequest
@@ -56,7 +56,8 @@ def build_rows(request: RowRequest) -> list[Row]:
     """Rows `0 .. samples - 1` of a task.
 
     Raises:
-        UserError: the length is too small (the message has the smallest that is enough for these rows), or a corpus is.
+        LengthTooShort: the length is too small (the message has the smallest that is enough for these rows).
+        UserError: a corpus is too small.
     """
     builder = family_of(request.task)(request)
     available = builder.rows_available()
@@ -64,7 +65,7 @@ def build_rows(request: RowRequest) -> list[Row]:
     chunks = build_in_chunks(request, count, build_chunk)
     needed = max((chunk.needed_tokens for chunk in chunks), default=0)
     if needed:
-        raise UserError(
+        raise LengthTooShort(
             f"task {request.task} does not fit {request.length_tokens} tokens: the smallest prompt and its budget of "
             f"{builder.max_new_tokens} new tokens need {needed}; ask for a length of {needed} or more"
         )

@@ -1,0 +1,37 @@
+"""A length that does not hold a task: an error where the task was named, said and left out where only its group was."""
+
+from __future__ import annotations
+
+import pytest
+
+from ropepp_eval.errors import UserError
+from ropepp_eval.paths import resource_dir
+from ropepp_eval.runs.config import RunConfig
+from ropepp_eval.runs.plan import Plan, build_plan
+from ropepp_eval.runs.preflight import describe_plan
+
+
+def plan_of(tasks: str, lengths: str) -> Plan:
+    checkpoint = resource_dir("models") / "demo" / "rope"
+    return build_plan(RunConfig.of(checkpoint, tasks=tasks, lengths=lengths, samples=1, offline=True))
+
+
+def test_members_of_a_group_are_left_out_where_they_do_not_fit_and_the_plan_says_so() -> None:
+    plan = plan_of("ruler", "512,2k")
+    cells = {(cell.task.name, cell.length_tokens) for cell in plan.cells}
+    assert len(cells) == 2 * 13 - 2
+    assert {("vt", 512), ("cwe", 512)}.isdisjoint(cells)
+    said = [line for line in describe_plan(plan) if "left out" in line]
+    assert [line.split()[3] for line in said] == ["vt", "cwe"]
+    assert all("512 tokens" in line for line in said)
+
+
+@pytest.mark.parametrize("tasks", ["vt,niah_single_1", "ruler,vt"])
+def test_a_task_that_was_named_is_never_left_out(tasks: str) -> None:
+    with pytest.raises(UserError, match="task vt does not fit 512 tokens"):
+        plan_of(tasks, "512,2k")
+
+
+def test_a_group_of_which_nothing_fits_is_an_error() -> None:
+    with pytest.raises(UserError, match="does not fit 32 tokens"):
+        plan_of("ruler", "32")
