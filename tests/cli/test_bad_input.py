@@ -166,7 +166,7 @@ def rows_in(out: Path) -> int:
 def test_ctrl_c_is_status_130_and_the_run_goes_on(tiny_checkpoint: Path, tmp_path: Path) -> None:
     arguments = command(*run_arguments(tiny_checkpoint, tmp_path / "out", "--quiet"))
     arguments[arguments.index("--samples") + 1] = "40"
-    arguments[arguments.index("--lengths") + 1] = "1k,8k"  # the second cell gives the signal time to arrive
+    arguments[arguments.index("--lengths") + 1] = "1k,4k"  # the second cell gives the signal time to arrive
     process = subprocess.Popen(
         arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
