@@ -26,7 +26,7 @@ class Tokenizer:
 
     def count(self, text: str) -> int:
         """Number of tokens of `text`."""
-        return len(self.fast.backend_tokenizer.encode(text, add_special_tokens=False))
+        return self.count_each([text])[0]
 
     def count_each(self, texts: list[str]) -> list[int]:
         """Number of tokens of each text, counted alone, in one call."""
@@ -50,8 +50,6 @@ def load_tokenizer(name: str) -> Tokenizer:
     Raises:
         UserError: there is none, or it can't count (no fast form).
     """
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
-
     folder = Path(name)
     if folder.is_dir() and not any((folder / f).is_file() for f in ("tokenizer.json", "vocab.json", "tokenizer.model")):
         raise UserError(
@@ -59,8 +57,7 @@ def load_tokenizer(name: str) -> Tokenizer:
             "put the model's tokenizer there or name another folder with --tokenizer"
         )
     try:
-        kind = PreTrainedTokenizerFast if (folder / "tokenizer.json").is_file() else AutoTokenizer
-        fast = kind.from_pretrained(name, trust_remote_code=False)
+        fast = _loader((folder / "tokenizer.json").is_file()).from_pretrained(name, trust_remote_code=False)
     except Exception as error:  # what transformers raises here differs by file format and by release
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
@@ -70,3 +67,14 @@ def load_tokenizer(name: str) -> Tokenizer:
         raise UserError(f"tokenizer {name!r} has no fast form (tokenizer.json), so it can't count; convert it first")
     fast.model_max_length = int(1e30)  # we check lengths ourselves; its own warning would be noise
     return Tokenizer(fast, name)
+
+
+def _loader(complete: bool) -> Any:
+    """The class that loads a tokenizer. That of a complete `tokenizer.json` does not import torch, which takes seconds and 400 MB."""
+    if complete:
+        from transformers import PreTrainedTokenizerFast
+
+        return PreTrainedTokenizerFast
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer

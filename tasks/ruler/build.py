@@ -23,7 +23,7 @@ from ropepp_eval.tasks.ruler.vt import VtRows
 _OTHERS: dict[str, type[Family]] = {"vt": VtRows, "cwe": CweRows, "fwe": FweRows, "qa_squad": QaRows, "qa_hotpotqa": QaRows}
 
 _CORPORA = ("qa_squad", "qa_hotpotqa")
-_CHECK_EVERY = 100
+_CHECK_EVERY = 250
 """Each such row is also counted whole, for real."""
 
 
@@ -50,6 +50,8 @@ class Chunk:
     rows: tuple[Row, ...]
     needed_tokens: int
     """Over 0: some rows do not fit the length, and this many tokens would be enough for them."""
+    counted_right: bool
+    """False: row 0 shows that pieces do not add up with this tokenizer, and there are no rows."""
 
 
 def build_rows(request: RowRequest) -> list[Row]:
@@ -63,6 +65,8 @@ def build_rows(request: RowRequest) -> list[Row]:
     available = builder.rows_available()
     count = request.samples if available is None else min(request.samples, available)
     chunks = build_in_chunks(request, count, build_chunk)
+    if not all(chunk.counted_right for chunk in chunks):
+        chunks = build_in_chunks(request, count, functools.partial(build_chunk, whole=True))
     needed = max((chunk.needed_tokens for chunk in chunks), default=0)
     if needed:
         raise LengthTooShort(
@@ -72,9 +76,9 @@ def build_rows(request: RowRequest) -> list[Row]:
     return [row for chunk in chunks for row in chunk.rows]
 
 
-def build_chunk(request: RowRequest, numbers: range) -> Chunk:
-    """The rows of these numbers."""
-    builder = _builder(request)
+def build_chunk(request: RowRequest, numbers: range, whole: bool = False) -> Chunk:
+    """The rows of these numbers; with `whole`, each prompt is counted whole, never by pieces."""
+    builder = _builder(request, whole)
     rows: list[Row] = []
     needed = 0
     for number in numbers:
@@ -82,31 +86,25 @@ def build_chunk(request: RowRequest, numbers: range) -> Chunk:
             rows.append(builder.row(number))
         except TooShort as short:
             needed = max(needed, short.needed_tokens + builder.max_new_tokens)
-        else:
-            if number % _CHECK_EVERY == 0:
-                _check_count(request, rows[-1])
-    return Chunk(tuple(rows), needed)
+            continue
+        if number % _CHECK_EVERY == 0 and not whole:
+            real = request.tokenizer.count(rows[-1].prompt)
+            if real != rows[-1].prompt_tokens and number == 0:  # row 0 alone decides: how many rows are asked for does not matter
+                return Chunk((), 0, counted_right=False)
+            if real != rows[-1].prompt_tokens:
+                raise ValueError(
+                    f"row {number} of {request.task} holds {real} tokens but was counted as {rows[-1].prompt_tokens}; "
+                    "this is a bug in the task"
+                )
+    return Chunk(tuple(rows), needed, counted_right=True)
 
 
 @functools.lru_cache(maxsize=2)
-def _builder(request: RowRequest) -> Family:
-    """The builder of a cell. Where row 0 shows that pieces do not add up with this tokenizer, it counts the slow way."""
+def _builder(request: RowRequest, whole: bool) -> Family:
     builder = family_of(request.task)(request)
-    try:
-        row = builder.row(0)
-    except TooShort:
-        return builder
-    if request.tokenizer.count(row.prompt) != row.prompt_tokens:
+    if whole:
         builder.use_real_counts()
     return builder
-
-
-def _check_count(request: RowRequest, row: Row) -> None:
-    real = request.tokenizer.count(row.prompt)
-    if real != row.prompt_tokens:
-        raise ValueError(
-            f"row {row.row} of {row.task} holds {real} tokens but was counted as {row.prompt_tokens}; this is a bug in the task"
-        )
 
 
 def files_read(request: RowRequest) -> list[Path]:

@@ -6,7 +6,8 @@ Source: RULER v1 (NVIDIA/RULER c3f5e3b), `common_words_extraction.py`; the same 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from ropepp_eval.synthetic.piece_counting import PieceCounter
 from ropepp_eval.synthetic.rows import Row, RowRequest
 from ropepp_eval.synthetic.word_pools import adjective_nouns, all_words
-from ropepp_eval.tasks.ruler.family import Family, chosen, number_tokens, shuffled
+from ropepp_eval.tasks.ruler.family import Family, Shuffle, chosen, number_tokens, shuffled
 
 _MARGIN = 1.1
 
@@ -31,14 +32,33 @@ class CweChoices:
     shuffle_seed: int | str
     """The list is shuffled by a fresh generator with this seed; see `shuffled`."""
 
+    @property
+    def length(self) -> int:
+        """Entries of the list."""
+        return len(self.common) * self.common_repeats + len(self.uncommon) * self.uncommon_repeats
+
+    def words(self) -> list[str]:
+        """The list before it is shuffled and numbered."""
+        return list(self.common) * self.common_repeats + list(self.uncommon) * self.uncommon_repeats
+
+    def word(self, place: int) -> str:
+        """One entry of `words()`."""
+        commons = len(self.common) * self.common_repeats
+        return self.common[place % len(self.common)] if place < commons else self.uncommon[(place - commons) % len(self.uncommon)]
+
     def entries(self) -> list[str]:
         """The list, shuffled and numbered from 1."""
-        words = list(self.common) * self.common_repeats + list(self.uncommon) * self.uncommon_repeats
-        return _numbered(shuffled(words, self.shuffle_seed))
+        return _numbered(shuffled(self.words(), self.shuffle_seed))
 
 
-def _numbered(words: Iterable[str]) -> list[str]:
-    return [f"{number}. {word}" for number, word in enumerate(words, 1)]
+def _numbered(words: Sequence[str]) -> list[str]:
+    return list(map(operator.add, _numbers(1 << len(words).bit_length()), words))
+
+
+@functools.lru_cache(maxsize=32)
+def _numbers(most: int) -> list[str]:
+    """`1. `, `2. `, ..."""
+    return [f"{number}. " for number in range(1, most + 1)]
 
 
 def render_cwe(example: CweChoices, choices: CweChoices, texts: dict[str, Any]) -> str:
@@ -91,10 +111,16 @@ class CweRows(Family):
         head = render_example(example, self.texts) + head
         smallest = len(drawn.common) + 1
         running = self._running_tokens(drawn)
-        entries = functools.cache(lambda n: _first(drawn, n).entries())
+        shuffle = Shuffle(int(drawn.shuffle_seed), _first(drawn, len(running) - 1).length)
+
+        def entries(words: int) -> list[str]:
+            return _numbered(shuffle.of(_first(drawn, words).words()))
 
         def count(words: int) -> int:
-            tokens: int = self.count_list(head, entries(words), tail, running[words])
+            choices = _first(drawn, words)
+            first, last = map(choices.word, shuffle.ends(choices.length))
+            ends = (f"1. {first}", f"{choices.length}. {last}")
+            tokens: int = self.count_list(head, tail, running[words], ends, lambda: entries(words))
             return tokens
 
         fixed = count(smallest) - running[smallest]

@@ -16,6 +16,8 @@ from ropepp_eval.synthetic.rows import Row, RowRequest, private_stream
 from ropepp_eval.tasks.ruler.settings import settings
 
 Item = TypeVar("Item")
+_PLACE = np.uint64((1 << 24) - 1)
+"""The low bits of a sort key, which hold a place: a list of 16 million entries is longer than any prompt."""
 
 
 class Family(abc.ABC):
@@ -62,18 +64,20 @@ class Family(abc.ABC):
         """The largest size whose prompt is within the budget, and the tokens of that prompt; see `fit_size`."""
         return fit_size(estimate, count, self.prompt_budget, smallest, largest)
 
-    def count_list(self, head: str, words: list[str], tail: str, inside: int) -> int:
+    def count_list(self, head: str, tail: str, inside: int, ends: tuple[str, str], words: Callable[[], list[str]]) -> int:
         """Tokens of head, words with a blank between them, and tail.
 
         Where pieces add up, only a text with the first and the last word is tokenized: the others touch nothing else.
 
         Args:
-            head, words, tail: the text; at least two words, which may have blanks inside.
+            head, tail: what stands around the words.
             inside: tokens of all words together where each follows a cut.
+            ends: the first and the last of at least two words, which may have blanks inside.
+            words: makes all of them; called only where pieces do not add up.
         """
         if not self.counter.independent:
-            return self.counter.count(head + " ".join(words) + tail)
-        first, last = words[0], words[-1]
+            return self.counter.count(head + " ".join(words()) + tail)
+        first, last = ends
         return self.counter.count(f"{head}{first} {last}{tail}") + inside - sum(self.counter.each_inside([first, last]))
 
     def make_row(self, number: int, prompt: str, prompt_tokens: int, references: tuple[str, ...], **others: Any) -> Row:
@@ -90,21 +94,45 @@ class Family(abc.ABC):
         )
 
 
+class Shuffle:
+    """The order that a seed gives lists of each length up to `most`, found by sorting random keys.
+
+    The keys of a shorter list are the first ones of a longer list's, so they are drawn once for all sizes of a row. They
+    come from PCG64, whose bits numpy keeps the same in all releases and on all machines.
+    """
+
+    def __init__(self, seed: int, most: int) -> None:
+        keys = np.random.PCG64(seed).random_raw(most)
+        self._keys = (keys & ~_PLACE) | np.arange(most, dtype=np.uint64)  # sorting these sorts the places; no two are equal
+
+    def of(self, words: Sequence[Item]) -> list[Item]:
+        """The words, shuffled."""
+        found: list[Item] = np.array(words, dtype=object)[self.order(len(words))].tolist()
+        return found
+
+    def order(self, count: int) -> np.ndarray[Any, Any]:
+        """The places 0 to `count - 1`, shuffled; shape [count]."""
+        return (np.sort(self._keys[:count]) & _PLACE).astype(np.intp)
+
+    def ends(self, count: int) -> tuple[int, int]:
+        """The first and the last place of `order(count)`, without sorting."""
+        keys = self._keys[:count]
+        return int(keys.min() & _PLACE), int(keys.max() & _PLACE)
+
+
 def shuffled(words: Sequence[Item], seed: int | str) -> list[Item]:
-    """The words in an order drawn with a seed: an int as the reference shuffles, a str by sorting random keys, which is quicker."""
-    stream = random.Random(seed)
+    """The words in an order drawn with a seed: an int as the reference shuffles, a str of digits by `Shuffle`, which is quicker."""
     if isinstance(seed, int):
         in_order = list(words)
-        stream.shuffle(in_order)
+        random.Random(seed).shuffle(in_order)
         return in_order
-    keys = np.frombuffer(stream.randbytes(8 * len(words)), dtype="<u8")
-    return [words[i] for i in np.argsort(keys, kind="stable").tolist()]
+    return Shuffle(int(seed), len(words)).of(words)
 
 
 def chosen(stream: random.Random, pool: Sequence[Item], count: int) -> list[Item]:
     """`count` different entries of a pool, in the order drawn; as `stream.sample`, several times quicker."""
     if 2 * count > len(pool):  # few would be left to draw the last ones from
-        return shuffled(pool, str(stream.getrandbits(64)))[:count]
+        return Shuffle(stream.getrandbits(64), len(pool)).of(pool)[:count]
     places: dict[int, None] = {}
     while missing := count - len(places):
         drawn = np.frombuffer(stream.randbytes(8 * missing), dtype="<u8") % len(pool)

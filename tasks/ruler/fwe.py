@@ -7,14 +7,18 @@ the byte.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import random
 import string
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ropepp_eval.synthetic.rows import Row
-from ropepp_eval.tasks.ruler.family import Family, shuffled
+from ropepp_eval.tasks.ruler.family import Family, Shuffle, shuffled
 
 _ZETA_OF_2 = math.pi**2 / 6
 _NOISE = "..."
@@ -73,33 +77,40 @@ class FweRows(Family):
 
     def row(self, number: int) -> Row:
         stream = self.stream(number, "vocabulary")
-        vocabulary = self._vocabulary(stream)
-        seed = str(stream.getrandbits(64))
         largest = 2 * self.request.length_tokens
-        tokens_of = self.counter.each_learned(list(vocabulary[: len(word_counts(largest, len(vocabulary)))]))
+        room = self.request.length_tokens - int(self.texts["vocabulary_reserve_tokens"])
+        size = max(4, room // int(self.texts["tokens_a_vocabulary_word"]))
+        shuffle = Shuffle(stream.getrandbits(64), largest)
+        vocabulary = self._vocabulary(stream, len(word_counts(largest, size)))
+        tokens_of = self.counter.each_learned(list(vocabulary))
         smallest = 4 * 4 * 2  # the fourth most frequent word, the third answer, comes at least once
         head, tail = frame(self.texts)
-        mixed = functools.cache(lambda n: FweChoices(vocabulary=vocabulary, words=n, shuffle_seed=seed).mixed())
 
         def inside(words: int) -> int:
-            counts = word_counts(words, len(tokens_of))
+            counts = word_counts(words, size)
             return sum(count * tokens for count, tokens in zip(counts, tokens_of, strict=False))
 
+        def mixed(words: int) -> list[str]:
+            counts = word_counts(words, size)
+            in_turn = np.repeat(np.array(vocabulary[: len(counts)], dtype=object), counts)
+            found: list[str] = in_turn[shuffle.order(len(in_turn))].tolist()
+            return found
+
         def count(words: int) -> int:
-            tokens: int = self.count_list(head, mixed(words), tail, inside(words))
+            ends_of_ranks = list(itertools.accumulate(word_counts(words, size)))
+            first, last = (vocabulary[bisect_right(ends_of_ranks, place)] for place in shuffle.ends(ends_of_ranks[-1]))
+            tokens: int = self.count_list(head, tail, inside(words), (first, last), lambda: mixed(words))
             return tokens
 
         fixed = count(smallest) - inside(smallest)
         words, tokens = self.fit(lambda n: fixed + inside(n), count, smallest, max(smallest, largest))
-        details = {"words": words, "vocabulary": len(vocabulary), "counts": word_counts(words, len(vocabulary))[1:4]}
+        details = {"words": words, "vocabulary": size, "counts": word_counts(words, size)[1:4]}
         prompt = head + " ".join(mixed(words)) + tail
         row: Row = self.make_row(number, prompt, tokens, vocabulary[1:4], details=details)
         return row
 
-    def _vocabulary(self, stream: random.Random) -> tuple[str, ...]:
-        """Different coded words of six letters, after the dots."""
-        room = self.request.length_tokens - int(self.texts["vocabulary_reserve_tokens"])
-        size = max(4, room // int(self.texts["tokens_a_vocabulary_word"]))
+    def _vocabulary(self, stream: random.Random, size: int) -> tuple[str, ...]:
+        """Different coded words of six letters, after the dots: as many as can come in a text at all."""
         words: dict[str, None] = {}
         letters = int(self.texts["letters"])
         while missing := size - 1 - len(words):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -130,7 +130,19 @@ class Prompt:
     """Character of `text` at which each needle begins, in the order in which they were hidden."""
 
 
-def render_niah(choices: NiahChoices, task: NiahTask, texts: dict[str, Any], haystack: Haystack | None) -> Prompt:
+def needle_line(needle: Needle, task: NiahTask, texts: dict[str, Any]) -> str:
+    """The sentence that tells a needle."""
+    line: str = texts["needle"].format(value_type=task.value_type, key=needle.key, value=needle.value)
+    return line
+
+
+def render_niah(
+    choices: NiahChoices,
+    task: NiahTask,
+    texts: dict[str, Any],
+    haystack: Haystack | None,
+    known_lines: Mapping[str, str] | None = None,
+) -> Prompt:
     """The prompt of these choices, equal to the reference's byte for byte.
 
     Args:
@@ -138,14 +150,15 @@ def render_niah(choices: NiahChoices, task: NiahTask, texts: dict[str, Any], hay
         task: which needle task.
         texts: the `niah` entry of `protocols.yaml`.
         haystack: the essays, for essay tasks.
+        known_lines: the lines of the further needles by their keys, where they were made before.
     """
-    sentences = [texts["needle"].format(value_type=task.value_type, key=n.key, value=n.value) for n in choices.needles]
+    sentences = [needle_line(needle, task, texts) for needle in choices.needles]
     if task.haystack == "essay":
         assert haystack is not None
         parts, needle_parts = _essay_parts(choices, sentences, haystack)
         glue = " "
     else:
-        parts, needle_parts = _line_parts(choices, sentences, task, texts)
+        parts, needle_parts = _line_parts(choices, sentences, task, texts, known_lines)
         glue = "\n"
     head, tail = frame(choices, task, texts)
     begins = (len(head) + sum(map(len, parts[:i])) + i * len(glue) for i in needle_parts)
@@ -163,13 +176,15 @@ def _essay_parts(choices: NiahChoices, sentences: list[str], haystack: Haystack)
 
 
 def _line_parts(
-    choices: NiahChoices, sentences: list[str], task: NiahTask, texts: dict[str, Any]
+    choices: NiahChoices, sentences: list[str], task: NiahTask, texts: dict[str, Any], known: Mapping[str, str] | None
 ) -> tuple[list[str], list[int]]:
     """Lines, each needle inserted at its place after the ones before it were."""
     if task.haystack == "noise":
         lines = [texts["noise"]] * choices.haystack_units
+    elif known:
+        lines = [known[needle.key] for needle in choices.distractors]
     else:
-        lines = [texts["needle"].format(value_type=task.value_type, key=n.key, value=n.value) for n in choices.distractors]
+        lines = [needle_line(needle, task, texts) for needle in choices.distractors]
     places: list[int] = []
     for place, sentence in zip(choices.places, sentences, strict=True):
         lines.insert(place, sentence)

@@ -9,12 +9,12 @@ from operator import attrgetter
 from typing import Any
 
 from ropepp_eval.errors import UserError
-from ropepp_eval.synthetic.code_counting import code_counter
+from ropepp_eval.synthetic.code_counting import CodeCounter, code_counter
 from ropepp_eval.synthetic.fitting import fit_size
 from ropepp_eval.synthetic.rows import Row, RowRequest, private_stream
 from ropepp_eval.tasks.ruler.family import Family, line_tokens
 from ropepp_eval.tasks.ruler.haystacks import Haystack, essay_haystack, filler_haystack
-from ropepp_eval.tasks.ruler.niah import Needle, NiahChoices, NiahDraw, Prompt, draw_niah, draw_pool, frame, render_niah
+from ropepp_eval.tasks.ruler.niah import Needle, NiahChoices, NiahDraw, Prompt, draw_niah, draw_pool, frame, needle_line, render_niah
 from ropepp_eval.tasks.ruler.settings import NiahTask
 
 _key = attrgetter("key")
@@ -35,7 +35,11 @@ class NiahRows(Family):
     def __init__(self, request: RowRequest) -> None:
         super().__init__(request)
         self.task = NiahTask(**self.settings["niah_tasks"][request.task])
-        self.codes = code_counter(self.counter)
+
+    @functools.cached_property
+    def codes(self) -> CodeCounter:
+        """Counts the keys and values of further needles."""
+        return code_counter(self.counter)
 
     @functools.cached_property
     def haystack(self) -> Haystack | None:
@@ -56,14 +60,14 @@ class NiahRows(Family):
         )
         running = self._running_tokens(draw)
         typical = max(1, min(_TYPICAL_WORDS if self.haystack else 1, bisect_right(running, self.prompt_budget) - 1))
-        fixed = self.counter.count(self._render(draw, typical).text) - running[typical]
+        fixed = self.counter.count(self._render(draw.at(typical, self.haystack)).text) - running[typical]
         if self.haystack and self.counter.independent and typical == _TYPICAL_WORDS:
             units, tokens = self._fit_essay(draw, running, fixed)
         elif self.task.haystack == "needle" and self.counter.independent and self.codes.by_parts:
             units, tokens = self._fit_needles(draw, running, fixed)
         else:
             units, tokens = self.fit(
-                lambda n: fixed + running[n], lambda n: self.counter.count(self._render(draw, n).text), 1, len(running) - 1
+                lambda n: fixed + running[n], lambda n: self.counter.count(self._render(draw.at(n, self.haystack)).text), 1, len(running) - 1
             )
         if self.haystack and units == len(self.haystack.words):
             self._refuse_small_corpus(tokens)
@@ -87,8 +91,8 @@ class NiahRows(Family):
         count = functools.cache(lambda words: fixed + running[words] + at_the_end(words))
         return fit_size(lambda words: fixed + running[words], count, self.prompt_budget, _TYPICAL_WORDS, len(running) - 1)
 
-    def _render(self, draw: NiahDraw, units: int) -> Prompt:
-        return render_niah(draw.at(units, self.haystack), self.task, self.texts, self.haystack)
+    def _render(self, choices: NiahChoices) -> Prompt:
+        return render_niah(choices, self.task, self.texts, self.haystack, self._pool_lines)
 
     def _running_tokens(self, draw: NiahDraw) -> list[int]:
         """Tokens of the first n units, n from 0, as far as could fit."""
@@ -116,6 +120,11 @@ class NiahRows(Family):
         size = max(_SMALLEST_POOL, _POOL_FACTOR * self._most_lines) if self._most_lines else 0
         pool: list[Needle] = draw_pool(self.task, stream, size)
         return pool
+
+    @functools.cached_property
+    def _pool_lines(self) -> dict[str, str]:
+        """The line of each needle of the pool, by its key."""
+        return {needle.key: needle_line(needle, self.task, self.texts) for needle in self.pool}
 
     @functools.cached_property
     def _pool_tokens(self) -> dict[str, int]:
@@ -170,7 +179,7 @@ class NiahRows(Family):
             )
 
     def _finished(self, number: int, choices: NiahChoices, tokens: int, running: list[int]) -> Row:
-        prompt = render_niah(choices, self.task, self.texts, self.haystack)
+        prompt = self._render(choices)
         if self.haystack:
             places = self._places_in_essay(choices, running) or self.counter.positions(prompt.text, prompt.needle_offsets)
         else:
@@ -198,8 +207,7 @@ class NiahRows(Family):
         places = []
         for words, needle in zip(ends, choices.needles, strict=True):
             places.append(before + running[words])
-            sentence = self.texts["needle"].format(value_type=self.task.value_type, key=needle.key, value=needle.value)
-            before += self.counter.count_inside(f" {sentence}")
+            before += self.counter.count_inside(f" {needle_line(needle, self.task, self.texts)}")
         return places
 
     def _needles(self, choices: NiahChoices, positions: list[int]) -> list[dict[str, Any]]:
