@@ -70,7 +70,7 @@ def full(quick: bool, settings: dict[str, Any]) -> list[common.Check]:
     return [
         common.Check("minutes for the whole set", runs[0]["total"] / 60, 6),
         common.Check("GiB of memory, all processes", runs[0]["bytes"] / 2**30, 2),
-        common.Check("seconds from the cache", runs[1]["total"], 5),
+        common.Check("seconds from the cache, every prompt read", runs[1]["total"], 5),
     ]
 
 
@@ -136,21 +136,29 @@ def our_side(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def set_side(settings: dict[str, Any]) -> dict[str, Any]:
-    """All tasks at all lengths, one cell in memory at a time."""
+    """All tasks at all lengths, planned as a run plans them (all rows at once), then every prompt read."""
     os.environ["ROPEPP_EVAL_CACHE"] = settings["cache"]
     from ropepp_eval.synthetic.tasklist import resolve_tasks
 
     _request("niah_single_1", 4096, settings)  # imports and the tokenizer are not what is measured
-    began, tokens, least = time.perf_counter(), 0, 100.0
+    began, rows = time.perf_counter(), []
     for length in settings["lengths"]:
         for entry in resolve_tasks(["ruler"]):
             request, build, frozen = _request(entry.name, length, settings)
-            rows = frozen(request, build)
-            tokens += sum(row.prompt_tokens for row in rows)
-            if entry.name not in ("vt", "cwe", "qa_squad", "qa_hotpotqa"):
-                least = min(least, *(100 * (row.prompt_tokens + row.max_new_tokens) / length for row in rows))
-            del rows
-    return {"total": time.perf_counter() - began, "tokens": tokens, "least_fill_percent": least, "bytes": _tree_bytes()}
+            rows += frozen(request, build)
+    planned = time.perf_counter() - began
+    characters = sum(len(row.prompt) for row in rows)
+    total = time.perf_counter() - began
+    filled = [row for row in rows if row.task not in ("vt", "cwe", "qa_squad", "qa_hotpotqa")]
+    return {
+        "total": total,
+        "planned": planned,
+        "rows": len(rows),
+        "tokens": sum(row.prompt_tokens for row in rows),
+        "characters": characters,
+        "least_fill_percent": min(100 * (row.prompt_tokens + row.max_new_tokens) / row.length_tokens for row in filled),
+        "bytes": _tree_bytes(),
+    }
 
 
 def _request(task: str, length: int, settings: dict[str, Any]) -> tuple[Any, Any, Any]:

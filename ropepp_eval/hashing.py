@@ -10,7 +10,11 @@ from typing import Any
 
 def hash_json(value: Any) -> str:
     """sha256 of `value` as canonical JSON (sorted keys, no blanks). Raises TypeError for what JSON can't hold."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hash_text(json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False))
+
+
+def hash_text(text: str) -> str:
+    """sha256 of a text's UTF-8 bytes."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 

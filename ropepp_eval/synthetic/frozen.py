@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,15 +59,18 @@ def frozen_rows(request: RowRequest, build: RowBuilder) -> list[Row]:
     if request.length_tokens == 0 and not request.task.startswith("babilong_"):
         raise UserError(f"task {request.task} has no length 0k (only BABILong's facts come without other text); ask for 4k")
     path = cache_file(request, build)
-    cached = read_cached(path, request.samples) if path else None
-    rows = build(request) if cached is None else cached
+    rebuild = functools.partial(build, request)
+    rows = read_cached(path, request.samples, rebuild) if path else None
+    if rows is None:
+        rows = build(request)
+        for row in rows:
+            check_budget(row)
+        if path and rows:
+            write_cached(path, rows, request.samples)
+            rows = read_cached(path, request.samples, rebuild) or rows  # the prompts need no memory then
     if not rows:
         where = format_length(request.length_tokens)
         raise UserError(f"task {request.task} has no row at {where}; ask for --samples of 1 or more")
-    for row in rows:
-        check_budget(row)
-    if path and cached is None:
-        write_cached(path, rows, request.samples)
     return rows
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ropepp_eval.hashing import hash_json
+from ropepp_eval.hashing import hash_json, hash_text
 
 if TYPE_CHECKING:
     from ropepp_eval.data import DataFolder
@@ -32,7 +32,7 @@ class RowRequest:
     data: DataFolder
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Row:
     """One sample. It depends on (task, length, row, seed, protocol, tokenizer, data) and on nothing else."""
 
@@ -65,8 +65,14 @@ class Row:
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Key of the row: the hash of its content."""
-        return hash_json(self.as_doc())
+        """Key of the row: the hash of its content, the prompt by its own hash (escaping a long text takes longer than hashing it)."""
+        return hash_json(self.as_doc() | {"prompt": hash_text(self.prompt)})
+
+    def __eq__(self, other: object) -> bool:
+        """Rows are equal where their content is, wherever they keep it."""
+        return self.as_doc() == other.as_doc() if isinstance(other, Row) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # details may hold lists; `sha256` is the key
 
     def as_doc(self) -> dict[str, Any]:
         """The row as a flat, JSON-able dictionary, which is what lm-eval calls a doc."""

@@ -67,11 +67,11 @@ class TaskEntry:
         return function
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the C one, where there is one: nine times quicker
     """Plain YAML; `!function name` stays the text it is."""
 
 
-def _function_name(loader: yaml.SafeLoader, node: yaml.Node) -> str:
+def _function_name(loader: Any, node: yaml.Node) -> str:
     return str(loader.construct_scalar(node)) if isinstance(node, yaml.ScalarNode) else ""
 
 
@@ -89,11 +89,15 @@ def read_task_yaml(path: Path) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=1)
+def _task_yamls() -> list[tuple[Path, dict[str, Any]]]:
+    return [(path, read_task_yaml(path)) for path in sorted(resource_dir("tasks").glob("*/*.yaml"))]
+
+
+@functools.lru_cache(maxsize=1)
 def task_entries() -> dict[str, TaskEntry]:
     """Every task of ours by name (what `tasks/` takes over from lm-eval unchanged, as in `short/`, is none)."""
     entries = {}
-    for path in sorted(resource_dir("tasks").glob("*/*.yaml")):
-        content = read_task_yaml(path)
+    for path, content in _task_yamls():
         if "class" not in content or "task" not in content:  # a group, settings, or a task of lm-eval's own kind
             continue
         metadata = content.get("metadata", {})
@@ -124,8 +128,7 @@ def task_entries() -> dict[str, TaskEntry]:
 def task_groups() -> dict[str, tuple[str, ...]]:
     """Every group of ours: its name and its tasks, in the YAML's order."""
     groups = {}
-    for path in sorted(resource_dir("tasks").glob("*/*.yaml")):
-        content = read_task_yaml(path)
+    for _, content in _task_yamls():
         if "group" in content:
             groups[content["group"]] = tuple(content["task"])
     return groups

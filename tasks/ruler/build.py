@@ -89,7 +89,9 @@ def build_chunk(request: RowRequest, numbers: range, whole: bool = False) -> Chu
             continue
         if number % _CHECK_EVERY == 0 and not whole:
             real = request.tokenizer.count(rows[-1].prompt)
-            if real != rows[-1].prompt_tokens and number == 0:  # row 0 alone decides: how many rows are asked for does not matter
+            if (
+                real != rows[-1].prompt_tokens and number == 0
+            ):  # row 0 alone decides: how many rows are asked for does not matter
                 return Chunk((), 0, counted_right=False)
             if real != rows[-1].prompt_tokens:
                 raise ValueError(

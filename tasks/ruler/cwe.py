@@ -44,7 +44,11 @@ class CweChoices:
     def word(self, place: int) -> str:
         """One entry of `words()`."""
         commons = len(self.common) * self.common_repeats
-        return self.common[place % len(self.common)] if place < commons else self.uncommon[(place - commons) % len(self.uncommon)]
+        return (
+            self.common[place % len(self.common)]
+            if place < commons
+            else self.uncommon[(place - commons) % len(self.uncommon)]
+        )
 
     def entries(self) -> list[str]:
         """The list, shuffled and numbered from 1."""

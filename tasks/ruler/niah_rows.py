@@ -14,7 +14,17 @@ from ropepp_eval.synthetic.fitting import fit_size
 from ropepp_eval.synthetic.rows import Row, RowRequest, private_stream
 from ropepp_eval.tasks.ruler.family import Family, line_tokens
 from ropepp_eval.tasks.ruler.haystacks import Haystack, essay_haystack, filler_haystack
-from ropepp_eval.tasks.ruler.niah import Needle, NiahChoices, NiahDraw, Prompt, draw_niah, draw_pool, frame, needle_line, render_niah
+from ropepp_eval.tasks.ruler.niah import (
+    Needle,
+    NiahChoices,
+    NiahDraw,
+    Prompt,
+    draw_niah,
+    draw_pool,
+    frame,
+    needle_line,
+    render_niah,
+)
 from ropepp_eval.tasks.ruler.settings import NiahTask
 
 _key = attrgetter("key")
@@ -67,7 +77,10 @@ class NiahRows(Family):
             units, tokens = self._fit_needles(draw, running, fixed)
         else:
             units, tokens = self.fit(
-                lambda n: fixed + running[n], lambda n: self.counter.count(self._render(draw.at(n, self.haystack)).text), 1, len(running) - 1
+                lambda n: fixed + running[n],
+                lambda n: self.counter.count(self._render(draw.at(n, self.haystack)).text),
+                1,
+                len(running) - 1,
             )
         if self.haystack and units == len(self.haystack.words):
             self._refuse_small_corpus(tokens)

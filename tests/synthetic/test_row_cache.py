@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ropepp_eval.data import open_data
+from ropepp_eval.errors import UserError
 from ropepp_eval.synthetic import frozen, row_cache
 from ropepp_eval.synthetic.frozen import frozen_rows
 from ropepp_eval.synthetic.rows import Row, RowRequest
@@ -97,6 +98,51 @@ def test_a_damaged_file_is_noticed_and_built_anew(builder: Counted, tmp_path: Pa
     assert builder.times == 2
     assert frozen_rows(REQUEST, builder) == rows
     assert builder.times == 2
+
+
+def test_prompts_stay_in_the_file_until_they_are_asked_for(builder: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = build_rows(REQUEST)
+    monkeypatch.setattr(row_cache, "_GROUP_CHARACTERS", 2 * max(len(row.prompt) for row in built))
+    for rows in (frozen_rows(REQUEST, builder), frozen_rows(REQUEST, builder)):  # made, and read
+        for order in ([0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [0, 3, 1, 1, 4, 2], [1, 2, 0]):
+            assert [rows[i].prompt for i in order] == [built[i].prompt for i in order]
+        assert all("prompt" not in vars(row) for row in rows)
+        assert [row.sha256 for row in rows] == [row.sha256 for row in built]  # the ones written down, not made anew
+        assert replace(rows[0], row=7).prompt == built[0].prompt
+        assert rows[0] != rows[1]
+        with pytest.raises(AttributeError, match="no 'promt'"):
+            _ = rows[0].promt  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("damage", ["gone", "flipped", "other file"])
+def test_a_file_damaged_during_a_run_is_noticed_and_its_rows_built_anew(
+    builder: Counted, tmp_path: Path, damage: str
+) -> None:
+    built = build_rows(REQUEST)
+    rows = frozen_rows(REQUEST, builder)
+    (path,) = files(tmp_path)
+    content = path.read_bytes()
+    path.unlink()
+    if damage == "flipped":
+        path.write_bytes(content[:100] + bytes([content[100] ^ 1]) + content[101:])
+    elif damage == "other file":
+        path.write_bytes(b"not a Parquet file")
+    assert [row.prompt for row in rows] == [row.prompt for row in built]
+    assert builder.times == 2  # once for all rows
+
+
+def test_rows_that_come_out_otherwise_during_a_run_stop_it(builder: Counted, tmp_path: Path) -> None:
+    class Other(Counted):
+        __module__ = Counted.__module__
+
+        def __call__(self, request: RowRequest) -> list[Row]:
+            return super().__call__(replace(request, seed=request.seed + self.times))
+
+    rows = frozen_rows(REQUEST, Other())
+    (path,) = files(tmp_path)
+    path.unlink()
+    with pytest.raises(UserError, match="changed during the run; leave both alone, and run again"):
+        _ = rows[0].prompt
 
 
 def test_whatever_rows_depend_on_names_another_file(builder: Counted, tmp_path: Path) -> None:

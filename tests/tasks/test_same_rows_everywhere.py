@@ -13,12 +13,12 @@ from ropepp_eval.synthetic.tasklist import task_entries
 from ropepp_eval.tokenizer import Tokenizer
 
 HASHES = {
-    ("lambada_filled", 1536): ["777aad93ddf8", "49688eef0adc", "c40de823901e"],
-    ("lambada_filled", 4096): ["723d4c338227", "1cca443f6daa", "c6e3cfd885c1"],
-    ("openbookqa_book", 1536): ["edb3cb878b22", "e4a40ae26ad2", "4d408ec71152"],
-    ("openbookqa_book", 4096): ["fc3990ef2c84", "c19282e58485", "3eef3c71ce2c"],
-    ("openbookqa_nofact", 1536): ["8cc2d1304d2b", "851e13bfc414", "8d4e00cff4fa"],
-    ("openbookqa_nofact", 4096): ["96f067a9b1a5", "1a3d996ac11f", "ac58d2c72dd4"],
+    ("lambada_filled", 1536): ["bbf2bc8bcf8a", "8f9c583e9d91", "6fa1d61187a2"],
+    ("lambada_filled", 4096): ["7a52756b52f5", "a279910a4759", "7f7fa773d108"],
+    ("openbookqa_book", 1536): ["7c0c5aa60df0", "4f76a1e19727", "415843a5383e"],
+    ("openbookqa_book", 4096): ["477064e15a30", "c986172b4359", "85b550b965ea"],
+    ("openbookqa_nofact", 1536): ["1d741577fdd2", "78f491719cea", "96263342ba92"],
+    ("openbookqa_nofact", 4096): ["5e2523d2d0af", "c42eb374e816", "0804d1e44ebb"],
 }
 
 

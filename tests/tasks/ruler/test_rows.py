@@ -18,6 +18,8 @@ from ropepp_eval.synthetic.rows import Row, RowRequest
 from ropepp_eval.synthetic.tasklist import resolve_tasks
 from ropepp_eval.tasks.ruler import build
 from ropepp_eval.tasks.ruler.build import build_rows, family_of
+from ropepp_eval.tasks.ruler.family import Shuffle
+from ropepp_eval.tasks.ruler.vt import VtRows
 from ropepp_eval.tokenizer import Tokenizer, load_tokenizer
 from tests.synthetic.tokenizers_to_try import KINDS
 
@@ -197,10 +199,28 @@ def test_hotpotqa_at_2k_keeps_the_needed_documents_of_every_question(data_dir: P
     assert any(row.details["dropped_gold"] for row in rows)
 
 
+@pytest.mark.parametrize("count", [1, 2, 7, 400, 1000])
+def test_a_shuffle_knows_its_ends_without_sorting(count: int) -> None:
+    shuffle = Shuffle(5, 1000)
+    order = shuffle.order(count).tolist()
+    assert sorted(order) == list(range(count))
+    assert shuffle.ends(count) == (order[0], order[-1])
+    assert Shuffle(5, count).of([f"w{i}" for i in range(count)]) == [f"w{i}" for i in order]  # however many keys are drawn
+    assert count < 400 or order != Shuffle(6, count).order(count).tolist() != list(range(count))
+
+
 def test_a_wrong_count_is_never_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    row = build_rows(request_of("vt", 3000, samples=1))[0]
+    request = request_of("vt", 3000, samples=1)
+    right = VtRows.row
+
+    def miscounted(family: VtRows, number: int) -> Row:
+        row = right(family, number)
+        return replace(row, prompt_tokens=row.prompt_tokens - 1)
+
+    monkeypatch.setattr(VtRows, "row", miscounted)
     with pytest.raises(ValueError, match="this is a bug in the task"):
-        build._check_count(request_of("vt", 3000), replace(row, prompt_tokens=row.prompt_tokens - 1))
+        build.build_chunk(request, range(250, 251))
+    assert not build.build_chunk(request, range(2)).counted_right  # row 0 has the cell counted anew, prompt by prompt
 
 
 def test_pieces_that_do_not_add_up_in_row_0_switch_to_real_counts(monkeypatch: pytest.MonkeyPatch) -> None:
