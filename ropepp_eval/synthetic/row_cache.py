@@ -21,7 +21,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, ClassVar, overload
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.hashing import hash_file, hash_json
@@ -68,13 +68,19 @@ def cache_file(request: RowRequest, build: RowBuilder) -> Path | None:
 
 
 class _Cell:
-    """A file of rows, open for reading prompts: the batch of rows that was read last is kept, the next ones are read ahead."""
+    """A file of rows, open for reading prompts: the batch of rows that was read last is kept, the next ones are read ahead.
 
-    def __init__(self, path: Path, rebuild: Callable[[], list[Row]]) -> None:
+    Only the cell that was asked last keeps anything: one batch for each of a plan's cells would be hundreds of megabytes.
+    """
+
+    _asked_last: ClassVar[_Cell | None] = None
+
+    def __init__(self, path: Path, rows: int, rebuild: Callable[[], list[Row]]) -> None:
         import pyarrow.dataset as ds
         from pyarrow.fs import LocalFileSystem
 
         self.path = path
+        self.rows = rows
         self._rebuild = rebuild
         checked = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
         form = ds.ParquetFileFormat(default_fragment_scan_options=checked)
@@ -83,9 +89,7 @@ class _Cell:
         self._begins = [0]
         for group in range(self.metadata.num_row_groups):
             self._begins.append(self._begins[-1] + self.metadata.row_group(group).num_rows)
-        self._coming: Iterator[_Texts] = iter(())
-        self._batch: _Texts | None = None
-        self._begin, self._next = 0, -1  # rows of the batch; none yet
+        self._let_go()
 
     def read(self, column: str, first_group: int = 0) -> Iterator[_Texts]:
         """A column's texts from a group on, batch by batch. Arrow decompresses the next ones in threads of its own."""
@@ -101,7 +105,16 @@ class _Cell:
         assert self._batch is not None
         return self._batch[place - self._begin]
 
+    def _let_go(self) -> None:
+        self._coming: Iterator[_Texts] = iter(())
+        self._batch: _Texts | None = None
+        self._begin, self._next = 0, -1  # rows of the batch; none yet
+
     def _go_to(self, place: int) -> None:
+        if _Cell._asked_last is not self:
+            if _Cell._asked_last is not None:
+                _Cell._asked_last._let_go()
+            _Cell._asked_last = self
         self._batch = None  # the old texts go before the new ones come
         group = bisect_right(self._begins, place) - 1
         if self._begins[group] != self._next:
@@ -113,9 +126,9 @@ class _Cell:
             self._begin, self._next = self._next, self._next + len(self._batch)
 
     @functools.cached_property
-    def rebuilt(self) -> list[Row]:
-        """The rows built anew, for a file that can't be read to its end."""
-        return self._rebuild()
+    def again(self) -> list[Row]:
+        """The rows from the file that stands there now (one with more rows may have taken its place), else built anew."""
+        return read_cached(self.path, self.rows, self._rebuild) or self._rebuild()
 
 
 class _Texts(Sequence[str]):
@@ -148,12 +161,12 @@ class StoredRow(Row):
         if name != "prompt":
             raise AttributeError(f"a row has no {name!r}")
         cell, place = vars(self)["_stored"]
-        if "rebuilt" not in vars(cell):
+        if "again" not in vars(cell):
             try:
                 return cell.prompt(place)
             except (OSError, ValueError, KeyError, IndexError) as error:  # Arrow's errors are among these
-                _log.warning("cached rows %s can't be read any more (%s); they are built anew", cell.path, _line(error))
-        row = cell.rebuilt[place]
+                _log.warning("cached rows %s were changed during the run (%s); they are read again", cell.path, _line(error))
+        row = cell.again[place]
         if row.sha256 != self.sha256:
             raise UserError(
                 f"cached rows {cell.path} and the data they were made from changed during the run; leave both alone, and run again"
@@ -172,7 +185,7 @@ def read_cached(path: Path, samples: int, rebuild: Callable[[], list[Row]]) -> l
     try:
         if _stored_hash(path) != _body_hash(path):
             raise ValueError("its content is not what was written")
-        cell = _Cell(path, rebuild)
+        cell = _Cell(path, samples, rebuild)
         about = json.loads(cell.metadata.metadata[b"ropepp_eval"])
         if about["asked"] < samples and about["rows"] >= about["asked"]:
             return None

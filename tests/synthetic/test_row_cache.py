@@ -107,6 +107,10 @@ def test_prompts_stay_in_the_file_until_they_are_asked_for(builder: Counted, mon
         for order in ([0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [0, 3, 1, 1, 4, 2], [1, 2, 0]):
             assert [rows[i].prompt for i in order] == [built[i].prompt for i in order]
         assert all("prompt" not in vars(row) for row in rows)
+        other = frozen_rows(replace(REQUEST, seed=2), builder)
+        assert [rows[1].prompt, other[1].prompt, rows[2].prompt] == [
+            built[1].prompt, build_rows(replace(REQUEST, seed=2))[1].prompt, built[2].prompt,
+        ]  # fmt: skip
         assert [row.sha256 for row in rows] == [row.sha256 for row in built]  # the ones written down, not made anew
         assert replace(rows[0], row=7).prompt == built[0].prompt
         assert rows[0] != rows[1]

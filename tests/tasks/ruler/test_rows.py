@@ -177,18 +177,6 @@ def test_rows_from_generated_text_are_marked() -> None:
     assert {task for task, stand_in in marked.items() if not stand_in} == real_anyway
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_real_corpora_with_the_gpt2_tokenizer_fill_2k_and_16k(task: str, data_dir: Path, gpt2_tokenizer_dir: Path) -> None:
-    for length in (2048, 16384):
-        request = request_of(task, length, data=open_data(data_dir), tokenizer=load_tokenizer(str(gpt2_tokenizer_dir)))
-        for row in frozen_rows(request, build_rows):
-            assert row.prompt_tokens == request.tokenizer.count(row.prompt)
-            assert fill_percent(row) <= 100
-            if task not in AT_MOST_A_UNIT_SHORT:
-                assert fill_percent(row) >= 97
-            assert not row.stand_in
-
-
 def test_hotpotqa_at_2k_keeps_the_needed_documents_of_every_question(data_dir: Path, gpt2_tokenizer_dir: Path) -> None:
     request = request_of(
         "qa_hotpotqa", 2048, samples=500, data=open_data(data_dir), tokenizer=load_tokenizer(str(gpt2_tokenizer_dir))

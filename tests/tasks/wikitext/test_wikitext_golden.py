@@ -65,12 +65,12 @@ def test_scores_of_all_pages_and_aggregates_are_lm_evals(
     rows = page_rows(make_request("wikitext", samples=len(expected), data=data_dir))
     scores = [page_scores(row, ask(row, "loglikelihood_rolling")) for row in rows]
     for score, sample in zip(scores, expected, strict=True):
-        assert score["word_perplexity"][0] == pytest.approx(sample["loglikelihood"], abs=5e-4, rel=1e-6)
+        assert score["word_perplexity"][0] == pytest.approx(sample["loglikelihood"], abs=1e-4, rel=1e-6)
     ratio = {name: sum(s[name][0] for s in scores) / sum(s[name][1] for s in scores) for name in scores[0]}
     aggregate = json.loads((lm_eval_golden / "aggregate.json").read_text())["results"]["wikitext"]
-    assert math.exp(-ratio["word_perplexity"]) == pytest.approx(aggregate["word_perplexity"], rel=2e-5)
-    assert math.exp(-ratio["byte_perplexity"]) == pytest.approx(aggregate["byte_perplexity"], rel=2e-5)
-    assert -ratio["bits_per_byte"] / math.log(2) == pytest.approx(aggregate["bits_per_byte"], rel=2e-5)
+    assert math.exp(-ratio["word_perplexity"]) == pytest.approx(aggregate["word_perplexity"], rel=1e-6)
+    assert math.exp(-ratio["byte_perplexity"]) == pytest.approx(aggregate["byte_perplexity"], rel=1e-6)
+    assert -ratio["bits_per_byte"] / math.log(2) == pytest.approx(aggregate["bits_per_byte"], rel=1e-6)
 
 
 def test_the_papers_stream_is_the_validation_split_as_the_authors_join_it(
