@@ -8,7 +8,8 @@ from typing import Any
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length, parse_length
-from ropepp_eval.synthetic.row_cache import cache_file, read_cached, write_cached
+from ropepp_eval.synthetic.row_cache import cache_file
+from ropepp_eval.synthetic.row_files import read_rows, write_rows
 from ropepp_eval.synthetic.rows import Row, RowBuilder, RowRequest
 
 DEFAULT_SAMPLES = 100
@@ -50,7 +51,7 @@ def request_from_metadata(task: str, metadata: Mapping[str, Any]) -> RowRequest:
 
 
 def frozen_rows(request: RowRequest, build: RowBuilder) -> list[Row]:
-    """The rows of `request`, each within its budget: from the cache (see `row_cache`), or built and kept there.
+    """The rows of `request`, each within its budget: from the cache (see `row_cache` and `row_files`), or built and kept there.
 
     Raises:
         UserError: the task can't be built at this length or with this data.
@@ -60,14 +61,14 @@ def frozen_rows(request: RowRequest, build: RowBuilder) -> list[Row]:
         raise UserError(f"task {request.task} has no length 0k (only BABILong's facts come without other text); ask for 4k")
     path = cache_file(request, build)
     rebuild = functools.partial(build, request)
-    rows = read_cached(path, request.samples, rebuild) if path else None
+    rows = read_rows(path, request.samples, rebuild) if path else None
     if rows is None:
         rows = build(request)
         for row in rows:
             check_budget(row)
         if path and rows:
-            write_cached(path, rows, request.samples)
-            rows = read_cached(path, request.samples, rebuild) or rows  # the prompts need no memory then
+            write_rows(path, rows, request.samples)
+            rows = read_rows(path, request.samples, rebuild) or rows  # the prompts need no memory then
     if not rows:
         where = format_length(request.length_tokens)
         raise UserError(f"task {request.task} has no row at {where}; ask for --samples of 1 or more")

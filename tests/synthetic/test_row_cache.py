@@ -9,7 +9,7 @@ import pytest
 
 from ropepp_eval.data import open_data
 from ropepp_eval.errors import UserError
-from ropepp_eval.synthetic import frozen, row_cache
+from ropepp_eval.synthetic import frozen, row_cache, row_files
 from ropepp_eval.synthetic.frozen import frozen_rows
 from ropepp_eval.synthetic.rows import Row, RowRequest
 from ropepp_eval.tasks.ruler.build import build_rows
@@ -102,7 +102,7 @@ def test_a_damaged_file_is_noticed_and_built_anew(builder: Counted, tmp_path: Pa
 
 def test_prompts_stay_in_the_file_until_they_are_asked_for(builder: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
     built = build_rows(REQUEST)
-    monkeypatch.setattr(row_cache, "_GROUP_CHARACTERS", 2 * max(len(row.prompt) for row in built))
+    monkeypatch.setattr(row_files, "_GROUP_CHARACTERS", 2 * max(len(row.prompt) for row in built))
     for rows in (frozen_rows(REQUEST, builder), frozen_rows(REQUEST, builder)):  # made, and read
         for order in ([0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [0, 3, 1, 1, 4, 2], [1, 2, 0]):
             assert [rows[i].prompt for i in order] == [built[i].prompt for i in order]
