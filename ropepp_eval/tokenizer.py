@@ -51,6 +51,8 @@ def load_tokenizer(name: str) -> Tokenizer:
         UserError: there is none, or it can't count (no fast form).
     """
     folder = Path(name)
+    if not folder.is_dir() and (folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1):  # no hub id
+        raise UserError(f"tokenizer: there is no folder {name}; name a folder or hub id with --tokenizer")
     if folder.is_dir() and not any((folder / f).is_file() for f in ("tokenizer.json", "vocab.json", "tokenizer.model")):
         raise UserError(
             f"tokenizer: {name} holds no tokenizer.json, vocab.json or tokenizer.model; "
