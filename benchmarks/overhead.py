@@ -36,7 +36,7 @@ def main() -> int:
     given = options.parse_args()
     warnings.simplefilter("ignore")
     from ropepp_eval.adapters.native import NativeLM
-    from ropepp_eval.tokenizer import load_tokenizer
+    from ropepp_eval.tokens.tokenizer import load_tokenizer
 
     rows = given.rows or (10 if given.quick else 200)
     tokenizer = load_tokenizer(given.checkpoint)
@@ -65,9 +65,9 @@ def main() -> int:
 def niah_requests(tokenizer: Any, rows: int) -> list[Any]:
     """The requests of `rows` rows of niah_single_1 at 2k, on generated text."""
     from ropepp_eval.data import open_data
-    from ropepp_eval.synthetic.lm_eval_task import requests_of
-    from ropepp_eval.synthetic.rows import RowRequest
-    from ropepp_eval.synthetic.tasklist import task_entries
+    from ropepp_eval.rows.catalogue import task_entries
+    from ropepp_eval.rows.lm_eval_task import requests_of
+    from ropepp_eval.rows.row import RowRequest
 
     task = task_entries()["niah_single_1"]
     request = RowRequest(

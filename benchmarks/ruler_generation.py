@@ -124,7 +124,7 @@ def lm_eval_side(settings: dict[str, Any]) -> dict[str, Any]:
 def our_side(settings: dict[str, Any]) -> dict[str, Any]:
     """Seconds for the rows of each task, all that belongs to it included."""
     os.environ["ROPEPP_EVAL_CACHE"] = "off"
-    from ropepp_eval.synthetic.workers import worker_count
+    from ropepp_eval.rows.workers import worker_count
 
     seconds = {}
     for task in PAIRED:
@@ -138,7 +138,7 @@ def our_side(settings: dict[str, Any]) -> dict[str, Any]:
 def set_side(settings: dict[str, Any]) -> dict[str, Any]:
     """All tasks at all lengths, planned as a run plans them (all rows at once), then every prompt read."""
     os.environ["ROPEPP_EVAL_CACHE"] = settings["cache"]
-    from ropepp_eval.synthetic.tasklist import resolve_tasks
+    from ropepp_eval.rows.catalogue import resolve_tasks
 
     _request("niah_single_1", 4096, settings)  # imports and the tokenizer are not what is measured
     began, rows = time.perf_counter(), []
@@ -162,7 +162,7 @@ def set_side(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _request(task: str, length: int, settings: dict[str, Any]) -> tuple[Any, Any, Any]:
-    from ropepp_eval.synthetic.frozen import frozen_rows, request_from_metadata
+    from ropepp_eval.rows.building import frozen_rows, request_from_metadata
     from ropepp_eval.tasks.ruler.build import build_rows
 
     metadata = {

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ropepp_eval.registration import register as register
     from ropepp_eval.reports.frame import read_results as read_results
     from ropepp_eval.reports.frame import read_rows as read_rows
+    from ropepp_eval.rows.lm_eval_lengths import lm_eval_tasks as lm_eval_tasks
     from ropepp_eval.runs import evaluate as evaluate
-    from ropepp_eval.synthetic.at_length import lm_eval_tasks as lm_eval_tasks
 
 __version__ = "0.1.0"
 
@@ -25,7 +25,7 @@ _LAZY = {
     "UserError": "ropepp_eval.errors",
     "evaluate": "ropepp_eval.runs",
     "inspect_checkpoint": "ropepp_eval.checkpoints",
-    "lm_eval_tasks": "ropepp_eval.synthetic.at_length",
+    "lm_eval_tasks": "ropepp_eval.rows.lm_eval_lengths",
     "load_checkpoint": "ropepp_eval.checkpoints",
     "read_results": "ropepp_eval.reports.frame",
     "read_rows": "ropepp_eval.reports.frame",

@@ -9,8 +9,8 @@ from typing import Any
 from ropepp_eval.adapters.answers import Failure
 from ropepp_eval.adapters.windows import Ids, Span, as_ids, rolling_spans, sliding_spans
 from ropepp_eval.errors import UserError
-from ropepp_eval.synthetic.piece_encoding import PieceEncoder
-from ropepp_eval.tokenizer import Tokenizer
+from ropepp_eval.tokens.encoding import PieceEncoder
+from ropepp_eval.tokens.tokenizer import Tokenizer
 
 AHEAD_TEXTS = 64
 """Requests whose texts are encoded together."""

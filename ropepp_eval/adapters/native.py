@@ -61,7 +61,7 @@ class NativeLM(LM):  # type: ignore[misc]
             UserError: checkpoint or tokenizer can't be used, or a setting has no such value.
         """
         from ropepp_eval.checkpoints import load_checkpoint
-        from ropepp_eval.tokenizer import load_tokenizer
+        from ropepp_eval.tokens.tokenizer import load_tokenizer
 
         checked = Settings.of(settings)
         loaded = load_tokenizer(str(tokenizer or pretrained))

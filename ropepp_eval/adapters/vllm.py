@@ -60,7 +60,7 @@ class VllmLM(NativeLM):
         Raises:
             UserError: vLLM is missing, a setting has no such value, or the engine can't start.
         """
-        from ropepp_eval.tokenizer import load_tokenizer
+        from ropepp_eval.tokens.tokenizer import load_tokenizer
 
         require_vllm()
         LM.__init__(self)

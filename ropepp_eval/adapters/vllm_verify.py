@@ -102,10 +102,10 @@ def compare_backends(settings: VerifySettings) -> tuple[list[Agreement], str]:
 def prompts_of(settings: VerifySettings, length: int) -> list[str]:
     """Prompts of the task's rows at a length, as `ropepp-eval run` builds them."""
     from ropepp_eval.data import open_data
-    from ropepp_eval.synthetic.frozen import frozen_rows
-    from ropepp_eval.synthetic.rows import RowRequest
-    from ropepp_eval.synthetic.tasklist import resolve_tasks
-    from ropepp_eval.tokenizer import load_tokenizer
+    from ropepp_eval.rows.building import frozen_rows
+    from ropepp_eval.rows.catalogue import resolve_tasks
+    from ropepp_eval.rows.row import RowRequest
+    from ropepp_eval.tokens.tokenizer import load_tokenizer
 
     entries = resolve_tasks([settings.task])
     if len(entries) > 1:

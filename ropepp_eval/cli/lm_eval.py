@@ -40,7 +40,7 @@ def main(args: argparse.Namespace) -> int:
 
 def rewritten(arguments: list[str], folder: Path) -> list[str]:
     """lm-eval's arguments with every task of ours, and the user's own `--include_path`, served from `folder`."""
-    from ropepp_eval.synthetic.at_length import write_at_length, write_stubs
+    from ropepp_eval.rows.lm_eval_lengths import write_at_length, write_stubs
 
     result = list(arguments)
     if "--tasks" not in result and "-t" not in result:

@@ -41,7 +41,7 @@ def main(args: argparse.Namespace) -> int:
 
 def listing(style: str) -> str:
     """All tasks by benchmark, then the groups."""
-    from ropepp_eval.synthetic.tasklist import task_entries, task_groups
+    from ropepp_eval.rows.catalogue import task_entries, task_groups
 
     entries, groups = task_entries(), task_groups()
     if style == "json":
@@ -71,10 +71,10 @@ def listing(style: str) -> str:
 def shown_row(args: argparse.Namespace) -> str:
     """One row as text for people or as JSON."""
     from ropepp_eval.data import open_data
-    from ropepp_eval.synthetic.frozen import PROTOCOLS, frozen_rows
-    from ropepp_eval.synthetic.rows import RowRequest
-    from ropepp_eval.synthetic.tasklist import resolve_tasks
-    from ropepp_eval.tokenizer import load_tokenizer
+    from ropepp_eval.rows.building import PROTOCOLS, frozen_rows
+    from ropepp_eval.rows.catalogue import resolve_tasks
+    from ropepp_eval.rows.row import RowRequest
+    from ropepp_eval.tokens.tokenizer import load_tokenizer
 
     if args.protocol not in PROTOCOLS:
         raise UserError(f"protocol {args.protocol!r} is not known; it may be {' or '.join(PROTOCOLS)}")

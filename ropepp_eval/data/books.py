@@ -66,7 +66,7 @@ def _sentences_of(path: Path, size: int, modified_ns: int) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=1)
 def _stand_in_books() -> Books:
-    from ropepp_eval.synthetic.filler import filler_sentences
+    from ropepp_eval.text.filler import filler_sentences
 
     books = [itertools.islice(filler_sentences("stand-in book", book), STAND_IN_SENTENCES) for book in range(STAND_IN_BOOKS)]
     return Books(tuple(tuple(book) for book in books), stand_in=True)

@@ -11,8 +11,8 @@ from ropepp_eval.demo.document import TEXT, Document
 from ropepp_eval.demo.drills import pairs, repeats, word_lists
 from ropepp_eval.demo.needles import dense_needles, needle_prompt, variable_chain
 from ropepp_eval.demo.worlds import dense_world, listed_world, settled_world, wide_world, world_prompt
-from ropepp_eval.synthetic.rows import private_stream
-from ropepp_eval.tokenizer import Tokenizer
+from ropepp_eval.streams import private_stream
+from ropepp_eval.tokens.tokenizer import Tokenizer
 
 KINDS: dict[str, Callable[[Document, random.Random, int], None]] = {
     "repeats": repeats,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ropepp_eval.tokenizer import Tokenizer
+from ropepp_eval.tokens.tokenizer import Tokenizer
 
 ANSWER = 1.0
 """Weight of a token that follows from what was read before: a digit of a needle, a copy."""

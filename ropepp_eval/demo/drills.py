@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 
 from ropepp_eval.demo.document import ANSWER, NOTHING, TEXT, Document
-from ropepp_eval.synthetic.word_pools import adjective_nouns, all_words
+from ropepp_eval.text.word_pools import adjective_nouns, all_words
 
 _LONGEST_COPY = 40
 _COPIED_TOKENS = 256

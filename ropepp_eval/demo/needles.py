@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ropepp_eval.demo.document import ANSWER, TEXT, Document, encode
-from ropepp_eval.synthetic.filler import filler_sentences
-from ropepp_eval.synthetic.word_pools import adjective_nouns
+from ropepp_eval.text.filler import filler_sentences
+from ropepp_eval.text.word_pools import adjective_nouns
 
 _SENTENCE = "One of the special magic numbers for {key} is: {value}."
 _QUESTION = "The special magic number for {key} mentioned in the provided text is"

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from ropepp_eval.data import DataFolder
-from ropepp_eval.synthetic.frozen import DEFAULT_SEED
-from ropepp_eval.synthetic.rows import RowRequest
-from ropepp_eval.synthetic.tasklist import task_entries
-from ropepp_eval.tokenizer import Tokenizer
+from ropepp_eval.rows.building import DEFAULT_SEED
+from ropepp_eval.rows.catalogue import task_entries
+from ropepp_eval.rows.row import RowRequest
+from ropepp_eval.tokens.tokenizer import Tokenizer
 
 VOCABULARY = 2048
 END = "<|endoftext|>"

@@ -17,7 +17,7 @@ from ropepp_eval.demo.curriculum import Batch, make_batch, stage_of
 from ropepp_eval.demo.document import ANSWER
 from ropepp_eval.demo.state import Progress, load_state, remove_state, save_state
 from ropepp_eval.errors import UserError
-from ropepp_eval.tokenizer import Tokenizer
+from ropepp_eval.tokens.tokenizer import Tokenizer
 
 SAVE_EVERY = 100
 """Steps between two states on disk, of which the last is kept."""

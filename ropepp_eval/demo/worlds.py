@@ -9,9 +9,9 @@ import re
 from ropepp_eval.data.babi import Question
 from ropepp_eval.data.babi_worlds import PEOPLE, ROOMS, simulate_story
 from ropepp_eval.demo.document import ANSWER, SHORT_ANSWER, TEXT, Document, encode
-from ropepp_eval.synthetic.filler import filler_sentences
-from ropepp_eval.synthetic.word_pools import all_words
-from ropepp_eval.tokenizer import Tokenizer
+from ropepp_eval.text.filler import filler_sentences
+from ropepp_eval.text.word_pools import all_words
+from ropepp_eval.tokens.tokenizer import Tokenizer
 
 _FACT_TOKENS = 9
 _ROUND_TOKENS = 26

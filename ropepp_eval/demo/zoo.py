@@ -12,7 +12,7 @@ from ropepp_eval.demo.training import Settings, first_losses, forget, train
 from ropepp_eval.errors import Interrupted, UserError
 from ropepp_eval.hashing import hash_file
 from ropepp_eval.paths import resource_dir
-from ropepp_eval.tokenizer import Tokenizer, load_tokenizer
+from ropepp_eval.tokens.tokenizer import Tokenizer, load_tokenizer
 
 CHECK_STEPS = 20
 TOLERANCE = 0.02

@@ -12,8 +12,8 @@ from typing import Any
 from ropepp_eval.errors import UserError, unknown_name
 from ropepp_eval.hashing import hash_json
 from ropepp_eval.lengths import parse_length
-from ropepp_eval.synthetic.frozen import DEFAULT_SAMPLES, DEFAULT_SEED, PROTOCOLS
-from ropepp_eval.synthetic.tasklist import resolve_tasks
+from ropepp_eval.rows.building import DEFAULT_SAMPLES, DEFAULT_SEED, PROTOCOLS
+from ropepp_eval.rows.catalogue import resolve_tasks
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,14 +14,14 @@ from typing import Any, Protocol
 from ropepp_eval.adapters.answers import Answer, Failure
 from ropepp_eval.errors import Interrupted
 from ropepp_eval.hashing import hash_json
+from ropepp_eval.rows.requests import requests_of
+from ropepp_eval.rows.row import Row
 from ropepp_eval.runs.config import RunConfig
 from ropepp_eval.runs.plan import Cell, Plan, PlannedCheckpoint, build_plan
 from ropepp_eval.runs.preflight import check_plan, describe_plan
 from ropepp_eval.runs.progress import Progress
 from ropepp_eval.runs.provenance import code_state, versions
 from ropepp_eval.runs.store import FORMAT, RunStore
-from ropepp_eval.synthetic.requests import requests_of
-from ropepp_eval.synthetic.rows import Row
 
 
 class Adapter(Protocol):

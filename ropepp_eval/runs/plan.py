@@ -13,11 +13,11 @@ from ropepp_eval.data import DataFolder, open_data
 from ropepp_eval.errors import LengthTooShort, UserError
 from ropepp_eval.hashing import hash_json
 from ropepp_eval.lengths import format_length
+from ropepp_eval.rows.building import frozen_rows
+from ropepp_eval.rows.catalogue import TaskEntry, task_entries
+from ropepp_eval.rows.row import Row, RowRequest
 from ropepp_eval.runs.config import RunConfig
-from ropepp_eval.synthetic.frozen import frozen_rows
-from ropepp_eval.synthetic.rows import Row, RowRequest
-from ropepp_eval.synthetic.tasklist import TaskEntry, task_entries
-from ropepp_eval.tokenizer import Tokenizer, load_tokenizer
+from ropepp_eval.tokens.tokenizer import Tokenizer, load_tokenizer
 
 if TYPE_CHECKING:
     from ropepp_eval.checkpoints import CheckpointInfo

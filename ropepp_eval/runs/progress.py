@@ -12,8 +12,8 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainin
 from rich.progress import Progress as RichProgress
 
 from ropepp_eval.lengths import format_length
+from ropepp_eval.rows.row import Row
 from ropepp_eval.runs.plan import Cell, Plan
-from ropepp_eval.synthetic.rows import Row
 
 _QUADRATIC_FROM_TOKENS = 8192
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from ropepp_eval.data.books import Books
 from ropepp_eval.errors import UserError
-from ropepp_eval.synthetic.piece_counting import piece_counter, pieces_of
 from ropepp_eval.tasks.babilong.settings import BabilongSettings
-from ropepp_eval.tokenizer import Tokenizer
+from ropepp_eval.tokens.counting import piece_counter, pieces_of
+from ropepp_eval.tokens.tokenizer import Tokenizer
 
 SHORTEST_SENTENCE_TOKENS = 10
 """Shorter sentences are left out, as in the reference."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from ropepp_eval.data.babi import Question
 from ropepp_eval.data.published_babilong import published_files
 from ropepp_eval.lengths import format_length
-from ropepp_eval.synthetic.rows import Row, RowRequest
-from ropepp_eval.synthetic.workers import build_in_chunks
+from ropepp_eval.rows.row import Row, RowRequest
+from ropepp_eval.rows.workers import build_in_chunks
 from ropepp_eval.tasks.babilong.cell import Cell, open_cell
 from ropepp_eval.tasks.babilong.context import facts_alone, fitted_prompt
 from ropepp_eval.tasks.babilong.places import supporting_places

@@ -9,12 +9,12 @@ from ropepp_eval.data.babi import Question
 from ropepp_eval.data.books import load_books
 from ropepp_eval.errors import LengthTooShort
 from ropepp_eval.lengths import format_length
-from ropepp_eval.synthetic.piece_counting import piece_counter
-from ropepp_eval.synthetic.protocols import protocol_settings
-from ropepp_eval.synthetic.rows import RowRequest
+from ropepp_eval.rows.protocols import protocol_settings
+from ropepp_eval.rows.row import RowRequest
 from ropepp_eval.tasks.babilong.background import Background, background_of
 from ropepp_eval.tasks.babilong.prompts import TaskPrompt, task_prompt
 from ropepp_eval.tasks.babilong.settings import BabilongSettings
+from ropepp_eval.tokens.counting import piece_counter
 
 PROMPT_TOKENS_OF_REFERENCE = 300
 """What the reference keeps free for instruction, examples and question: its context has the length minus this."""

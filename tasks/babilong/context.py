@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 
 from ropepp_eval.data.babi import Question
-from ropepp_eval.synthetic.rows import private_stream
+from ropepp_eval.streams import private_stream
 from ropepp_eval.tasks.babilong.background import Background, Sentence
 from ropepp_eval.tasks.babilong.cell import Cell
 

@@ -9,7 +9,7 @@ from pathlib import Path
 if importlib.util.find_spec("ropepp_eval") is None:  # a checkout that is not installed
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from ropepp_eval.synthetic.requests import row_task_attribute as __getattr__
+from ropepp_eval.rows.hooks import row_task_attribute as __getattr__
 from ropepp_eval.tasks.babilong.builders import babilong_rows
 from ropepp_eval.tasks.babilong.scoring import accuracy_scores
 

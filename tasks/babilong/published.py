@@ -5,7 +5,7 @@ from __future__ import annotations
 from ropepp_eval.data.published_babilong import read_published
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length
-from ropepp_eval.synthetic.rows import Row
+from ropepp_eval.rows.row import Row
 from ropepp_eval.tasks.babilong.cell import Cell
 
 

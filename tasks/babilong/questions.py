@@ -10,7 +10,7 @@ from ropepp_eval.data.babi import Question, read_questions
 from ropepp_eval.data.babi_worlds import SIMULATED_TASKS, simulate_story
 from ropepp_eval.data.folder import DataFolder
 from ropepp_eval.errors import UserError
-from ropepp_eval.synthetic.rows import private_stream
+from ropepp_eval.streams import private_stream
 
 STAND_IN_STORIES = 200
 

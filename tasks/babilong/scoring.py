@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ropepp_eval.synthetic.rows import Row
+from ropepp_eval.rows.row import Row
 from ropepp_eval.tasks.babilong.prompts import task_prompt
 
 _DIRECTIONS = {"north": "n", "south": "s", "east": "e", "west": "w"}

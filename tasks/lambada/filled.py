@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ropepp_eval.synthetic.filling import Filling, fill_window, longest_tail
-from ropepp_eval.synthetic.piece_counting import PieceCounter, piece_counter
-from ropepp_eval.synthetic.rows import Row, RowRequest, private_stream
-from ropepp_eval.synthetic.sliding import SEPARATOR
+from ropepp_eval.rows.row import Row, RowRequest
+from ropepp_eval.rows.sliding_windows import SEPARATOR
+from ropepp_eval.streams import private_stream
 from ropepp_eval.tasks.lambada.passages import Passage, load_passages
+from ropepp_eval.tokens.counting import PieceCounter, piece_counter
+from ropepp_eval.tokens.fitting import Filling, fill_window, longest_tail
 
 _SMALLEST_TAIL_TOKENS = 8
 """A separator and a word: less room can't be filled."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length
-from ropepp_eval.synthetic.rows import Row, RowRequest
+from ropepp_eval.rows.row import Row, RowRequest
 from ropepp_eval.tasks.lambada.passages import load_passages
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ropepp_eval.synthetic.protocols import protocol_settings
-from ropepp_eval.synthetic.rows import Row, RowRequest
-from ropepp_eval.synthetic.sliding import sliding_rows
+from ropepp_eval.rows.protocols import protocol_settings
+from ropepp_eval.rows.row import Row, RowRequest
+from ropepp_eval.rows.sliding_windows import sliding_rows
 from ropepp_eval.tasks.lambada.passages import load_passages
 from ropepp_eval.tasks.lambada.settings import LambadaSettings
 

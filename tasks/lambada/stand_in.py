@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import random
 
-from ropepp_eval.synthetic.rows import private_stream
+from ropepp_eval.streams import private_stream
 
 STAND_IN_PASSAGES = 2400
 """Enough to fill 128k tokens of GPT-2's tokenizer."""

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ropepp_eval.hashing import hash_json
-from ropepp_eval.synthetic.filling import Filling, fill_window
-from ropepp_eval.synthetic.piece_counting import piece_counter
-from ropepp_eval.synthetic.rows import Row, RowRequest, private_stream
+from ropepp_eval.rows.row import Row, RowRequest
+from ropepp_eval.streams import private_stream
 from ropepp_eval.tasks.openbookqa.corpus import Library, Question, load_library, load_questions
-from ropepp_eval.tokenizer import Tokenizer
+from ropepp_eval.tokens.counting import piece_counter
+from ropepp_eval.tokens.fitting import Filling, fill_window
+from ropepp_eval.tokens.tokenizer import Tokenizer
 
 DEPTHS_PERCENT = tuple(range(0, 101, 10))
 """Row i hides its fact at depth i modulo 11 of these, so every depth is asked equally often, and alike at every length."""

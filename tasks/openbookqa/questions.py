@@ -7,12 +7,12 @@ from typing import Any
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length
-from ropepp_eval.synthetic.protocols import protocol_settings
-from ropepp_eval.synthetic.rows import Row, RowRequest
+from ropepp_eval.rows.protocols import protocol_settings
+from ropepp_eval.rows.row import Row, RowRequest
 from ropepp_eval.tasks.openbookqa.corpus import Question, load_questions
 from ropepp_eval.tasks.openbookqa.settings import OpenBookSettings
 from ropepp_eval.tasks.openbookqa.whole_text import whole_text_parts, whole_text_scores
-from ropepp_eval.tokenizer import Tokenizer
+from ropepp_eval.tokens.tokenizer import Tokenizer
 
 Parts = tuple[str, tuple[str, ...], dict[str, Any]]
 """What a ranking asks the model: the prompt, a continuation for each choice, and details that its score needs."""

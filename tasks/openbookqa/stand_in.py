@@ -6,7 +6,7 @@ import functools
 import itertools
 from typing import Any
 
-from ropepp_eval.synthetic.rows import private_stream
+from ropepp_eval.streams import private_stream
 
 _KINDS = "copper, oak, granite, wool, amber, ice, rubber, clay, salt, silver, straw, glass, wax, coal, paper".split(", ")
 _OBJECTS = (

@@ -6,11 +6,10 @@ import functools
 from dataclasses import dataclass
 from pathlib import Path
 
+from ropepp_eval.data.punkt import punkt_files
 from ropepp_eval.errors import LengthTooShort, unknown_name
-from ropepp_eval.synthetic.fitting import TooShort
-from ropepp_eval.synthetic.punkt import punkt_files
-from ropepp_eval.synthetic.rows import Row, RowRequest
-from ropepp_eval.synthetic.workers import build_in_chunks
+from ropepp_eval.rows.row import Row, RowRequest
+from ropepp_eval.rows.workers import build_in_chunks
 from ropepp_eval.tasks.ruler.cwe import CweRows
 from ropepp_eval.tasks.ruler.documents import corpus_files
 from ropepp_eval.tasks.ruler.family import Family
@@ -19,6 +18,7 @@ from ropepp_eval.tasks.ruler.niah_rows import NiahRows
 from ropepp_eval.tasks.ruler.qa import QaRows
 from ropepp_eval.tasks.ruler.settings import settings
 from ropepp_eval.tasks.ruler.vt import VtRows
+from ropepp_eval.tokens.fitting import TooShort
 
 _OTHERS: dict[str, type[Family]] = {"vt": VtRows, "cwe": CweRows, "fwe": FweRows, "qa_squad": QaRows, "qa_hotpotqa": QaRows}
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from ropepp_eval.synthetic.piece_counting import PieceCounter
-from ropepp_eval.synthetic.rows import Row, RowRequest
-from ropepp_eval.synthetic.word_pools import adjective_nouns, all_words
+from ropepp_eval.rows.row import Row, RowRequest
 from ropepp_eval.tasks.ruler.family import Family, Shuffle, chosen, number_tokens, shuffled
+from ropepp_eval.text.word_pools import adjective_nouns, all_words
+from ropepp_eval.tokens.counting import PieceCounter
 
 _MARGIN = 1.1
 

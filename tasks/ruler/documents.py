@@ -10,7 +10,7 @@ from typing import Any
 
 from ropepp_eval.data import DataFolder
 from ropepp_eval.errors import UserError
-from ropepp_eval.synthetic.invented_questions import articles
+from ropepp_eval.text.invented_questions import articles
 
 _FILES = {"qa_squad": ("squad", "*.json"), "qa_hotpotqa": ("hotpotqa", "*dev*.json")}
 

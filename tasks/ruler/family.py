@@ -10,10 +10,11 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from ropepp_eval.synthetic.fitting import fit_size
-from ropepp_eval.synthetic.piece_counting import PieceCounter, piece_counter
-from ropepp_eval.synthetic.rows import Row, RowRequest, private_stream
+from ropepp_eval.rows.row import Row, RowRequest
+from ropepp_eval.streams import private_stream
 from ropepp_eval.tasks.ruler.settings import settings
+from ropepp_eval.tokens.counting import PieceCounter, piece_counter
+from ropepp_eval.tokens.fitting import fit_size
 
 Item = TypeVar("Item")
 _PLACE = np.uint64((1 << 24) - 1)

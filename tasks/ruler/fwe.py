@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ropepp_eval.synthetic.rows import Row
+from ropepp_eval.rows.row import Row
 from ropepp_eval.tasks.ruler.family import Family, Shuffle, shuffled
 
 _ZETA_OF_2 = math.pi**2 / 6

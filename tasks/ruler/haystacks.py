@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ropepp_eval.data import DataFolder
-from ropepp_eval.synthetic.filler import filler_words
-from ropepp_eval.synthetic.piece_counting import PieceCounter
-from ropepp_eval.synthetic.punkt import sentence_spans
+from ropepp_eval.data.punkt import sentence_spans
+from ropepp_eval.text.filler import filler_words
+from ropepp_eval.tokens.counting import PieceCounter
 
 
 @dataclass(frozen=True, eq=False)  # compared and hashed by identity: its words are many

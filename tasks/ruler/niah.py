@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from ropepp_eval.synthetic.word_pools import adjective_nouns
 from ropepp_eval.tasks.ruler.family import chosen
 from ropepp_eval.tasks.ruler.haystacks import Haystack
 from ropepp_eval.tasks.ruler.settings import NiahTask
+from ropepp_eval.text.word_pools import adjective_nouns
 
 
 @dataclass(frozen=True, kw_only=True)

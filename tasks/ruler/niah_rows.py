@@ -9,9 +9,8 @@ from operator import attrgetter
 from typing import Any
 
 from ropepp_eval.errors import UserError
-from ropepp_eval.synthetic.code_counting import CodeCounter, code_counter
-from ropepp_eval.synthetic.fitting import fit_size
-from ropepp_eval.synthetic.rows import Row, RowRequest, private_stream
+from ropepp_eval.rows.row import Row, RowRequest
+from ropepp_eval.streams import private_stream
 from ropepp_eval.tasks.ruler.family import Family, line_tokens
 from ropepp_eval.tasks.ruler.haystacks import Haystack, essay_haystack, filler_haystack
 from ropepp_eval.tasks.ruler.niah import (
@@ -26,6 +25,8 @@ from ropepp_eval.tasks.ruler.niah import (
     render_niah,
 )
 from ropepp_eval.tasks.ruler.settings import NiahTask
+from ropepp_eval.tokens.code_counting import CodeCounter, code_counter
+from ropepp_eval.tokens.fitting import fit_size
 
 _key = attrgetter("key")
 _SPARE_NEEDLES = 32

@@ -13,10 +13,10 @@ from itertools import accumulate
 from typing import Any
 
 from ropepp_eval.errors import UserError
-from ropepp_eval.synthetic.piece_counting import PieceCounter
-from ropepp_eval.synthetic.rows import Row
+from ropepp_eval.rows.row import Row
 from ropepp_eval.tasks.ruler.documents import Corpus, Question, read_corpus
 from ropepp_eval.tasks.ruler.family import Family, number_tokens
+from ropepp_eval.tokens.counting import PieceCounter
 
 _LEAST_DOCUMENT_TOKENS = 8
 _SPARE_DOCUMENTS = 40

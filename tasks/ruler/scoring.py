@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from ropepp_eval.synthetic.rows import Row
+from ropepp_eval.rows.row import Row
 
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f]")
 

@@ -11,9 +11,9 @@ import string
 from dataclasses import dataclass
 from typing import Any
 
-from ropepp_eval.synthetic.fitting import TooShort, fit_size
-from ropepp_eval.synthetic.rows import Row
+from ropepp_eval.rows.row import Row
 from ropepp_eval.tasks.ruler.family import Family, line_tokens
+from ropepp_eval.tokens.fitting import TooShort, fit_size
 
 HOPS = 4
 _NAME_LETTERS = 5

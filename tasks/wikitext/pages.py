@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ropepp_eval.synthetic.protocols import protocol_settings
-from ropepp_eval.synthetic.rows import Row, RowRequest
+from ropepp_eval.rows.protocols import protocol_settings
+from ropepp_eval.rows.row import Row, RowRequest
 from ropepp_eval.tasks.wikitext.corpus import load_wikitext
 from ropepp_eval.tasks.wikitext.detokenizer import count_words, detokenize
 from ropepp_eval.tasks.wikitext.settings import WikitextSettings

@@ -9,13 +9,13 @@ from typing import Any
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length
-from ropepp_eval.synthetic.filling import Filling, fill_window, longest_head
-from ropepp_eval.synthetic.piece_counting import PieceCounter, piece_counter
-from ropepp_eval.synthetic.protocols import protocol_settings
-from ropepp_eval.synthetic.rows import Row, RowRequest
-from ropepp_eval.synthetic.window_scores import ScoredWindow, scored_tokens
+from ropepp_eval.rows.protocols import protocol_settings
+from ropepp_eval.rows.row import Row, RowRequest
+from ropepp_eval.rows.sliding_windows import ScoredWindow, scored_tokens
 from ropepp_eval.tasks.wikitext.corpus import load_wikitext
 from ropepp_eval.tasks.wikitext.settings import WikitextSettings
+from ropepp_eval.tokens.counting import PieceCounter, piece_counter
+from ropepp_eval.tokens.fitting import Filling, fill_window, longest_head
 
 _SMALLEST_HEAD_TOKENS = 8
 _SPARE = 1.01

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from itertools import islice
 
-from ropepp_eval.synthetic.filler import filler_sentences
+from ropepp_eval.text.filler import filler_sentences
 
 _PAGES, _PARAGRAPHS, _SENTENCES = 60, 20, 8
 """About 180,000 tokens of GPT-2's tokenizer, enough for a window of 128k."""

@@ -9,7 +9,7 @@ import pytest
 from ropepp_eval.data.babi import read_questions
 from ropepp_eval.data.babi_worlds import PEOPLE, SIMULATED_TASKS, THINGS, simulate_story
 from ropepp_eval.errors import UserError
-from ropepp_eval.synthetic.rows import private_stream
+from ropepp_eval.streams import private_stream
 
 STORY = """1 Mary went to the kitchen.
 2 John went to the garden.

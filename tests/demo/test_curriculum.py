@@ -12,9 +12,9 @@ from ropepp_eval.demo import recipe
 from ropepp_eval.demo.curriculum import KINDS, STAGES, make_batch, stage_of
 from ropepp_eval.demo.document import ANSWER, Document
 from ropepp_eval.demo.zoo import demo_tokenizer
-from ropepp_eval.synthetic.frozen import DEFAULT_SEED
-from ropepp_eval.synthetic.rows import Row, RowRequest
-from ropepp_eval.synthetic.tasklist import task_entries
+from ropepp_eval.rows.building import DEFAULT_SEED
+from ropepp_eval.rows.catalogue import task_entries
+from ropepp_eval.rows.row import Row, RowRequest
 
 STEPS = 30
 EVALUATED = ("niah_single_1", "niah_single_2", "niah_multikey_2", "babilong_qa1", "babilong_qa2")

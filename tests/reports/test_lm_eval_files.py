@@ -18,7 +18,7 @@ from ropepp_eval.errors import UserError
 from ropepp_eval.paths import resource_dir
 from ropepp_eval.reports.frame import read_results, read_rows
 from ropepp_eval.reports.published import published_names, published_table
-from ropepp_eval.synthetic.tasklist import task_groups
+from ropepp_eval.rows.catalogue import task_groups
 from tests.conftest import make_tiny_checkpoint
 from tests.reports.lm_eval_suite import MEMBERS, QUESTIONS, evaluate, write_tasks
 from tests.reports.results_folders import PERPLEXITY, FakeCell, printed, write_run

@@ -10,7 +10,7 @@ from ropepp_eval.cli import published as command
 from ropepp_eval.errors import UserError
 from ropepp_eval.paths import resource_dir
 from ropepp_eval.reports.published import discrepancies, published_table, published_tables
-from ropepp_eval.synthetic.tasklist import task_entries
+from ropepp_eval.rows.catalogue import task_entries
 from tests.reports.results_folders import printed
 
 KNOWN = {

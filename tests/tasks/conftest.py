@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from ropepp_eval.data import open_data
-from ropepp_eval.synthetic.rows import Row, RowRequest
-from ropepp_eval.tokenizer import Tokenizer, load_tokenizer
+from ropepp_eval.rows.row import Row, RowRequest
+from ropepp_eval.tokens.tokenizer import Tokenizer, load_tokenizer
 
 MakeRequest = Callable[..., RowRequest]
 
@@ -67,7 +67,7 @@ def golden_lm(lm_eval_golden: Path) -> Any:
 @pytest.fixture(scope="session")
 def ask(golden_lm: Any) -> Callable[[Row, str], list[Any]]:
     """The adapter's responses to a row, in the form in which `process_results` gets them."""
-    from ropepp_eval.synthetic.requests import requests_of
+    from ropepp_eval.rows.requests import requests_of
 
     def responses(row: Row, output_type: str) -> list[Any]:
         instances = requests_of(row, output_type, {}, doc=row.as_doc())

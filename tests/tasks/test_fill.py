@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ropepp_eval.synthetic.frozen import frozen_rows
-from ropepp_eval.synthetic.tasklist import resolve_tasks
-from ropepp_eval.tokenizer import Tokenizer
+from ropepp_eval.rows.building import frozen_rows
+from ropepp_eval.rows.catalogue import resolve_tasks
+from ropepp_eval.tokens.tokenizer import Tokenizer
 from tests.tasks.conftest import MakeRequest
 
 TASKS = [

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ropepp_eval.paths import resource_dir
-from ropepp_eval.synthetic.tasklist import task_entries
+from ropepp_eval.rows.catalogue import task_entries
 
 BENCHMARKS = ("lambada", "wikitext", "openbookqa")
 OURS = sorted(name for name, entry in task_entries().items() if entry.benchmark in BENCHMARKS)
@@ -53,7 +53,7 @@ def test_lm_eval_aggregates_positions_over_rows(evaluated: dict[str, Any]) -> No
 
 
 def test_stand_ins_are_announced(gpt2_tokenizer_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
-    from ropepp_eval.synthetic.at_length import lm_eval_tasks
+    from ropepp_eval.rows.lm_eval_lengths import lm_eval_tasks
 
     with caplog.at_level(logging.WARNING):
         lm_eval_tasks("lambada", tokenizer=str(gpt2_tokenizer_dir), samples=1)

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from ropepp_eval.data import open_data
-from ropepp_eval.synthetic.frozen import frozen_rows
-from ropepp_eval.synthetic.rows import RowRequest
-from ropepp_eval.synthetic.tasklist import task_entries
-from ropepp_eval.tokenizer import Tokenizer
+from ropepp_eval.rows.building import frozen_rows
+from ropepp_eval.rows.catalogue import task_entries
+from ropepp_eval.rows.row import RowRequest
+from ropepp_eval.tokens.tokenizer import Tokenizer
 
 HASHES = {
     ("lambada_filled", 1536): ["bbf2bc8bcf8a", "8f9c583e9d91", "6fa1d61187a2"],

@@ -12,10 +12,15 @@ from typing import Any
 import pytest
 
 from ropepp_eval.errors import UserError
-from ropepp_eval.synthetic.rows import Row
-from ropepp_eval.synthetic.sliding import sliding_rows, sliding_scores
-from ropepp_eval.synthetic.window_scores import each_token_once, mean_times_stride, window_perplexity
-from ropepp_eval.tokenizer import Tokenizer
+from ropepp_eval.rows.row import Row
+from ropepp_eval.rows.sliding_windows import (
+    each_token_once,
+    mean_times_stride,
+    sliding_rows,
+    sliding_scores,
+    window_perplexity,
+)
+from ropepp_eval.tokens.tokenizer import Tokenizer
 from tests.tasks.conftest import MakeRequest
 
 Ask = Callable[[Row, str], list[Any]]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ropepp_eval.synthetic.at_length import lm_eval_tasks
-from ropepp_eval.synthetic.tasklist import resolve_tasks, task_groups
+from ropepp_eval.rows.catalogue import resolve_tasks, task_groups
+from ropepp_eval.rows.lm_eval_lengths import lm_eval_tasks
 
 
 def test_groups_hold_ten_and_twenty_tasks() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from ropepp_eval.tasks.babilong.context import mix
 from ropepp_eval.tasks.babilong.prompts import task_prompt, task_prompts
-from ropepp_eval.tokenizer import load_tokenizer
+from ropepp_eval.tokens.tokenizer import load_tokenizer
 
 
 def golden_rows(golden: Path, name: str) -> list[dict[str, Any]]:

@@ -12,11 +12,11 @@ import pytest
 from ropepp_eval.data import open_data
 from ropepp_eval.data.published_babilong import read_published
 from ropepp_eval.errors import UserError
-from ropepp_eval.synthetic.frozen import frozen_rows
-from ropepp_eval.synthetic.rows import Row, RowRequest
+from ropepp_eval.rows.building import frozen_rows
+from ropepp_eval.rows.row import Row, RowRequest
 from ropepp_eval.tasks.babilong.builders import babilong_rows
 from ropepp_eval.tasks.babilong.prompts import task_prompt
-from ropepp_eval.tokenizer import load_tokenizer
+from ropepp_eval.tokens.tokenizer import load_tokenizer
 
 ROWS = [
     {"input": f"The rain fell. John went to the {room}.", "question": "Where is John? ", "target": room}

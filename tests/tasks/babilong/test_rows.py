@@ -12,13 +12,13 @@ import pytest
 
 from ropepp_eval.data import DataFolder, open_data
 from ropepp_eval.errors import UserError
-from ropepp_eval.synthetic.frozen import frozen_rows
-from ropepp_eval.synthetic.piece_counting import piece_counter
-from ropepp_eval.synthetic.rows import Row, RowRequest
+from ropepp_eval.rows.building import frozen_rows
+from ropepp_eval.rows.row import Row, RowRequest
 from ropepp_eval.tasks.babilong.builders import babilong_rows, build_chunk, files_read
 from ropepp_eval.tasks.babilong.cell import open_cell
 from ropepp_eval.tasks.babilong.questions import load_questions
-from ropepp_eval.tokenizer import Tokenizer, load_tokenizer
+from ropepp_eval.tokens.counting import piece_counter
+from ropepp_eval.tokens.tokenizer import Tokenizer, load_tokenizer
 
 STAND_IN = DataFolder(None)
 
@@ -82,7 +82,7 @@ def test_the_paper_protocol_sends_what_opencompass_sends(golden: Path, gpt2: Tok
 
 
 def test_the_list_form_with_background_equals_opencompass(golden: Path) -> None:
-    from ropepp_eval.synthetic.protocols import protocol_settings
+    from ropepp_eval.rows.protocols import protocol_settings
     from ropepp_eval.tasks.babilong.settings import BabilongSettings
 
     lines = (golden / "tasks/opencompass/rows.jsonl").read_text("utf-8").split("\n")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ropepp_eval.data.babi import read_questions
-from ropepp_eval.synthetic.rows import Row
+from ropepp_eval.rows.row import Row
 from ropepp_eval.tasks.babilong.prompts import task_prompt
 from ropepp_eval.tasks.babilong.scoring import (
     accuracy_scores,

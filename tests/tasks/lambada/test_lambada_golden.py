@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ropepp_eval.synthetic.rows import Row
+from ropepp_eval.rows.row import Row
 from ropepp_eval.tasks.lambada.last_word import last_word_rows, last_word_scores
 from ropepp_eval.tasks.lambada.sliding import lambada_sliding_rows
 from tests.tasks.conftest import MakeRequest, read_jsonl

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from ropepp_eval.errors import UserError
-from ropepp_eval.synthetic.sliding import SEPARATOR
+from ropepp_eval.rows.sliding_windows import SEPARATOR
 from ropepp_eval.tasks.lambada.filled import filled_rows
 from ropepp_eval.tasks.lambada.last_word import last_word_rows
 from ropepp_eval.tasks.lambada.passages import Passage, load_passages
 from ropepp_eval.tasks.lambada.sliding import lambada_sliding_rows
 from ropepp_eval.tasks.lambada.stand_in import stand_in_passages
-from ropepp_eval.tokenizer import Tokenizer
+from ropepp_eval.tokens.tokenizer import Tokenizer
 from tests.tasks.conftest import MakeRequest
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from ropepp_eval.synthetic.rows import Row
+from ropepp_eval.rows.row import Row
 from ropepp_eval.tasks.openbookqa.questions import question_rows, question_scores
 from ropepp_eval.tasks.openbookqa.whole_text import LETTERS, text_perplexities
-from ropepp_eval.tokenizer import Tokenizer
+from ropepp_eval.tokens.tokenizer import Tokenizer
 from tests.tasks.conftest import MakeRequest, read_jsonl
 
 Ask = Callable[[Row, str], list[Any]]
@@ -72,7 +72,7 @@ def test_where_the_tokenizer_adds_a_bos_every_token_of_the_text_is_scored_after_
     from transformers import AutoTokenizer
 
     from ropepp_eval.adapters.native import NativeLM
-    from ropepp_eval.synthetic.lm_eval_task import requests_of
+    from ropepp_eval.rows.lm_eval_task import requests_of
 
     with_bos = AutoTokenizer.from_pretrained(lm_eval_golden / "model")
     bos = with_bos.bos_token_id

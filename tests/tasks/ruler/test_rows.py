@@ -13,15 +13,15 @@ import pytest
 
 from ropepp_eval.data import open_data
 from ropepp_eval.errors import UserError
-from ropepp_eval.synthetic.frozen import frozen_rows
-from ropepp_eval.synthetic.rows import Row, RowRequest
-from ropepp_eval.synthetic.tasklist import resolve_tasks
+from ropepp_eval.rows.building import frozen_rows
+from ropepp_eval.rows.catalogue import resolve_tasks
+from ropepp_eval.rows.row import Row, RowRequest
 from ropepp_eval.tasks.ruler import build
 from ropepp_eval.tasks.ruler.build import build_rows, family_of
 from ropepp_eval.tasks.ruler.family import Shuffle
 from ropepp_eval.tasks.ruler.vt import VtRows
-from ropepp_eval.tokenizer import Tokenizer, load_tokenizer
-from tests.synthetic.tokenizers_to_try import KINDS
+from ropepp_eval.tokens.tokenizer import Tokenizer, load_tokenizer
+from tests.tokens.tokenizers_to_try import KINDS
 
 TASKS = [entry.name for entry in resolve_tasks(["ruler"])]
 AT_MOST_A_UNIT_SHORT = ("vt", "cwe", "qa_squad", "qa_hotpotqa")
@@ -213,7 +213,7 @@ def test_a_wrong_count_is_never_passed_on(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_pieces_that_do_not_add_up_in_row_0_switch_to_real_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     request = request_of("niah_single_2", 1500, "across_words", samples=2)
-    monkeypatch.setattr("ropepp_eval.synthetic.piece_counting.pieces_are_independent", lambda _: True)
+    monkeypatch.setattr("ropepp_eval.tokens.counting.pieces_are_independent", lambda _: True)
     fresh = replace(request, tokenizer=KINDS["across_words"]())
     for row in build_rows(fresh):
         assert row.prompt_tokens == fresh.tokenizer.count(row.prompt)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ropepp_eval.synthetic.rows import Row
+from ropepp_eval.rows.row import Row
 from ropepp_eval.tasks.ruler.scoring import clean_prediction, score_row, task_score
 
 

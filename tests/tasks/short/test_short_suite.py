@@ -12,7 +12,7 @@ from lm_eval.tasks._yaml_loader import load_yaml
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.paths import resource_dir
-from ropepp_eval.synthetic.tasklist import resolve_tasks, task_entries, task_groups
+from ropepp_eval.rows.catalogue import resolve_tasks, task_entries, task_groups
 
 LM_EVAL_TASKS = Path(lm_eval.tasks.__file__).parent
 

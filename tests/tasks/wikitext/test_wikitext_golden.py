@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ropepp_eval.data import open_data
-from ropepp_eval.synthetic.rows import Row
+from ropepp_eval.rows.row import Row
 from ropepp_eval.tasks.wikitext.corpus import load_wikitext, split_pages
 from ropepp_eval.tasks.wikitext.detokenizer import count_words, detokenize
 from ropepp_eval.tasks.wikitext.pages import page_rows, page_scores

@@ -13,12 +13,12 @@ import pytest
 
 from ropepp_eval.data import open_data
 from ropepp_eval.errors import UserError
-from ropepp_eval.synthetic.rows import Row
-from ropepp_eval.synthetic.tasklist import task_entries
+from ropepp_eval.rows.catalogue import task_entries
+from ropepp_eval.rows.row import Row
 from ropepp_eval.tasks.wikitext.corpus import Wikitext, load_wikitext
 from ropepp_eval.tasks.wikitext.pages import page_rows
 from ropepp_eval.tasks.wikitext.positions import bucket_of, position_rows, position_scores
-from ropepp_eval.tokenizer import Tokenizer
+from ropepp_eval.tokens.tokenizer import Tokenizer
 from tests.tasks.conftest import MakeRequest
 
 Ask = Callable[[Row, str], list[Any]]

@@ -1,0 +1,87 @@
+"""Rows built once, checked, and kept: the same (task, length, seed, tokenizer, data) never builds twice."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+from ropepp_eval.errors import UserError
+from ropepp_eval.lengths import format_length, parse_length
+from ropepp_eval.rows.cache_key import cache_file
+from ropepp_eval.rows.files import read_rows, write_rows
+from ropepp_eval.rows.row import Row, RowBuilder, RowRequest
+
+DEFAULT_SAMPLES = 100
+DEFAULT_SEED = 42
+PROTOCOLS = ("reference", "paper")
+
+
+def request_from_metadata(task: str, metadata: Mapping[str, Any]) -> RowRequest:
+    """A `RowRequest` from lm-eval's metadata (which holds the model's arguments too).
+
+    Raises:
+        UserError: no tokenizer was named, or a value is not allowed.
+    """
+    from ropepp_eval.data import open_data
+    from ropepp_eval.tokens.tokenizer import load_tokenizer
+
+    tokenizer = metadata.get("tokenizer") or metadata.get("pretrained")
+    if not tokenizer:
+        raise UserError(
+            f"task {task}: no tokenizer to fit the rows with; "
+            'give one, such as --metadata \'{"tokenizer": "gpt2", "length_tokens": 4096}\''
+        )
+    protocol = str(metadata.get("protocol", "reference"))
+    if protocol not in PROTOCOLS:
+        raise UserError(f"protocol {protocol!r} is not known; it may be {' or '.join(PROTOCOLS)}")
+    return RowRequest(
+        task=task,
+        length_tokens=parse_length(metadata.get("length_tokens", 4096)),
+        samples=int(metadata.get("samples", DEFAULT_SAMPLES)),
+        seed=int(metadata.get("seed", DEFAULT_SEED)),
+        protocol=protocol,
+        tokenizer=load_tokenizer(str(tokenizer)),
+        data=open_data(
+            metadata.get("data_dir"),
+            offline=bool(metadata.get("offline", False)),
+            repeat_text=bool(metadata.get("repeat_text", False)),
+        ),
+    )
+
+
+def frozen_rows(request: RowRequest, build: RowBuilder) -> list[Row]:
+    """The rows of `request`, each within its budget: from the cache (see `row_cache` and `row_files`), or built and kept there.
+
+    Raises:
+        UserError: the task can't be built at this length or with this data.
+        ValueError: a builder made a row over its length (a bug of ours, never cut in silence).
+    """
+    if request.length_tokens == 0 and not request.task.startswith("babilong_"):
+        raise UserError(f"task {request.task} has no length 0k (only BABILong's facts come without other text); ask for 4k")
+    path = cache_file(request, build)
+    rebuild = functools.partial(build, request)
+    rows = read_rows(path, request.samples, rebuild) if path else None
+    if rows is None:
+        rows = build(request)
+        for row in rows:
+            check_budget(row)
+        if path and rows:
+            write_rows(path, rows, request.samples)
+            rows = read_rows(path, request.samples, rebuild) or rows  # the prompts need no memory then
+    if not rows:
+        where = format_length(request.length_tokens)
+        raise UserError(f"task {request.task} has no row at {where}; ask for --samples of 1 or more")
+    return rows
+
+
+def check_budget(row: Row) -> None:
+    """Fail loudly where prompt and generation budget are over the row's length."""
+    if row.window_tokens or row.length_tokens == 0:
+        return  # read through windows of the length, not at once; or facts alone (0k), as long as they are
+    need = row.prompt_tokens + row.max_new_tokens
+    if need > row.length_tokens:
+        raise ValueError(
+            f"row {row.row} of {row.task} holds {row.prompt_tokens} prompt tokens and a budget of "
+            f"{row.max_new_tokens}, over its length of {row.length_tokens}; this is a bug in the task"
+        )

@@ -1,0 +1,35 @@
+"""From a row to the lm-eval requests that an adapter answers. Light to import: no lm-eval task, no datasets library."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lm_eval.api.instance import Instance
+
+from ropepp_eval.rows.row import Row
+
+
+def requests_of(row: Row, output_type: str, generation: dict[str, Any], **kwargs: Any) -> list[Instance]:
+    """The lm-eval instances of a row.
+
+    - generate_until: (prompt, generation settings with the row's own budget)
+    - multiple_choice: (prompt, choice) for each choice; loglikelihood: (prompt, the one choice)
+    - loglikelihood_rolling: (text,)
+    - sliding_window: (text, {"window": tokens, "stride": tokens}), our own request type: see `adapters.native`
+    """
+    arguments: list[tuple[Any, ...]]
+    request_type = output_type
+    if output_type == "generate_until":
+        arguments = [(row.prompt, {**generation, "max_gen_toks": row.max_new_tokens})]
+    elif output_type in ("multiple_choice", "loglikelihood"):
+        arguments = [(row.prompt, choice) for choice in row.choices]
+        request_type = "loglikelihood"
+    elif output_type == "loglikelihood_rolling":
+        if row.stride_tokens:
+            request_type = "sliding_window"
+            arguments = [(row.prompt, {"window": row.window_tokens, "stride": row.stride_tokens})]
+        else:
+            arguments = [(row.prompt,)]
+    else:
+        raise ValueError(f"output type {output_type!r} is none of lm-eval's four")
+    return [Instance(request_type=request_type, arguments=a, idx=i, **kwargs) for i, a in enumerate(arguments)]  # type: ignore[arg-type]

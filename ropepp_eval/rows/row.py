@@ -1,0 +1,86 @@
+"""A row: one sample of a task at one length, and everything that decides its content."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ropepp_eval.hashing import hash_json, hash_text
+
+if TYPE_CHECKING:
+    from ropepp_eval.data import DataFolder
+    from ropepp_eval.tokens.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowRequest:
+    """What a task is asked to build: rows `0 .. samples - 1` of one (task, length)."""
+
+    task: str
+    """The task's own name, without a length: `niah_single_1`."""
+    length_tokens: int
+    """Prompt and generation budget together fit this many tokens."""
+    samples: int
+    """How many rows; a corpus with fewer gives all it has."""
+    seed: int
+    protocol: str
+    """`reference` or `paper`."""
+    tokenizer: Tokenizer
+    data: DataFolder
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Row:
+    """One sample. It depends on (task, length, row, seed, protocol, tokenizer, data) and on nothing else."""
+
+    task: str
+    length_tokens: int
+    row: int
+    """Number of the row in its cell, from 0."""
+    prompt: str
+    """What the model reads, answer prefix included; for rolling and sliding-window tasks the text to score."""
+    prompt_tokens: int
+    """Tokens of `prompt`, no special tokens."""
+    references: tuple[str, ...] = ()
+    """Right answers, for tasks that generate."""
+    max_new_tokens: int = 0
+    """Generation budget in tokens; 0 where nothing is generated."""
+    choices: tuple[str, ...] = ()
+    """Continuations to score, with their leading blank; one of them for plain log-likelihood tasks."""
+    gold: int | None = None
+    """Index of the right choice."""
+    window_tokens: int = 0
+    """Over 0: `prompt` is a text read through windows of this many tokens, not a prompt that must fit at once."""
+    stride_tokens: int = 0
+    """Over 0: windows end every `stride_tokens`; 0: lm-eval's rolling windows, each token scored once."""
+    stand_in: bool = False
+    """True where generated text stands in for the real corpus; tables mark it."""
+    cluster: str = ""
+    """Source document, where rows share one (statistics are clustered by it)."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """JSON values: needle depths (0-100 %), token positions, question number, ..."""
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Key of the row: the hash of its content, the prompt by its own hash (escaping a long text takes longer than hashing it)."""
+        return hash_json(self.as_doc() | {"prompt": hash_text(self.prompt)})
+
+    def __eq__(self, other: object) -> bool:
+        """Rows are equal where their content is, wherever they keep it."""
+        return self.as_doc() == other.as_doc() if isinstance(other, Row) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # details may hold lists; `sha256` is the key
+
+    def as_doc(self) -> dict[str, Any]:
+        """The row as a flat, JSON-able dictionary, which is what lm-eval calls a doc."""
+        return asdict(self) | {"references": list(self.references), "choices": list(self.choices)}
+
+
+RowBuilder = Callable[[RowRequest], list[Row]]
+
+
+def row_from_doc(doc: Mapping[str, Any]) -> Row:
+    """The inverse of `Row.as_doc`."""
+    return Row(**{**doc, "references": tuple(doc["references"]), "choices": tuple(doc["choices"])})

@@ -1,0 +1,1 @@
+"""Generated text that stands in for corpora, and word pools."""

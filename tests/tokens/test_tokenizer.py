@@ -1,0 +1,39 @@
+"""Loading a tokenizer: what is refused and how, and that rows need no model library."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ropepp_eval.errors import UserError
+from ropepp_eval.tokens.tokenizer import load_tokenizer
+
+
+@pytest.mark.parametrize("name", ["/nowhere/at/all", "./nowhere", "models/that/never_was"])
+def test_a_folder_that_is_not_there_is_named(name: str) -> None:
+    with pytest.raises(UserError, match=f"there is no folder {name}; name a folder or hub id with --tokenizer"):
+        load_tokenizer(name)
+
+
+def test_a_folder_without_a_tokenizer_is_told_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"holds no tokenizer\.json, vocab\.json or tokenizer\.model"):
+        load_tokenizer(str(tmp_path))
+
+
+def test_a_broken_tokenizer_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text("{", encoding="utf-8")
+    with pytest.raises(UserError, match="can't be loaded") as caught:
+        load_tokenizer(str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_complete_tokenizer_is_loaded_without_torch(tiny_tokenizer_dir: Path) -> None:
+    code = (
+        "import sys; from ropepp_eval.tokens.tokenizer import load_tokenizer; "
+        f"tokens = load_tokenizer({str(tiny_tokenizer_dir)!r}).count('The sky is blue.'); assert tokens > 0; "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
