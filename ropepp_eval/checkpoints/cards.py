@@ -85,10 +85,11 @@ def config_of_card(card: Card) -> RopePPConfig:
     """The model's config as the card describes it; `expected_shapes` of it builds the shape without weights."""
     from ropepp_eval.modeling.configuration import RopePPConfig
     from ropepp_eval.positions import parse_position
+    from ropepp_eval.positions.registry import parse_position_settings, with_settings
 
     kind, scaling, _ = parse_position(card.position)
     published = {"max_position_embeddings": card.trained_length_tokens, "rope_theta": card.base}
-    embedding = kind.from_published(published, scaling)
+    embedding = with_settings(kind.from_published(published, scaling), parse_position_settings(card.position))
     return RopePPConfig(
         **card.shape,
         **embedding.to_hf(),

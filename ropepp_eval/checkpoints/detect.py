@@ -11,6 +11,7 @@ from typing import Any
 from ropepp_eval.checkpoints.header import TensorHeader
 from ropepp_eval.errors import UserError
 from ropepp_eval.positions import Position, get_position, parse_position, positions
+from ropepp_eval.positions.registry import parse_position_settings, with_settings
 from ropepp_eval.positions.scaling import (
     LinearScaling,
     Scaling,
@@ -18,20 +19,23 @@ from ropepp_eval.positions.scaling import (
     scaling_from_rope_parameters,
     scaling_label,
 )
+from ropepp_eval.positions.settings import settings_label
 
+_UNSTRETCHED = ("rope_theta", "partial_rotary_factor")
+"""Fields of rope_parameters that say nothing about a scaling."""
 _LAYER = "model.layers.0.self_attn."
 Tensors = Mapping[str, TensorHeader]
 
 
 def detect_position(
     config: Mapping[str, Any], tensors: Tensors, asked: str | None, said_by: str = "position="
-) -> tuple[Position, list[str]]:
-    """The position embedding of a checkpoint, and the sentences that say why.
+) -> tuple[Position, str, list[str]]:
+    """The position embedding of a checkpoint, those of its settings that the user or card overruled, and the sentences that say why.
 
     Args:
         config: its config.json, in the authors' form or in ours.
         tensors: the headers of its weights.
-        asked: what the user or a card says, such as `ropepp_ec` or `rope+pi8`; None to find out.
+        asked: what the user or a card says, such as `ropepp_ec`, `rope+pi8` or `rope:base=5e5`; None to find out.
         said_by: who said that, for the evidence.
 
     Raises:
@@ -56,12 +60,18 @@ def detect_position(
         evidence.append(sentence)
     if not scaling_given:
         scaling = _configured_scaling(config, evidence)
-    if ours and kind.name == config.get("position") and not scaling_given:
-        position = kind.from_hf(config.get("rope_parameters") or {}, config.get("position_settings") or {})
-    else:
-        position = kind.from_published(config, scaling)
+    own = _configured_position(kind, config, scaling)
+    position = with_settings(own, parse_position_settings(asked)) if asked else own
     _check_attention(position, config, tensors, evidence)
-    return position, evidence
+    return position, settings_label(position, own), evidence
+
+
+def _configured_position(kind: type[Position], config: Mapping[str, Any], scaling: Scaling | None) -> Position:
+    """The embedding with the settings of the config and this scaling: naming a scaling resets nothing else."""
+    if config.get("model_type") == "ropepp" and kind.name == config.get("position"):
+        parameters = {k: v for k, v in (config.get("rope_parameters") or {}).items() if k in _UNSTRETCHED}
+        return kind.from_hf(parameters, config.get("position_settings") or {}).stretched(scaling)
+    return kind.from_published(config, scaling)
 
 
 def _claims(config: Mapping[str, Any], ours: bool) -> dict[type[Position], str]:

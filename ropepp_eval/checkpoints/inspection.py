@@ -14,6 +14,7 @@ from ropepp_eval.checkpoints.header import TensorHeader, main_dtype, read_header
 from ropepp_eval.errors import UserError
 from ropepp_eval.modeling.configuration import RopePPConfig
 from ropepp_eval.positions.scaling import scaling_label
+from ropepp_eval.positions.settings import position_label, settings_label
 
 _DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4, "float64": 8}
 # Fields of the authors' files that say what our config says in its own way, or that are left over from training.
@@ -57,8 +58,17 @@ class CheckpointInfo:
     sha256: str
     """Hash of config.json and the weights' content."""
     has_tokenizer: bool
+    overruled: str = ""
+    """Settings of the position embedding that are not those of config.json, such as `strongest=0.5`."""
+    settings: str = ""
+    """All settings of the position embedding but its scaling, as they became."""
     note: str | None = None
     """What config.json says of the checkpoint (`note`), such as that its weights are random."""
+
+    @property
+    def label(self) -> str:
+        """The position embedding with settings and scaling, as `--position` takes it: `rope`, `ropepp_ec+yarn32`."""
+        return position_label(self.position, self.overruled, self.scaling)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -66,6 +76,8 @@ class CheckpointInfo:
         return {
             "position": self.position,
             "scaling": self.scaling,
+            "overruled": self.overruled,
+            "settings": self.settings,
             "base": self.base,
             "note": self.note,
             "parameters": self.parameters,
@@ -106,6 +118,8 @@ class ReadCheckpoint:
     config: RopePPConfig
     tensors: Mapping[str, TensorHeader]
     evidence: tuple[str, ...]
+    overruled: str = ""
+    """Settings of the position embedding that are not those of config.json, as `settings_label` writes them."""
 
 
 def read_checkpoint(path_or_hub_id: str | Path, position: str | None) -> ReadCheckpoint:
@@ -121,15 +135,15 @@ def read_checkpoint(path_or_hub_id: str | Path, position: str | None) -> ReadChe
     if not tensors:
         raise UserError(f"{folder.files[0]} holds no tensors; copy or download it again")
     if position is None and card is not None:
-        embedding, evidence = detect_position(raw, tensors, card.position, f"card {card.name}")
+        embedding, overruled, evidence = detect_position(raw, tensors, card.position, f"card {card.name}")
     else:
-        embedding, evidence = detect_position(raw, tensors, position)
+        embedding, overruled, evidence = detect_position(raw, tensors, position)
     config = _our_config(raw, embedding.name, embedding.to_hf())
     config.dtype = main_dtype(dict(tensors))
     check_tensors(config, tensors)
     if card is not None:
         check_card(card, config, _parameters(config, tensors))
-    return ReadCheckpoint(folder, config, tensors, tuple(evidence))
+    return ReadCheckpoint(folder, config, tensors, tuple(evidence), overruled)
 
 
 def _our_config(raw: Mapping[str, Any], position: str, fields: dict[str, dict[str, Any]]) -> RopePPConfig:
@@ -208,5 +222,7 @@ def describe(read: ReadCheckpoint) -> CheckpointInfo:
         dtype=main_dtype(dict(read.tensors)),
         sha256=read.folder.sha256,
         has_tokenizer=read.folder.has_tokenizer,
+        overruled=read.overruled,
+        settings=settings_label(embedding),
         note=read.folder.config.get("note"),
     )

@@ -46,7 +46,8 @@ def text_of(info: object) -> str:
 
     assert isinstance(info, CheckpointInfo)
     lines = {
-        "position": info.position + ("" if info.scaling == "none" else f", stretched by {info.scaling}"),
+        "position": info.label.partition("+")[0] + ("" if info.scaling == "none" else f", stretched by {info.scaling}"),
+        "settings": info.settings.replace(",", ", ") or "none",
         "evidence": "; ".join(info.evidence),
         "rotary base": "nothing rotates" if info.base is None else f"{info.base:,.0f}",
         "heads": f"{info.query_heads} query, {info.key_value_heads} key/value, {info.attention_heads} in attention, "

@@ -8,7 +8,7 @@ import argparse
 def add_position_arguments(parser: argparse.ArgumentParser) -> None:
     """The options by which a user says what the weights can't."""
     add = parser.add_argument
-    add("--position", help="what weights can't say: nope, rope+pi8, ropepp_ec+yarn32 (docs/positions.md)")
+    add("--position", help="what weights can't say: nope, rope+pi8, rope:base=500000 (docs/positions.md)")
     add(
         "--position-module",
         action="append",

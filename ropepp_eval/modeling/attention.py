@@ -60,7 +60,7 @@ def check_kernel(kernel: str, position: Position) -> None:
 
 
 def _bias(module: Any, distance: Tensor) -> Tensor:
-    bias: Tensor = module.position.bias(distance.to(torch.float32), module.stored_tensors())
+    bias: Tensor = module.position.bias_of(distance, module.stored_tensors(), module.heads)
     return bias
 
 
@@ -81,7 +81,7 @@ def _distances(past_tokens: int | Tensor, first: int, queries: int, key: Tensor,
 def _eager(
     module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, past_tokens: int | Tensor, **kwargs: Any
 ) -> Attended:
-    distance = _distances(past_tokens, 0, query.shape[2], key, mask == 0)
+    distance = _distances(past_tokens, 0, query.shape[2], key, _seen(mask))
     bias = _bias(module, distance).movedim(0, 1)
     result: Attended = eager_attention_forward(module, query, key, value, bias + mask, **kwargs)
     return result
@@ -127,14 +127,22 @@ def _blocks_of_view(module: Any, query: Tensor, key: Tensor) -> list[tuple[int, 
 
 
 def _blocks_of_mask(module: Any, query: Tensor, key: Tensor, mask: Tensor, past_tokens: int | Tensor) -> Any:
-    """As `_blocks_of_view`, for any mask [B, 1, Q, L] (true: attend), with each block's bias built when it is needed."""
+    """As `_blocks_of_view`, for any mask [B, 1, Q, L], with each block's bias built when it is needed."""
     queries, keys = query.shape[2], key.shape[2]
     for first in range(0, queries, BLOCK_QUERIES):
         last = min(first + BLOCK_QUERIES, queries)
-        attended = mask[:, :, first:last]
-        bias = _bias(module, _distances(past_tokens, first, last - first, key, attended)).movedim(0, 1)
+        given = mask[:, :, first:last]
+        seen = _seen(given)
+        bias = _bias(module, _distances(past_tokens, first, last - first, key, seen)).movedim(0, 1)
+        if given.dtype != torch.bool:
+            bias = bias + given
         # not -inf: a padded query that may see nothing would become NaN
-        yield first, last, keys, torch.where(attended, bias, -1e30)
+        yield first, last, keys, torch.where(seen, bias, -1e30)
+
+
+def _seen(mask: Tensor) -> Tensor:
+    """Which keys a mask lets through: it is bool (true: attend), or numbers to add, where people write -10,000 and less for no."""
+    return mask if mask.dtype == torch.bool else mask > -1e4
 
 
 def _flex(

@@ -38,6 +38,7 @@ class RopePPConfig(LlamaConfig):
         self.position_settings = dict(self.position_settings or {})
         embedding = self.position_embedding
         embedding.check(self.heads, self.head_dim)
+        embedding.check_bias(self.heads, self.head_dim)
         self.position_settings = embedding.to_hf()["position_settings"]
         self.set_noise(self.noise_std, self.noise_target, self.noise_seed)
 

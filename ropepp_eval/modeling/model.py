@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import initialization
 from transformers.models.llama.modeling_llama import (
     LlamaAttention,
     LlamaDecoderLayer,
@@ -65,6 +66,7 @@ class RopePPAttention(LlamaAttention):
     def __init__(self, config: RopePPConfig, layer_idx: int) -> None:
         super(LlamaAttention, self).__init__()
         heads, bias = config.heads, config.attention_bias  # diff with Llama
+        self.heads = heads
         self.position = config.position_embedding
         self.config = config
         self.layer_idx = layer_idx
@@ -79,7 +81,9 @@ class RopePPAttention(LlamaAttention):
         self.o_proj = nn.Linear(heads.attention * self.head_dim, config.hidden_size, bias=bias)
         self.stored_names = tuple(config.stored_names)
         for name, tensor in self.position.stored(heads, self.head_dim).items():
-            self._owner(name).register_buffer(name.rpartition(".")[2], tensor.to(torch.float32))
+            start = tensor.to(torch.float32)
+            start._is_hf_initialized = True  # type: ignore[attr-defined]  # _init_weights draws it no second time
+            self._owner(name).register_buffer(name.rpartition(".")[2], start)
 
     def _owner(self, name: str) -> nn.Module:
         """The module that holds a stored tensor, which is called as in published checkpoints (`pos_emb.sin_coef`)."""
@@ -174,6 +178,20 @@ class RopePPPreTrainedModel(LlamaPreTrainedModel):
         # loading in bfloat16 must not round what the position embedding stores
         self._keep_in_fp32_modules_strict = set(self.config.stored_names)
         super().post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: Any) -> None:
+        """Also what the position embedding stores: loading leaves it as raw memory where the checkpoint lacks it."""
+        super()._init_weights(module)
+        if not isinstance(module, RopePPAttention):
+            return
+        held = module.stored_tensors()
+        if all(getattr(tensor, "_is_hf_initialized", False) for tensor in held.values()):
+            return
+        with torch.device("cpu"):
+            start = module.position.stored(module.heads, module.head_dim)
+        for name, tensor in held.items():
+            initialization.copy_(tensor, start[name])  # leaves alone what was loaded
 
 
 class RopePPModel(RopePPPreTrainedModel, LlamaModel):

@@ -37,7 +37,7 @@ class Alibi(Position):
     def stored(self, heads: Heads, head_dim: int) -> dict[str, Tensor]:
         return {"alibi_slopes": torch.tensor(alibi_slopes(heads.attention), dtype=torch.float32)}
 
-    def bias(self, distance: Tensor, stored: Mapping[str, Tensor]) -> Tensor:
+    def bias(self, distance: Tensor, stored: Mapping[str, Tensor], heads: Heads) -> Tensor:
         slopes = stored["alibi_slopes"]
         return -slopes.view(-1, *(1,) * distance.dim()) * distance
 

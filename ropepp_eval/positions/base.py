@@ -9,6 +9,7 @@ B batch, H attention heads, K key/value heads, T tokens, D head size. `encode` w
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -19,6 +20,7 @@ from torch import Tensor
 from ropepp_eval.errors import UserError
 from ropepp_eval.positions.rotation import inverse_frequencies, rotate, rotation_tables
 from ropepp_eval.positions.scaling import Scaling, scaling_from_rope_parameters, scaling_label
+from ropepp_eval.positions.settings import checked_settings
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,11 @@ class Position:
 
     linear_bias: ClassVar[bool] = False
     """Whether that bias is a slope times the distance, which flash attention takes as `alibi_slopes`."""
+    _bias_takes_heads: ClassVar[bool] = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._bias_takes_heads = "heads" in inspect.signature(cls.bias).parameters
 
     # shape
 
@@ -84,12 +91,38 @@ class Position:
         """query [B, query heads, T, D] and key [B, K, T, D] as [B, H, T, D] and [B, K, T, D] that enter attention."""
         return query, key
 
-    def bias(self, distance: Tensor, stored: Mapping[str, Tensor]) -> Tensor:
+    def bias(self, distance: Tensor, stored: Mapping[str, Tensor], heads: Heads) -> Tensor:
         """float32 [H, ...] added to the scaled scores of keys that lie `distance` [...] tokens back (float32; 0 is itself).
 
         Overriding it is what makes an embedding biased. It may depend on the distance alone, which lets long prompts go block by block.
+        It is called by keyword; one that does not need `heads` may leave it out.
         """
         return torch.zeros((), device=distance.device)
+
+    def bias_of(self, distance: Tensor, stored: Mapping[str, Tensor], heads: Heads) -> Tensor:
+        """`bias` as kernels call it: float32 [H, ...] for distances [...]."""
+        given: dict[str, Any] = {"heads": heads} if self._bias_takes_heads else {}
+        return self.bias(distance=distance.to(torch.float32), stored=stored, **given).to(torch.float32)
+
+    def check_bias(self, heads: Heads, head_dim: int) -> None:
+        """Raise UserError where `bias` fails or gives another shape than [H, ...] for distances of any number of axes."""
+        if not self.biased:
+            return
+        with torch.device("cpu"), torch.no_grad():
+            stored = self.stored(heads, head_dim)
+            for shape in ((), (3,), (2, 3, 5)):
+                try:
+                    found = tuple(self.bias_of(torch.ones(shape), stored, heads).shape)
+                except Exception as error:
+                    raise UserError(
+                        f"bias of position {self.name} fails for distances {list(shape)} with "
+                        f"{type(error).__name__}: {' '.join(str(error).split())[:160]}; correct it"
+                    ) from error
+                if found != (heads.attention, *shape):
+                    raise UserError(
+                        f"bias of position {self.name} is {list(found)} for distances {list(shape)}; with {heads.attention} "
+                        f"attention heads it must be {[heads.attention, *shape]}"
+                    )
 
     @property
     def biased(self) -> bool:
@@ -105,13 +138,17 @@ class Position:
     @classmethod
     def from_hf(cls, rope_parameters: Mapping[str, Any], settings: Mapping[str, Any]) -> Self:
         """The inverse of `to_hf`. Raises UserError for a setting this embedding does not have."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        unknown = sorted(set(settings) - known)
-        if unknown:
-            raise UserError(
-                f"position_settings of {cls.name} hold {unknown[0]!r}; it has {', '.join(sorted(known)) or 'no settings'}"
-            )
-        return cls(**settings)
+        scaling = {"scaling": settings["scaling"]} if "scaling" in settings and _takes_scaling(cls) else {}
+        checked = checked_settings(cls, {name: value for name, value in settings.items() if name not in scaling})
+        return cls(**checked, **scaling)
+
+    def stretched(self, scaling: Scaling | None) -> Self:
+        """The same with another scaling. Raises UserError where there are no angles to stretch."""
+        if _takes_scaling(type(self)):
+            return dataclasses.replace(self, **{"scaling": scaling})
+        if scaling is not None:
+            raise UserError(f"position {self.name!r} has no rotary angles to stretch; leave out +{scaling_label(scaling)}")
+        return self
 
     # published form
 
@@ -127,9 +164,11 @@ class Position:
         Raises:
             UserError: the config lacks or contradicts what this embedding needs.
         """
-        if scaling is not None:
-            raise UserError(f"position {cls.name!r} has no rotary angles to stretch; leave out +{scaling_label(scaling)}")
-        return cls()
+        return cls().stretched(scaling)
+
+
+def _takes_scaling(kind: type[Position]) -> bool:
+    return "scaling" in {field.name for field in dataclasses.fields(kind)}
 
 
 def published_base(config: Mapping[str, Any]) -> float:

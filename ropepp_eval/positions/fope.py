@@ -84,8 +84,6 @@ class Fope(Rotary):
 
     @classmethod
     def from_published(cls, config: Mapping[str, Any], scaling: Scaling | None) -> Self:
-        if scaling is not None:
-            raise UserError(f"position 'fope' has no stretched form; leave out +{scaling_label(scaling)}")
         for field, implemented in _IMPLEMENTED.items():
             if config.get(field, implemented) != implemented:
                 raise UserError(f"config.json: {field} is {config[field]!r}; for fope only {implemented!r} is implemented")
@@ -93,7 +91,12 @@ class Fope(Rotary):
             base=published_base(config),
             fourier_dim=int(config.get("fourier_dim") or 128),
             trained_length=int(config.get("max_position_embeddings") or TRAINED_LENGTH_TOKENS),
-        )
+        ).stretched(scaling)
+
+    def stretched(self, scaling: Scaling | None) -> Self:
+        if scaling is not None:
+            raise UserError(f"position 'fope' has no stretched form; leave out +{scaling_label(scaling)}")
+        return self
 
 
 def _mix(table: Tensor, coefficients: Tensor) -> Tensor:

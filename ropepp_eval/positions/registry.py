@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import importlib.metadata
 import importlib.util
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ropepp_eval.errors import UserError, unknown_name
 from ropepp_eval.positions.scaling import Scaling, parse_scaling
+from ropepp_eval.positions.settings import parse_settings
 
 if TYPE_CHECKING:
     from ropepp_eval.positions.base import Position
@@ -21,6 +24,8 @@ ENTRY_POINTS = "ropepp_eval.positions"
 _BUILT_IN = ("rope", "ropepp", "fope", "partial", "alibi", "nope")
 _REGISTRY: dict[str, type[Position]] = {}
 _loaded_files: set[Path] = set()
+_PLUS = re.compile(r"(?<![0-9.][eE])\+|\+(?=[A-Za-z])")
+"""The plus before a scaling; that of a number such as 5e+5 is none."""
 _Kind = TypeVar("_Kind", bound="type[Position]")
 
 
@@ -104,6 +109,31 @@ def parse_position(text: str) -> tuple[type[Position], Scaling | None, bool]:
     Raises:
         UserError: the name or the scaling is unknown.
     """
-    name, plus, scaling = text.partition("+")
+    name, _, scaling = _parts(text)
     kind = get_position(name)
-    return kind, parse_scaling(scaling) if plus else None, bool(plus)
+    return kind, None if scaling is None else parse_scaling(scaling), scaling is not None
+
+
+def parse_position_settings(text: str) -> dict[str, Any]:
+    """The settings of `log_bias:strongest=0.5` or `rope:base=5e5+pi8` as values; empty where none is written.
+
+    Raises:
+        UserError: the name or a setting is unknown, or a value has the wrong type.
+    """
+    name, settings, _ = _parts(text)
+    return {} if settings is None else parse_settings(get_position(name), settings)
+
+
+def with_settings(position: Position, settings: Mapping[str, Any]) -> Position:
+    """The position embedding with some settings changed. Raises UserError where it refuses a value."""
+    try:
+        return dataclasses.replace(position, **settings)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"position {position.name} refuses {dict(settings)}: {error}; give another value") from error
+
+
+def _parts(text: str) -> tuple[str, str | None, str | None]:
+    """Name, settings and scaling of `name:settings+scaling`; None for a part that is not written."""
+    head, *scaling = _PLUS.split(text, maxsplit=1)
+    name, *settings = head.split(":", maxsplit=1)
+    return name, settings[0] if settings else None, scaling[0] if scaling else None

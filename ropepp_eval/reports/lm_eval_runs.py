@@ -66,11 +66,11 @@ def read_results_file(path: Path) -> tuple[RunFolder | None, list[Damage]]:
 
 
 def _cell_name(checkpoint: Mapping[str, Any], task: Task) -> dict[str, Any]:
-    scaling = checkpoint.get("scaling") or "none"
+    overruled, scaling = checkpoint.get("overruled") or "", checkpoint.get("scaling") or "none"
     values = (
         checkpoint["name"],
         checkpoint["sha256"],
-        checkpoint["position"] + ("" if scaling == "none" else f"+{scaling}"),
+        checkpoint["position"] + (f":{overruled}" if overruled else "") + ("" if scaling == "none" else f"+{scaling}"),
         task.benchmark,
         task.name,
         task.length_tokens,

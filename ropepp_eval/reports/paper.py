@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -60,7 +61,7 @@ def paper_line(position: str, info: Mapping[str, object]) -> PaperLine:
         size=_size_name(info.get("parameters"), names),
         stage="long" if long else "short",
         scaling=names.scalings.get(scaling, scaling),
-        method=names.methods.get(position.partition("+")[0], position),
+        method=names.methods.get(re.split("[:+]", position)[0], position),
     )
 
 

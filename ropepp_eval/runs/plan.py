@@ -35,8 +35,8 @@ class PlannedCheckpoint:
 
     @property
     def position(self) -> str:
-        """The position embedding with its scaling, where it has one: `rope`, `ropepp_ec+yarn32`."""
-        return self.info.position if self.info.scaling == "none" else f"{self.info.position}+{self.info.scaling}"
+        """The position embedding with settings and scaling, where it has some: `rope`, `ropepp_ec+yarn32`."""
+        return self.info.label
 
     @property
     def folder_name(self) -> str:

@@ -81,7 +81,7 @@ class RopePPAttention(LlamaAttention):  # type: ignore[misc]
         nn.Module.__init__(self)  # diff with Llama: its constructor would register an attention layer of the wrong shape
         heads = config.heads
         self.position: Position = config.position_embedding
-        self.local = local_heads(heads)
+        self.heads, self.local = heads, local_heads(heads)
         self.head_dim = config.head_dim
         self.q_size = self.local.query * self.head_dim
         self.kv_size = self.local.key_value * self.head_dim
@@ -146,7 +146,11 @@ class RopePPAttention(LlamaAttention):  # type: ignore[misc]
                 f"position {self.position.name}: vLLM takes no bias but a slope times the distance; use --backend native"
             )
         stored = {name: tensor.float().cpu() for name, tensor in self._stored().items()}
-        return -self.position.bias(torch.tensor(1.0, device="cpu"), stored)
+        if stored:  # its own heads' part of the stored tensors
+            return -self.position.bias_of(torch.tensor(1.0, device="cpu"), stored, self.local)
+        with torch.device("cpu"):
+            slopes = -self.position.bias_of(torch.tensor(1.0), {}, self.heads)
+        return slopes[shard_of(slopes.shape, self.heads)]
 
     def use_loaded(self) -> None:
         """Hand the loaded tensors to the encoder and, as slopes, to the attention kernel, which was built before they were read."""

@@ -8,6 +8,7 @@ from unittest import mock
 import pytest
 import torch
 
+from ropepp_eval.adapters import memory
 from ropepp_eval.adapters.answers import Answer
 from ropepp_eval.adapters.native import NativeLM
 from tests.adapters.toys import Letters, instances, slow_generate, slow_score, tiny_llama
@@ -111,6 +112,54 @@ def test_a_generation_that_is_not_finite_fails_and_its_neighbours_go_on() -> Non
     for number in (0, 2):
         expected = slow_generate(lm.model, lm.tokenizer.encode(prompts[number]), 6)
         assert answers[number].response == lm.tokenizer.decode(expected, skip_special_tokens=True)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 4])
+def test_rows_that_take_the_slot_of_one_that_was_not_finite_are_written_as_alone(rows: int) -> None:
+    model = broken_model()
+    with torch.no_grad():
+        model.lm_head.weight[Letters().encode("z")[0]] = 0  # a row that writes it would fail by itself
+    lm = NativeLM.from_objects(model, Letters(), batch_size=rows)
+    prompts = ["ab" * n + end for n, end in ((40, "z"), (30, "c"), (21, "a"), (20, "zb"), (10, "c"), (3, "a"), (1, "b"))]
+    answers = dict(lm.answers(instances("generate_until", *[(p, {"max_gen_toks": 12}) for p in prompts])))
+    check_not_finite(answers[0], "the token embedding at position 80")
+    check_not_finite(answers[3], "the token embedding at position 40")
+    for number in (1, 2, 4, 5, 6):
+        expected = slow_generate(lm.model, lm.tokenizer.encode(prompts[number]), 12)
+        assert answers[number].response == lm.tokenizer.decode(expected, skip_special_tokens=True)
+
+
+def test_padding_whose_embedding_is_not_finite_spoils_no_row() -> None:
+    model = tiny_llama()
+    with torch.no_grad():
+        model.model.embed_tokens.weight[0] = torch.nan  # prompts of one call are filled up with token 0
+        model.lm_head.weight[0] = 0  # which is not written here
+    lm = NativeLM.from_objects(model, Letters())
+    prompts = ["ab" * 9, "ab" * 8 + "c", "ab" * 8]
+    answers = dict(lm.answers(instances("generate_until", *[(p, {"max_gen_toks": 6}) for p in prompts])))
+    for number, prompt in enumerate(prompts):
+        expected = slow_generate(lm.model, lm.tokenizer.encode(prompt), 6, end=-1)
+        assert 0 not in expected
+        assert answers[number].response == lm.tokenizer.decode(expected)
+
+
+@pytest.mark.parametrize("places", [64 * 100, 64 * 300, 1 << 27])
+def test_the_position_is_right_where_a_large_mask_made_chunks_smaller(places: int) -> None:
+    lm = NativeLM.from_objects(broken_model(), Letters(), max_length=2048, chunk_tokens=150)
+    with mock.patch.dict(memory.MASK_PLACES, cpu=places):
+        ((_, answer),) = lm.answers(instances("loglikelihood", ("ab" * 120 + "z" + "ab" * 30, "a")))
+        ((_, written),) = lm.answers(instances("generate_until", ("ab" * 120 + "z" + "ab" * 30, {"max_gen_toks": 2})))
+    check_not_finite(answer, "the token embedding at position 240")
+    check_not_finite(written, "the token embedding at position 240")
+
+
+def test_memory_that_runs_out_while_the_layer_is_looked_for_loses_no_other_row() -> None:
+    lm = NativeLM.from_objects(broken_model(), Letters())
+    requests = instances("generate_until", *[(p, {"max_gen_toks": 1}) for p in ("abab", "abaz", "abac")])
+    with mock.patch("ropepp_eval.adapters.native.generation.locate_non_finite", side_effect=ERRORS[0]):
+        answers = dict(lm.answers(requests))
+    check_not_finite(answers[1], "memory ran out")
+    assert [answers[number].error for number in (0, 2)] == [None, None]
 
 
 def test_the_layer_that_breaks_is_named() -> None:

@@ -35,10 +35,17 @@ class KeyValueStore:
         return keys, values
 
     def copy(self, source: int, target: int, tokens: int) -> None:
-        """Copy the first `tokens` of row `source` to row `target`."""
+        """Copy the first `tokens` of row `source` to row `target`, and clear what stands behind them there."""
         for buffer in (*self.keys, *self.values):
             if buffer is not None:
                 buffer[target, :, :tokens] = buffer[source, :, :tokens]
+        self.clear(target, tokens)
+
+    def clear(self, row: int, tokens: int) -> None:
+        """Make zeros of what stands in a row behind its first `tokens`: an earlier row may have left NaN there."""
+        for buffer in (*self.keys, *self.values):
+            if buffer is not None:
+                buffer[row, :, tokens:] = 0
 
 
 class _Layer(CacheLayerMixin):  # type: ignore[misc]

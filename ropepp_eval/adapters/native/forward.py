@@ -31,11 +31,15 @@ class Forward:
         self.packs = takes_packed_branches(model)
 
     def tensor(self, rows: Sequence[Ids]) -> Tensor:
-        """Ids [B, T] on the device; shorter rows are filled with zeros on the right, where nothing before them looks."""
+        """Ids [B, T] on the device; shorter rows are filled on the right, where nothing before them looks, with their last id.
+
+        What is hidden is still multiplied by zero, so another id whose embedding is NaN would spoil the row.
+        """
         longest = max(map(len, rows))
         padded = np.zeros((len(rows), longest), dtype=np.int64)
         for number, row in enumerate(rows):
             padded[number, : len(row)] = row
+            padded[number, len(row) :] = row[-1] if len(row) else 0
         return torch.from_numpy(padded).to(self.device)
 
     def hidden(

@@ -18,7 +18,7 @@ from ropepp_eval.adapters.memory import SMALLEST_CHUNK, free_memory, memory_fail
 from ropepp_eval.adapters.native.cache import KeyValueStore, RaggedView, StackView
 from ropepp_eval.adapters.native.forward import Forward
 from ropepp_eval.adapters.native.grouping import CALL_TOKENS, PADDING, Limits, common_prefix, sort_key
-from ropepp_eval.adapters.native.nonfinite import HEAD_NOT_FINITE, locate_non_finite
+from ropepp_eval.adapters.native.nonfinite import HEAD_NOT_FINITE, NOT_LOCATED, locate_non_finite
 from ropepp_eval.adapters.writer import Writer
 
 
@@ -105,7 +105,8 @@ class Generator:
             last = hidden[torch.arange(len(group)), [len(job.prompt) - 1 for job in group]]
         else:
             last = self._read_alone(active, group[0])
-        for _ in group:
+        for number, job in enumerate(group):
+            self._store.clear(len(active) + number, len(job.prompt))
             queue.popleft()
         rows = [Row(job, Writer(self.tokenizer, job.budget, job.stops, self.end_ids)) for job in group]
         active += rows
@@ -183,7 +184,12 @@ class Generator:
 
     def _not_finite(self, row: Row) -> Generated:
         ids = np.concatenate([row.job.prompt, np.array(row.writer.ids, dtype=np.int32)])
-        failure = locate_non_finite(self.forward, ids) or HEAD_NOT_FINITE
+        try:
+            failure = locate_non_finite(self.forward, ids) or HEAD_NOT_FINITE
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            failure = NOT_LOCATED  # the rows that were finished in the same step must not be lost
         return Generated(row.job, None, 0, None, row.seconds, failure)
 
     def _retreat(self, active: list[Row], queue: deque[Job]) -> list[Generated]:

@@ -13,30 +13,28 @@ from ropepp_eval.adapters.native.forward import Forward
 from ropepp_eval.adapters.windows import Ids
 
 HEAD_NOT_FINITE = Failure("model", "NonFinite", "a logit of the output head is not finite, though all hidden states are")
+NOT_LOCATED = Failure("model", "NonFinite", "a logit is not finite; memory ran out while its first layer was looked for")
 
 
 @torch.inference_mode()
 def locate_non_finite(forward: Forward, ids: Ids) -> Failure | None:
     """Run `ids` by themselves and look at every layer's output; None where all of it is finite."""
     found: dict[int, int] = {}
-    done = 0
 
     def watch(number: int) -> Any:
         def hook(_: Any, __: Any, output: Tensor | tuple[Tensor, ...]) -> None:
             states = output[0] if isinstance(output, tuple) else output
             wrong = (~torch.isfinite(states[0]).all(-1)).nonzero()
             if len(wrong) and number not in found:
-                found[number] = done + int(wrong[0])
+                found[number] = view.length + int(wrong[0])  # it counts the chunks before this one
 
         return hook
 
     parts = [forward.decoder.embed_tokens, *forward.decoder.layers, forward.decoder.norm]
+    view = StackView(forward.new_store(1, len(ids)))
     handles = [part.register_forward_hook(watch(number)) for number, part in enumerate(parts)]
     try:
-        view = StackView(forward.new_store(1, len(ids)))
-        for begin in range(0, len(ids), forward.chunk_tokens):
-            done = begin
-            forward.extend(view, ids[begin : begin + forward.chunk_tokens])
+        forward.extend(view, ids)
     finally:
         for handle in handles:
             handle.remove()
