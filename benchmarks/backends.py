@@ -77,7 +77,7 @@ def requests_of(folder: str, rows: int) -> list[Any]:
     """The rows as lm-eval requests; every row may write its whole budget, so that both sides write as many tokens."""
     from lm_eval.api.instance import Instance
 
-    from ropepp_eval.adapters.vllm_verify import VerifySettings, prompts_of
+    from ropepp_eval.adapters.verify import VerifySettings, prompts_of
 
     prompts = prompts_of(VerifySettings(checkpoint=folder, lengths=(LENGTH_TOKENS,), samples=rows), LENGTH_TOKENS)
     return [Instance("generate_until", {}, (prompt, {"max_gen_toks": BUDGET}), i) for i, prompt in enumerate(prompts)]

@@ -93,9 +93,9 @@ def build(shape: str, position: str, where: str, quick: bool) -> Any:
 @torch.inference_mode()
 def measure_one(model: Any, device: Device, where: str, length: int, rows: int) -> dict[str, Any]:
     """Prefill of one row, attention by itself, and a decoding step of `rows` rows after `length` tokens."""
-    from ropepp_eval.adapters.cache import RaggedView, StackView
-    from ropepp_eval.adapters.forward import Forward
     from ropepp_eval.adapters.model_facts import shapes_of
+    from ropepp_eval.adapters.native.cache import RaggedView, StackView
+    from ropepp_eval.adapters.native.forward import Forward
 
     forward, shapes = Forward(model, length), shapes_of(model)
     store = forward.new_store(rows, length + STEPS)

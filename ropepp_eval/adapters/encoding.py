@@ -41,6 +41,16 @@ class Job:
         """Scored tokens."""
         return sum(len(span.ids) - span.first for span in self.spans)
 
+    @property
+    def capacity(self) -> int:
+        """Places in the cache that a generation may need: its newest token is never read."""
+        return len(self.prompt) + self.budget - 1
+
+    @property
+    def weight(self) -> int:
+        """Tokens of the job if it ran alone: what its share of the time is guessed by."""
+        return sum(span.inputs for span in self.spans) + (self.capacity if self.budget else 0)
+
 
 class RequestError(Exception):
     """A request that can't be asked. Becomes the `Failure` of its row."""

@@ -3,14 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from ropepp_eval.adapters.answers import Answer, Failure, Window, hash_ids
 from ropepp_eval.adapters.encoding import Job
-from ropepp_eval.adapters.generation import Generated
-from ropepp_eval.adapters.scoring import SpanScore
+
+
+@dataclass(frozen=True)
+class Generated:
+    """One finished generation, whichever engine made it."""
+
+    job: Job
+    text: str | None
+    tokens: int
+    finish: str | None
+    """`stop`, `eos` or `length`."""
+    seconds: float
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class SpanScore:
+    """Scores of one span, whichever engine made them."""
+
+    owner: tuple[int, int]
+    """(number of the job, number of its span)."""
+    logprobs: np.ndarray[Any, np.dtype[np.float32]]
+    """[scored tokens], natural logarithm."""
+    greedy: bool
+    """Whether every scored token is the most likely one."""
+    seconds: float
+    failure: Failure | None = None
 
 
 def ledger(job: Job) -> Answer:

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    from ropepp_eval.adapters.vllm_verify import VerifySettings, compare_backends, default_tolerance, table_of
+    from ropepp_eval.adapters.verify import VerifySettings, compare_backends, default_tolerance, table_of
     from ropepp_eval.errors import UserError
 
     load_position_modules(args.position_module)

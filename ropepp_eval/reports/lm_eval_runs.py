@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ropepp_eval.records import CELL_FIELDS, first_line
 from ropepp_eval.reports.aggregation import aggregate
 from ropepp_eval.reports.lm_eval_results import (
     Metric,
@@ -20,7 +21,7 @@ from ropepp_eval.reports.lm_eval_results import (
     tasks_of,
     why_unusable,
 )
-from ropepp_eval.reports.reading import CELL_FIELDS, Damage, RunFolder, first_line
+from ropepp_eval.reports.reading import Damage, RunFolder
 
 RESULTS_PATTERN = "results_*.json"
 PROTOCOL = "reference"

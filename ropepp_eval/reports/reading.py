@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-STORE_FORMAT = 1
-ROW_FIELDS = (
-    "checkpoint", "checkpoint_sha256", "position", "benchmark", "task", "length_tokens", "protocol", "seed",
-    "tokenizer_sha256", "row", "row_sha256", "scores", "error",
-)  # fmt: skip
-"""What a line must hold to be counted; the other columns may be missing."""
-CELL_FIELDS = ("checkpoint", "checkpoint_sha256", "position", "benchmark", "task", "length_tokens", "protocol")
+from ropepp_eval.manifests import parse_manifest
+from ropepp_eval.records import first_line, parse_lines
 
 
 @dataclass(frozen=True)
@@ -64,17 +58,9 @@ def read_run(folder: Path) -> tuple[RunFolder | None, list[Damage]]:
 
 def _read_manifest(path: Path) -> tuple[dict[str, Any] | None, str]:
     try:
-        manifest = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+        return parse_manifest(path.read_bytes())
+    except OSError as error:
         return None, f"not readable ({first_line(error)})"
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("tasks"), dict):
-        return None, "not a run's manifest (no `tasks`)"
-    if manifest.get("format") != STORE_FORMAT:
-        return None, f"format {manifest.get('format')!r}, this release reads {STORE_FORMAT}"
-    planned = manifest.get("cells", [])
-    if not isinstance(planned, list) or not all(isinstance(cell, dict) and {*CELL_FIELDS} <= {*cell} for cell in planned):
-        return None, "a planned cell without its name"
-    return manifest, ""
 
 
 def _read_rows(folder: Path) -> tuple[list[dict[str, Any]], list[Damage]]:
@@ -91,63 +77,3 @@ def _read_rows(folder: Path) -> tuple[list[dict[str, Any]], list[Damage]]:
         rows.extend(good)
         damage.extend(Damage(name, line, reason) for line, reason in bad)
     return rows, damage
-
-
-def parse_lines(content: bytes) -> tuple[list[dict[str, Any]], list[tuple[int, str]]]:
-    """Rows of one `.jsonl` file, and (line number, reason) of each line that is damaged.
-
-    A last line without its line end is what a crash leaves: it is dropped without a word, since the runner redoes it.
-    """
-    rows: list[dict[str, Any]] = []
-    damage: list[tuple[int, str]] = []
-    *whole, tail = content.split(b"\n")
-    for number, line in enumerate([*whole, tail], start=1):
-        if not line.strip():
-            continue
-        row, reason = _parse_line(line)
-        if row is not None:
-            rows.append(row)
-        elif number <= len(whole):
-            damage.append((number, reason))
-    return rows, damage
-
-
-def _parse_line(line: bytes) -> tuple[dict[str, Any] | None, str]:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        return None, f"not JSON ({first_line(error)})"
-    if not isinstance(row, dict):
-        return None, "not a row"
-    missing = [name for name in ROW_FIELDS if name not in row]
-    if missing:
-        return None, f"a row without {', '.join(missing)}"
-    if row.get("format", STORE_FORMAT) != STORE_FORMAT:
-        return None, f"format {row['format']!r}, this release reads {STORE_FORMAT}"
-    wrong = _wrong_field(row)
-    return (None, f"a row whose {wrong} is not what a run writes") if wrong else (row, "")
-
-
-def _wrong_field(row: dict[str, Any]) -> str:
-    """The first field of a wrong kind, or nothing."""
-    if not isinstance(row["row"], int) or not isinstance(row["length_tokens"], int) or row["length_tokens"] < 0:
-        return "row number or length"
-    if not all(isinstance(row[name], str) for name in (*CELL_FIELDS[:5], "protocol", "row_sha256")):
-        return "name or hash"
-    if not isinstance(row["error"], (dict, type(None))):
-        return "error"
-    if not isinstance(row["scores"], (dict, type(None))):
-        return "scores"
-    scores = (row["scores"] or {}).values()
-    return "" if all(score is None or _is_score(score) for score in scores) else "score"
-
-
-def _is_score(score: object) -> bool:
-    """A number, or a pair of numbers."""
-    parts = score if isinstance(score, list) and len(score) == 2 else [score]
-    return all(isinstance(part, (int, float)) for part in parts)
-
-
-def first_line(error: Exception) -> str:
-    """Of the error's message; its kind where it has none."""
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from ropepp_eval.adapters.answers import Answer, Failure
 from ropepp_eval.errors import Interrupted
 from ropepp_eval.hashing import hash_json
+from ropepp_eval.records import FORMAT
 from ropepp_eval.rows.requests import requests_of
 from ropepp_eval.rows.row import Row
 from ropepp_eval.runs.config import RunConfig
@@ -21,7 +22,7 @@ from ropepp_eval.runs.plan import Cell, Plan, PlannedCheckpoint, build_plan
 from ropepp_eval.runs.preflight import check_plan, describe_plan
 from ropepp_eval.runs.progress import Progress
 from ropepp_eval.runs.provenance import code_state, versions
-from ropepp_eval.runs.store import FORMAT, RunStore
+from ropepp_eval.runs.store import RunStore
 
 
 class Adapter(Protocol):
@@ -57,6 +58,8 @@ def run(config: RunConfig, *, retry_failed: bool = False, report: Callable[[str]
 def execute(plan: Plan, store: RunStore, *, retry_failed: bool = False, say: Callable[[str], None] = print) -> None:
     """Ask every row of the plan that has no record yet."""
     pending = {id(cell): pending_rows(cell, plan, store, retry_failed) for cell in plan.cells}
+    for damage in store.damage:
+        say(f"damaged and asked again: {damage}")
     remaining = sum(map(len, pending.values()))
     if remaining < plan.rows:
         say(f"going on in {store.folder}: {plan.rows - remaining:,} of {plan.rows:,} rows are there")

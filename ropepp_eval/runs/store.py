@@ -11,9 +11,9 @@ from typing import Any, BinaryIO
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.files import write_atomically, write_json
+from ropepp_eval.manifests import parse_manifest
+from ropepp_eval.records import line_of, parse_line
 from ropepp_eval.runs.plan import Cell
-
-FORMAT = 1
 
 
 class RunStore:
@@ -26,6 +26,8 @@ class RunStore:
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
         self.folder = folder
         self.manifest = manifest
+        self.damage: list[str] = []
+        """Lines met that are no records of ours: their rows are asked again."""
         self._files: dict[Path, BinaryIO] = {}
         self._lock: BinaryIO | None = None
 
@@ -74,9 +76,13 @@ class RunStore:
         content = path.read_bytes()
         records: dict[str, dict[str, Any]] = {}
         kept: list[bytes] = []
-        for line in content.splitlines(keepends=True):
-            record = parse_line(line)
-            if record is None or (retry_failed and record["error"] is not None) or record["key"] in records:
+        for number, line in enumerate(content.splitlines(keepends=True), start=1):
+            record, reason = parse_line(line)
+            if record is None or "key" not in record:
+                if line.endswith(b"\n"):  # one without its end is what a crash leaves
+                    self.damage.append(f"{path.relative_to(self.folder)}, line {number}: {reason or 'a row without key'}")
+                continue
+            if (retry_failed and record["error"] is not None) or record["key"] in records:
                 continue
             records[record["key"]] = record
             kept.append(line)
@@ -91,8 +97,7 @@ class RunStore:
         if file is None:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = self._files[path] = open(path, "ab", buffering=0)  # noqa: SIM115 (kept open for the run)
-        line = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
-        data = line.encode("utf-8", "surrogatepass")
+        data = line_of(record)
         written = file.write(data)
         if written != len(data):  # a full disk takes what fits; the cut line is dropped when the run goes on
             file.write(data[written:])
@@ -113,21 +118,6 @@ class RunStore:
         self.close()
 
 
-def parse_line(line: bytes) -> dict[str, Any] | None:
-    """The record of one line, or None where the line is cut or is no record of ours."""
-    if not line.endswith(b"\n"):
-        return None
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return None
-    return (
-        record
-        if isinstance(record, dict) and record.get("format") == FORMAT and "key" in record and "error" in record
-        else None
-    )
-
-
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """`run.json` of a run folder, or None where there is none.
 
@@ -137,17 +127,12 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     path = folder / "run.json"
     if not path.exists():
         return None
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if manifest["format"] != FORMAT:
-            raise UserError(
-                f"{path} has format {manifest['format']}, this release writes {FORMAT}; use the release that made it"
-            )
-        return manifest
-    except (ValueError, KeyError, TypeError) as error:
+    manifest, reason = parse_manifest(path.read_bytes())
+    if manifest is None or "identity" not in manifest:
         raise UserError(
-            f"{path} can't be read as a run ({type(error).__name__}); choose another --out or restore the file"
-        ) from error
+            f"{path} can't be read as a run ({reason or 'no `identity`'}); choose another --out or restore the file"
+        )
+    return manifest
 
 
 def _refuse_foreign(folder: Path, manifest: dict[str, Any]) -> None:

@@ -41,15 +41,6 @@ class CweChoices:
         """The list before it is shuffled and numbered."""
         return list(self.common) * self.common_repeats + list(self.uncommon) * self.uncommon_repeats
 
-    def word(self, place: int) -> str:
-        """One entry of `words()`."""
-        commons = len(self.common) * self.common_repeats
-        return (
-            self.common[place % len(self.common)]
-            if place < commons
-            else self.uncommon[(place - commons) % len(self.uncommon)]
-        )
-
     def entries(self) -> list[str]:
         """The list, shuffled and numbered from 1."""
         return _numbered(shuffled(self.words(), self.shuffle_seed))
@@ -117,20 +108,17 @@ class CweRows(Family):
         running = self._running_tokens(drawn)
         shuffle = Shuffle(int(drawn.shuffle_seed), _first(drawn, len(running) - 1).length)
 
-        def entries(words: int) -> list[str]:
-            return _numbered(shuffle.of(_first(drawn, words).words()))
+        def prompt(words: int) -> str:
+            return head + " ".join(_numbered(shuffle.of(_first(drawn, words).words()))) + tail
 
         def count(words: int) -> int:
-            choices = _first(drawn, words)
-            first, last = map(choices.word, shuffle.ends(choices.length))
-            ends = (f"1. {first}", f"{choices.length}. {last}")
-            tokens: int = self.count_list(head, tail, running[words], ends, lambda: entries(words))
+            tokens: int = self.counter.count(prompt(words))
             return tokens
 
         fixed = count(smallest) - running[smallest]
         words, tokens = self.fit(lambda n: fixed + running[n], count, smallest, len(running) - 1)
         details = {"words": words, "repeats": list(sizes["repeats"]), "made_up_words": max(0, words - len(all_words()))}
-        row: Row = self.make_row(number, head + " ".join(entries(words)) + tail, tokens, drawn.common, details=details)
+        row: Row = self.make_row(number, prompt(words), tokens, drawn.common, details=details)
         return row
 
     def _most_words(self, uncommon_repeats: int) -> int:

@@ -65,22 +65,6 @@ class Family(abc.ABC):
         """The largest size whose prompt is within the budget, and the tokens of that prompt; see `fit_size`."""
         return fit_size(estimate, count, self.prompt_budget, smallest, largest)
 
-    def count_list(self, head: str, tail: str, inside: int, ends: tuple[str, str], words: Callable[[], list[str]]) -> int:
-        """Tokens of head, words with a blank between them, and tail.
-
-        Where pieces add up, only a text with the first and the last word is tokenized: the others touch nothing else.
-
-        Args:
-            head, tail: what stands around the words.
-            inside: tokens of all words together where each follows a cut.
-            ends: the first and the last of at least two words, which may have blanks inside.
-            words: makes all of them; called only where pieces do not add up.
-        """
-        if not self.counter.independent:
-            return self.counter.count(head + " ".join(words()) + tail)
-        first, last = ends
-        return self.counter.count(f"{head}{first} {last}{tail}") + inside - sum(self.counter.each_inside([first, last]))
-
     def make_row(self, number: int, prompt: str, prompt_tokens: int, references: tuple[str, ...], **others: Any) -> Row:
         """The row of a prompt."""
         return Row(
@@ -114,11 +98,6 @@ class Shuffle:
     def order(self, count: int) -> np.ndarray[Any, Any]:
         """The places 0 to `count - 1`, shuffled; shape [count]."""
         return (np.sort(self._keys[:count]) & _PLACE).astype(np.intp)
-
-    def ends(self, count: int) -> tuple[int, int]:
-        """The first and the last place of `order(count)`, without sorting."""
-        keys = self._keys[:count]
-        return int(keys.min() & _PLACE), int(keys.max() & _PLACE)
 
 
 def shuffled(words: Sequence[Item], seed: int | str) -> list[Item]:

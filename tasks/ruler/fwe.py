@@ -7,11 +7,9 @@ the byte.
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 import random
 import string
-from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,23 +88,19 @@ class FweRows(Family):
             counts = word_counts(words, size)
             return sum(count * tokens for count, tokens in zip(counts, tokens_of, strict=False))
 
-        def mixed(words: int) -> list[str]:
+        def prompt(words: int) -> str:
             counts = word_counts(words, size)
             in_turn = np.repeat(np.array(vocabulary[: len(counts)], dtype=object), counts)
-            found: list[str] = in_turn[shuffle.order(len(in_turn))].tolist()
-            return found
+            return head + " ".join(in_turn[shuffle.order(len(in_turn))].tolist()) + tail
 
         def count(words: int) -> int:
-            ends_of_ranks = list(itertools.accumulate(word_counts(words, size)))
-            first, last = (vocabulary[bisect_right(ends_of_ranks, place)] for place in shuffle.ends(ends_of_ranks[-1]))
-            tokens: int = self.count_list(head, tail, inside(words), (first, last), lambda: mixed(words))
+            tokens: int = self.counter.count(prompt(words))
             return tokens
 
         fixed = count(smallest) - inside(smallest)
         words, tokens = self.fit(lambda n: fixed + inside(n), count, smallest, max(smallest, largest))
         details = {"words": words, "vocabulary": size, "counts": word_counts(words, size)[1:4]}
-        prompt = head + " ".join(mixed(words)) + tail
-        row: Row = self.make_row(number, prompt, tokens, vocabulary[1:4], details=details)
+        row: Row = self.make_row(number, prompt(words), tokens, vocabulary[1:4], details=details)
         return row
 
     def _vocabulary(self, stream: random.Random, size: int) -> tuple[str, ...]:

@@ -43,17 +43,6 @@ class Haystack:
         """How many sentences, whole or begun, the first `words` words hold."""
         return bisect_left(self.sentence_begins, self.offsets[words])
 
-    def words_before(self, sentence: int, words: int) -> int | None:
-        """How many of the first `words` words stand before a sentence, or before their end where they have no such sentence.
-
-        None where the sentence begins inside a word, or the last word is not written as it is inside.
-        """
-        if sentence >= self.sentences(words):
-            return words if self.last_words[words - 1] == self.words[words - 1] else None
-        begin = self.sentence_begins[sentence]
-        before = bisect_left(self.offsets, begin)
-        return before if self.offsets[before] == begin else None
-
     def part(self, first_sentence: int, end_sentence: int, words: int) -> str:
         """Sentences `first_sentence .. end_sentence - 1` of the first `words` words, joined by blanks."""
         if first_sentence >= end_sentence:

@@ -20,13 +20,10 @@ from ropepp_eval.tasks.ruler.niah import (
     Prompt,
     draw_niah,
     draw_pool,
-    frame,
     needle_line,
     render_niah,
 )
 from ropepp_eval.tasks.ruler.settings import NiahTask
-from ropepp_eval.tokens.code_counting import CodeCounter, code_counter
-from ropepp_eval.tokens.fitting import fit_size
 
 _key = attrgetter("key")
 _SPARE_NEEDLES = 32
@@ -48,11 +45,6 @@ class NiahRows(Family):
         self.task = NiahTask(**self.settings["niah_tasks"][request.task])
 
     @functools.cached_property
-    def codes(self) -> CodeCounter:
-        """Counts the keys and values of further needles."""
-        return code_counter(self.counter)
-
-    @functools.cached_property
     def haystack(self) -> Haystack | None:
         """The essays, for the tasks that hide needles in them."""
         if self.task.haystack != "essay":
@@ -71,39 +63,18 @@ class NiahRows(Family):
         )
         running = self._running_tokens(draw)
         typical = max(1, min(_TYPICAL_WORDS if self.haystack else 1, bisect_right(running, self.prompt_budget) - 1))
-        fixed = self.counter.count(self._render(draw.at(typical, self.haystack)).text) - running[typical]
-        if self.haystack and self.counter.independent and typical == _TYPICAL_WORDS:
-            units, tokens = self._fit_essay(draw, running, fixed)
-        elif self.task.haystack == "needle" and self.counter.independent and self.codes.by_parts:
-            units, tokens = self._fit_needles(draw, running, fixed)
-        else:
-            units, tokens = self.fit(
-                lambda n: fixed + running[n],
-                lambda n: self.counter.count(self._render(draw.at(n, self.haystack)).text),
-                1,
-                len(running) - 1,
-            )
+
+        def count(units: int) -> int:
+            tokens: int = self.counter.count(self._render(draw.at(units, self.haystack)).text)
+            return tokens
+
+        fixed = count(typical) - running[typical]
+        units, tokens = self.fit(lambda n: fixed + running[n], count, 1, len(running) - 1)
+        if self.task.haystack == "needle" and self._add_short_line(draw, units, tokens):
+            units, tokens = units + 1, count(units + 1)
         if self.haystack and units == len(self.haystack.words):
             self._refuse_small_corpus(tokens)
-        return self._finished(number, draw.at(units, self.haystack), tokens, running)
-
-    def _fit_essay(self, draw: NiahDraw, running: list[int], fixed: int) -> tuple[int, int]:
-        """Words that fit and their tokens, added up without rendering: only where the last word ends is counted anew.
-
-        From the typical size on, all needles stand apart, so nothing but the words and the last one's end changes.
-        """
-        haystack = self.haystack
-        assert haystack is not None
-        question = frame(draw.at(_TYPICAL_WORDS, haystack), self.task, self.texts)[1].partition(" ")[0]
-        needle_last = draw.depths_percent[-1] == 100
-
-        def at_the_end(words: int) -> int:
-            inside = self.counter.each_inside([haystack.words[words - 1], haystack.last_words[words - 1] + question])
-            return 0 if needle_last else inside[1] - inside[0]
-
-        fixed -= at_the_end(_TYPICAL_WORDS)
-        count = functools.cache(lambda words: fixed + running[words] + at_the_end(words))
-        return fit_size(lambda words: fixed + running[words], count, self.prompt_budget, _TYPICAL_WORDS, len(running) - 1)
+        return self._finished(number, draw.at(units, self.haystack), tokens)
 
     def _render(self, choices: NiahChoices) -> Prompt:
         return render_niah(choices, self.task, self.texts, self.haystack, self._pool_lines)
@@ -151,32 +122,17 @@ class NiahRows(Family):
         end = self._value_end(first)
         fixed = " ".join(word for word in words if "{key}" not in word and "{value}" not in word)
         tokens = self.counter.count_inside(" " + fixed.format(value_type=self.task.value_type))
-        keys = self.codes.count_each([needle.key for needle in needles])
-        values = self.codes.count_each([needle.value + end for needle in needles])
+        keys = self.counter.each_inside([needle.key for needle in needles])
+        values = self.counter.each_inside([needle.value + end for needle in needles])
         return [tokens + key + value for key, value in zip(keys, values, strict=True)]
 
-    def _fit_needles(self, draw: NiahDraw, running: list[int], fixed: int) -> tuple[int, int]:
-        """Lines that fit and their tokens, added up without rendering: only where the last line ends is counted anew.
-
-        After the lines that fit comes one more where one of the next needles is short enough for the room that is left.
-        """
-        end_before_question = self._value_end(frame(draw.at(1, None), self.task, self.texts)[1].split(" ")[0].lstrip("\n"))
-        ends = [self._value_end(self.texts["needle"].split(" ")[0]), end_before_question]
-
-        def at_the_end(lines: int) -> int:
-            value = draw.further[lines - 1].value
-            inside, last = self.codes.count_each([value + end for end in ends])
-            return last - inside
-
-        fixed -= at_the_end(1)
-        count = functools.cache(lambda lines: fixed + running[lines] + at_the_end(lines))
-        lines, tokens = fit_size(count, count, self.prompt_budget, 1, len(running) - 1)
+    def _add_short_line(self, draw: NiahDraw, lines: int, tokens: int) -> bool:
+        """Whether one of the needles after the lines that fit is short enough for the room that is left; it comes next then."""
         for place in range(lines, min(lines + _SPARE_NEEDLES, len(draw.further))):
-            line = self._pool_tokens[draw.further[place].key]
-            if tokens + line + _JUNCTION_TOKENS <= self.prompt_budget:
+            if tokens + self._pool_tokens[draw.further[place].key] + _JUNCTION_TOKENS <= self.prompt_budget:
                 draw.further[lines], draw.further[place] = draw.further[place], draw.further[lines]
-                return lines + 1, tokens - at_the_end(lines) + line + at_the_end(lines + 1)
-        return lines, tokens
+                return True
+        return False
 
     def _value_end(self, next_word: str) -> str:
         """What follows a value, up to the first cut after it."""
@@ -192,37 +148,15 @@ class NiahRows(Family):
                 "text repeat (repeat_text)"
             )
 
-    def _finished(self, number: int, choices: NiahChoices, tokens: int, running: list[int]) -> Row:
+    def _finished(self, number: int, choices: NiahChoices, tokens: int) -> Row:
         prompt = self._render(choices)
-        if self.haystack:
-            places = self._places_in_essay(choices, running) or self.counter.positions(prompt.text, prompt.needle_offsets)
-        else:
-            head = self.counter.count(frame(choices, self.task, self.texts)[0])
-            places = [head + running[place] for place in choices.places]
+        order = sorted(range(len(prompt.needle_offsets)), key=prompt.needle_offsets.__getitem__)
+        counted = self.counter.positions(prompt.text, sorted(prompt.needle_offsets))
+        places = [tokens for _, tokens in sorted(zip(order, counted, strict=True))]
         details = {"haystack_units": choices.haystack_units, "needles": self._needles(choices, places)}
         stand_in = bool(self.haystack and self.haystack.stand_in)
         row: Row = self.make_row(number, prompt.text, tokens, choices.answers, stand_in=stand_in, details=details)
         return row
-
-    def _places_in_essay(self, choices: NiahChoices, running: list[int]) -> list[int] | None:
-        """Tokens before each needle, added up; None where that is not exact and the prompt itself is to be counted.
-
-        It is exact where pieces add up and every needle stands between two words, apart from the others.
-        """
-        haystack = self.haystack
-        assert haystack is not None
-        ends = [haystack.words_before(sentence, choices.haystack_units) for sentence in choices.places]
-        if not self.counter.independent or None in ends or 0 in ends or len(set(ends)) < len(ends):
-            return None
-        first = haystack.words[0]
-        before = self.counter.count(frame(choices, self.task, self.texts)[0] + first) - sum(
-            self.counter.each_learned([first])
-        )
-        places = []
-        for words, needle in zip(ends, choices.needles, strict=True):
-            places.append(before + running[words])
-            before += self.counter.count_inside(f" {needle_line(needle, self.task, self.texts)}")
-        return places
 
     def _needles(self, choices: NiahChoices, positions: list[int]) -> list[dict[str, Any]]:
         """Where each needle is: its place among the haystack's units in percent, and the tokens before it."""

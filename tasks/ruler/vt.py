@@ -75,15 +75,6 @@ def render_vt(choices: VtChoices, texts: dict[str, Any]) -> tuple[str, list[int]
     return text, [position * noise + before for position, before in zip(choices.positions, earlier, strict=False)]
 
 
-def short_form(choices: VtChoices) -> VtChoices:
-    """The same chain with as few noise lines as keep every neighbour's kind: a line taken out stood between two others."""
-    kept = [min(choices.positions[0], 2)]
-    for before, position in itertools.pairwise(choices.positions):
-        kept.append(kept[-1] + min(position - before, 3))
-    last = kept[-1] + min(choices.lines - choices.positions[-1], 3)
-    return VtChoices(variables=choices.variables, value=choices.value, positions=tuple(kept), lines=last)
-
-
 def render_example(choices: VtChoices, texts: dict[str, Any]) -> str:
     """The worked example that stands before the text proper."""
     return render_vt(choices, texts)[0] + str(texts["example_answer"].format(answers=" ".join(choices.variables)))
@@ -99,23 +90,20 @@ class VtRows(Family):
         draw = draw_vt(self.stream(number, "chain"), _NAME_LETTERS)
         line = line_tokens(self.counter, self.texts["noise"], self.texts["glue"])
         smallest = HOPS + 1
-        fixed = self._count(example, draw.at(smallest), line) - smallest * line
-        lines, tokens = self.fit(
-            lambda n: fixed + n * line,
-            lambda n: self._count(example, draw.at(n), line),
-            smallest,
-            max(self.prompt_budget // line, smallest) + 1,
-        )
-        choices = draw.at(lines)
-        prompt = example + render_vt(choices, self.texts)[0]
-        row: Row = self.make_row(number, prompt, tokens, choices.variables, details=self._details(choices, example, line))
-        return row
 
-    def _count(self, example: str, choices: VtChoices, line: int) -> int:
-        """Tokens of a prompt. Where pieces add up, only the same prompt without idle noise lines is tokenized."""
-        short = short_form(choices) if self.counter.independent else choices
-        tokens: int = self.counter.count(example + render_vt(short, self.texts)[0]) + (choices.lines - short.lines) * line
-        return tokens
+        def count(lines: int) -> int:
+            tokens: int = self.counter.count(example + render_vt(draw.at(lines), self.texts)[0])
+            return tokens
+
+        fixed = count(smallest) - smallest * line
+        largest = max(self.prompt_budget // line, smallest) + 1
+        lines, tokens = self.fit(lambda n: fixed + n * line, count, smallest, largest)
+        choices = draw.at(lines)
+        text, offsets = render_vt(choices, self.texts)
+        before = self.counter.positions(example + text, [len(example) + offset for offset in offsets])
+        details = self._details(choices, before)
+        row: Row = self.make_row(number, example + text, tokens, choices.variables, details=details)
+        return row
 
     def _example(self, number: int) -> str:
         """The worked example, fitted to its own length as in the reference (budget included)."""
@@ -135,14 +123,8 @@ class VtRows(Family):
             lines = smallest
         return render_example(draw.at(lines), self.texts)
 
-    def _details(self, choices: VtChoices, example: str, line: int) -> dict[str, Any]:
-        short = short_form(choices) if self.counter.independent else choices
-        text, offsets = render_vt(short, self.texts)
-        counted = self.counter.positions(example + text, [len(example) + offset for offset in offsets])
-        before = [
-            tokens + (position - kept) * line
-            for tokens, position, kept in zip(counted, choices.positions, short.positions, strict=True)
-        ]
+    def _details(self, choices: VtChoices, before: list[int]) -> dict[str, Any]:
+        """Where the assignments are; `before` has the tokens before each."""
         return {
             "haystack_units": choices.lines,
             "value": choices.value,

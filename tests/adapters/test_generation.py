@@ -11,8 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ropepp_eval.adapters import generation
-from ropepp_eval.adapters.native import NativeLM
+from ropepp_eval.adapters.native import NativeLM, generation
 from ropepp_eval.adapters.writer import Writer
 from tests.adapters.toys import Letters, instances, slow_generate, tiny_llama
 

@@ -36,7 +36,7 @@ def test_the_plan_counts_what_the_store_allocates() -> None:
     lm = NativeLM.from_objects(tiny_llama(), Letters(), max_length=4096)
     forward = lm.forward
     store = forward.new_store(1, 1000)
-    from ropepp_eval.adapters.cache import StackView
+    from ropepp_eval.adapters.native.cache import StackView
 
     forward.extend(StackView(store), lm.encoder.job(0, instances("loglikelihood_rolling", ("ab" * 400,))[0]).prompt)
     allocated = sum(buffer.nbytes for buffer in (*store.keys, *store.values) if buffer is not None)

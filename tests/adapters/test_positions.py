@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import ropepp_eval
-from ropepp_eval.adapters.forward import takes_packed_branches
 from ropepp_eval.adapters.native import NativeLM
+from ropepp_eval.adapters.native.forward import takes_packed_branches
 from tests.adapters.toys import instances, slow_generate, slow_score
 
 FOLDERS = ["rope", "ropepp_eh", "ropepp_ec", "ropepp_ec_yarn32", "ropepp_eh_pi8", "fope", "pythia", "alibi", "alibi_12h"]

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ropepp_eval.adapters import grouping, scoring
-from ropepp_eval.adapters.native import NativeLM
+from ropepp_eval.adapters.native import NativeLM, grouping, scoring
 from tests.adapters.toys import Letters, instances, slow_score, tiny_llama
 
 MODELS = {name: tiny_llama(attention=name) for name in ("sdpa", "eager")}

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from ropepp_eval.adapters.cache import KeyValueStore, RaggedView
+from ropepp_eval.adapters.native.cache import KeyValueStore, RaggedView
 from ropepp_eval.modeling import attention as attention_module
 from ropepp_eval.positions import Position, position, positions, registry
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +11,8 @@ from typing import Any
 import pytest
 
 from ropepp_eval.errors import UserError
-from ropepp_eval.runs.store import RunStore, parse_line, read_manifest
+from ropepp_eval.runs.store import RunStore, read_manifest
+from tests.stored import record
 
 CELL: Any = SimpleNamespace(
     checkpoint=SimpleNamespace(folder_name="tiny-0123"), task=SimpleNamespace(name="vt"), length_tokens=2048
@@ -20,11 +20,7 @@ CELL: Any = SimpleNamespace(
 
 
 def manifest(**identity: Any) -> dict[str, Any]:
-    return {"format": 1, "run_id": "r", "created": "t", "identity": {"seed": 1, **identity}}
-
-
-def record(key: str, error: Any = None) -> dict[str, Any]:
-    return {"format": 1, "key": key, "error": error, "text": "ä\u2028\ud800 x"}
+    return {"format": 2, "run_id": "r", "created": "t", "tasks": {}, "identity": {"seed": 1, **identity}}
 
 
 def test_records_come_back_as_they_were(tmp_path: Path) -> None:
@@ -139,11 +135,3 @@ def test_what_json_cannot_hold_is_refused_before_writing(tmp_path: Path) -> None
         with pytest.raises(ValueError, match="JSON compliant"):
             store.append(CELL, {**record("a"), "scores": {"acc": float("nan")}})
         assert store.finished(CELL) == {}
-
-
-def test_only_whole_records_parse() -> None:
-    whole = json.dumps(record("a")).encode() + b"\n"
-    assert parse_line(whole) == record("a")
-    assert parse_line(whole[:-1]) is None
-    assert parse_line(b"{}\n") is None
-    assert parse_line(b"[1]\n") is None

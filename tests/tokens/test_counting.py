@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import functools
-import random
 import re
-import uuid
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ropepp_eval.text.filler import filler_words
-from ropepp_eval.tokens.code_counting import CodeCounter
 from ropepp_eval.tokens.counting import PieceCounter, pieces_of
 from tests.tokens.tokenizers_to_try import KINDS
 
@@ -88,22 +85,6 @@ def test_positions_are_the_tokens_before_an_offset_up_to_the_one_across_it(
     offsets = sorted(int(share * len(text)) for share in shares)
     expected = [counter(kind).tokenizer.count(text[:offset].rstrip(" ")) for offset in offsets]
     assert counter(kind).positions(text, offsets) == expected
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_codes_are_counted_as_the_tokenizer_does(kind: str) -> None:
-    stream = random.Random(1)
-    codes = CodeCounter(counter(kind))
-    words = [str(uuid.UUID(int=stream.getrandbits(128), version=4)) + stream.choice(["", ".\nOne"]) for _ in range(100)]
-    words += [
-        "wide-eyed-bracket",
-        "contact lens",
-        "x-rated-ATM",
-        *(f"{stream.randint(10**6, 10**7)}.\nOne" for _ in range(100)),
-    ]
-    expected = counter(kind).each_inside(words)
-    assert codes.count_each(words) == expected
-    assert codes.count_each(words) == expected
 
 
 def test_a_text_that_begins_at_no_cut_is_refused() -> None:

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ropepp_eval.adapters import vllm_engine
 from ropepp_eval.adapters.encoding import Span
 from ropepp_eval.adapters.settings import Settings
-from ropepp_eval.adapters.vllm import VllmLM, engine_settings, platform_of, translated
-from ropepp_eval.adapters.vllm_engine import EngineSettings, death, last_lines, require_vllm, start_message
-from ropepp_eval.adapters.vllm_requests import believable_logprobs
+from ropepp_eval.adapters.vllm import engine as vllm_engine
+from ropepp_eval.adapters.vllm.engine import EngineSettings, death, last_lines, require_vllm, start_message
+from ropepp_eval.adapters.vllm.lm import VllmLM, engine_settings, platform_of, translated
+from ropepp_eval.adapters.vllm.requests import believable_logprobs
 from ropepp_eval.errors import UserError
 from tests.vllm.tiny import make_checkpoint
 
@@ -111,7 +111,7 @@ def test_too_little_memory_for_one_request_is_refused(
     tmp_path: Path, tiny_tokenizer_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("VLLM_CPU_KVCACHE_SPACE", raising=False)
-    monkeypatch.setattr("ropepp_eval.adapters.vllm.available_memory", lambda device: 1 << 20)
+    monkeypatch.setattr("ropepp_eval.adapters.vllm.lm.available_memory", lambda device: 1 << 20)
     folder = make_checkpoint(tmp_path / "rope", tiny_tokenizer_dir, "rope")
     with pytest.raises(UserError, match="one request of 8,194 tokens needs"):
         VllmLM(str(folder))

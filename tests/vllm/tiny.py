@@ -98,7 +98,7 @@ def generation_jobs() -> list[Job]:
 
 def answered(lm: Any, jobs: list[Job]) -> list[Answer]:
     """Answers of an adapter to jobs whose token ids are given rather than encoded from text, so that lengths are exact."""
-    with patch.object(lm, "_jobs", list):
+    with patch.object(lm.encoder, "jobs", list):
         answers = dict(lm.answers(jobs))
     assert all(answer.error is None and answer.new_tokens > 0 for answer in answers.values())
     return [answers[job.index] for job in jobs]

@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ropepp_eval.data import open_data
 from ropepp_eval.errors import UserError
@@ -17,9 +19,10 @@ from ropepp_eval.rows.building import frozen_rows
 from ropepp_eval.rows.catalogue import resolve_tasks
 from ropepp_eval.rows.row import Row, RowRequest
 from ropepp_eval.tasks.ruler import build
-from ropepp_eval.tasks.ruler.build import build_rows, family_of
+from ropepp_eval.tasks.ruler.build import build_chunk, build_rows, family_of
 from ropepp_eval.tasks.ruler.family import Shuffle
 from ropepp_eval.tasks.ruler.vt import VtRows
+from ropepp_eval.tokens.fitting import TooShort
 from ropepp_eval.tokens.tokenizer import Tokenizer, load_tokenizer
 from tests.tokens.tokenizers_to_try import KINDS
 
@@ -54,18 +57,6 @@ def test_the_group_has_the_thirteen_tasks() -> None:
     assert len(TASKS) == 13
     assert {entry.benchmark for entry in resolve_tasks(["ruler"])} == {"ruler"}
     assert {entry.primary.name for entry in resolve_tasks(["ruler"])} == {"string_match"}
-
-
-@pytest.mark.parametrize("protocol", ["reference", "paper"])
-@pytest.mark.parametrize("task", ["niah_single_2", "niah_multikey_1", "niah_multivalue"])
-def test_places_that_are_added_up_are_those_counted_in_the_prompt(
-    data_dir: Path, task: str, protocol: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    request = request_of(task, 3000, samples=20, protocol=protocol, data=open_data(str(data_dir)))
-    family = family_of(task)
-    added_up = [family(request).row(number) for number in range(20)]
-    monkeypatch.setattr(family, "_places_in_essay", lambda *_: None)
-    assert added_up == [family(request).row(number) for number in range(20)]
 
 
 @pytest.mark.parametrize("protocol", ["reference", "paper"])
@@ -188,13 +179,58 @@ def test_hotpotqa_at_2k_keeps_the_needed_documents_of_every_question(data_dir: P
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 400, 1000])
-def test_a_shuffle_knows_its_ends_without_sorting(count: int) -> None:
-    shuffle = Shuffle(5, 1000)
-    order = shuffle.order(count).tolist()
-    assert sorted(order) == list(range(count))
-    assert shuffle.ends(count) == (order[0], order[-1])
-    assert Shuffle(5, count).of([f"w{i}" for i in range(count)]) == [f"w{i}" for i in order]  # however many keys are drawn
-    assert count < 400 or order != Shuffle(6, count).order(count).tolist() != list(range(count))
+def test_a_shuffle_is_the_same_however_many_keys_are_drawn(count: int) -> None:
+    words = [f"w{i}" for i in range(count)]
+    found = Shuffle(5, 1000).of(words)
+    assert sorted(found) == sorted(words)
+    assert Shuffle(5, count).of(words) == found
+    assert count < 400 or found != Shuffle(6, count).of(words) != words
+
+
+def fits(request: RowRequest, length: int) -> Row | None:
+    """Row 0 as it is drawn for the request's length, with the budget of another length."""
+    family = family_of(request.task)(request)
+    family.prompt_budget = length - family.max_new_tokens
+    try:
+        return family.row(0)
+    except TooShort:
+        return None
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(100, 6000), st.data())
+@pytest.mark.parametrize("task", TASKS)
+def test_what_n_tokens_hold_n_plus_1_tokens_hold(task: str, length: int, data: st.DataObject) -> None:
+    request = request_of(task, 6001, data.draw(st.sampled_from(["like_gpt2", "like_llama3"])))
+    now, next_ = fits(request, length), fits(request, length + 1)
+    assert now is None or next_ is not None
+    for row, budget in ((now, length), (next_, length + 1)):
+        assert row is None or row.prompt_tokens + row.max_new_tokens <= budget
+
+
+def odd_lengths(smallest: int) -> list[int]:
+    """From the smallest on in odd steps: close together where needles crowd, each a fifth longer later on."""
+    lengths = [smallest]
+    while lengths[-1] < 65_536:
+        lengths.append(lengths[-1] + (187 if lengths[-1] < 4200 else lengths[-1] // 5) | 1)
+    return [*lengths[:-1], 65_536]
+
+
+@pytest.mark.parametrize("protocol", ["reference", "paper"])
+@pytest.mark.parametrize("task", TASKS)
+def test_every_length_from_the_smallest_to_64k_is_filled(
+    data_dir: Path, gpt2_tokenizer_dir: Path, task: str, protocol: str
+) -> None:
+    corpus = task.startswith("niah")  # the question files at hand are too short for 64k
+    request = request_of(task, 100, protocol=protocol, samples=1, data=open_data(data_dir if corpus else None))
+    request = replace(request, tokenizer=load_tokenizer(str(gpt2_tokenizer_dir)))
+    with pytest.raises(UserError, match="does not fit") as told:
+        build_rows(request)
+    for length in odd_lengths(int(str(told.value).split()[-3]) + 40):  # other choices are drawn at another length
+        (row,) = build_chunk(replace(request, length_tokens=length), range(1)).rows
+        assert row.prompt_tokens == request.tokenizer.count(row.prompt)
+        assert fill_percent(row) <= 100
+        assert length < 2000 or fill_percent(row) > (85 if task in AT_MOST_A_UNIT_SHORT else 97)
 
 
 def test_a_wrong_count_is_never_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:

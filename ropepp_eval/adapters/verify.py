@@ -67,7 +67,7 @@ def compare_backends(settings: VerifySettings) -> tuple[list[Agreement], str]:
     from ropepp_eval.adapters.memory import free_memory
     from ropepp_eval.adapters.native import NativeLM
     from ropepp_eval.adapters.vllm import VllmLM
-    from ropepp_eval.adapters.vllm_engine import require_vllm
+    from ropepp_eval.adapters.vllm.engine import require_vllm
 
     require_vllm()
     prompts = {length: prompts_of(settings, length) for length in settings.lengths}

@@ -11,8 +11,8 @@ import numpy as np
 
 from ropepp_eval.adapters.answers import Failure
 from ropepp_eval.adapters.encoding import Job
-from ropepp_eval.adapters.scoring import SpanScore
-from ropepp_eval.adapters.vllm_engine import Engine, EngineRequest
+from ropepp_eval.adapters.ledger import Generated, SpanScore
+from ropepp_eval.adapters.vllm.engine import Engine, EngineRequest
 from ropepp_eval.adapters.windows import Span
 from ropepp_eval.adapters.writer import Writer
 
@@ -105,21 +105,9 @@ def _score(request: EngineRequest, scored: Scored | None) -> SpanScore:
     return SpanScore(request.key.owner, scored[0], scored[1], request.seconds, failure)
 
 
-@dataclass(frozen=True)
-class Written:
-    """One finished generation."""
-
-    job: Job
-    text: str
-    tokens: int
-    finish: str | None
-    seconds: float
-    failure: Failure | None = None
-
-
 def generate(
     engine: Engine, jobs: Iterable[Job], tokenizer: Any, end_ids: frozenset[int], *, caching: bool
-) -> Iterator[Written]:
+) -> Iterator[Generated]:
     """Greedy continuations, as they finish. Stop texts are found by our own `Writer`, as in the native adapter."""
     for request, output in engine.stream(_generation(job, tokenizer, end_ids, caching) for job in jobs):
         job, writer = request.key
@@ -130,11 +118,11 @@ def generate(
         if not finite:
             request.stopped = True
             failure = Failure("model", "NonFinite", "a logit is not finite; --backend native names the layer")
-            yield Written(job, "", 0, None, request.seconds, failure)
+            yield Generated(job, "", 0, None, request.seconds, failure)
         elif any(writer.add(token) for token in new.token_ids) or output.finished:
             request.stopped = True
             text = writer.result()
-            yield Written(job, text, len(writer.ids), writer.finish or "length", request.seconds)
+            yield Generated(job, text, len(writer.ids), writer.finish or "length", request.seconds)
 
 
 def _generation(job: Job, tokenizer: Any, end_ids: frozenset[int], caching: bool) -> EngineRequest:

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ropepp_eval.adapters.cache import KeyValueStore, RaggedView, StackView
 from ropepp_eval.adapters.memory import chunk_of
+from ropepp_eval.adapters.native.cache import KeyValueStore, RaggedView, StackView
 from ropepp_eval.adapters.windows import Ids
 
 

@@ -12,27 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ropepp_eval.adapters.answers import Failure
-from ropepp_eval.adapters.cache import KeyValueStore, RaggedView, StackView
 from ropepp_eval.adapters.encoding import Job
-from ropepp_eval.adapters.forward import Forward
-from ropepp_eval.adapters.grouping import CALL_TOKENS, PADDING, Limits, common_prefix, sort_key
+from ropepp_eval.adapters.ledger import Generated
 from ropepp_eval.adapters.memory import SMALLEST_CHUNK, free_memory, memory_failure, out_of_memory
-from ropepp_eval.adapters.nonfinite import HEAD_NOT_FINITE, NOT_LOCATED, locate_non_finite
+from ropepp_eval.adapters.native.cache import KeyValueStore, RaggedView, StackView
+from ropepp_eval.adapters.native.forward import Forward
+from ropepp_eval.adapters.native.grouping import CALL_TOKENS, PADDING, Limits, common_prefix, sort_key
+from ropepp_eval.adapters.native.nonfinite import HEAD_NOT_FINITE, NOT_LOCATED, locate_non_finite
 from ropepp_eval.adapters.writer import Writer
-
-
-@dataclass(frozen=True)
-class Generated:
-    """One finished row."""
-
-    job: Job
-    text: str | None
-    tokens: int
-    finish: str | None
-    """`stop`, `eos` or `length`."""
-    seconds: float
-    failure: Failure | None = None
 
 
 @dataclass(eq=False)
@@ -96,12 +83,12 @@ class Generator:
     def _slots(self, active: Sequence[Row], queue: Sequence[Job]) -> int:
         """Rows that fit side by side; the store is made anew when nobody is in it."""
         if self._store is None or not active:
-            need = max(capacity_of(job) for job in queue)
+            need = max(job.capacity for job in queue)
             rows = self.slots(need, len(queue))
             if self._store is None or self._store.capacity < need or self._store.rows != rows:
                 self._store = None  # never hold two
                 self._store = self.forward.new_store(rows, need)
-        if capacity_of(queue[0]) > self._store.capacity:
+        if queue[0].capacity > self._store.capacity:
             return 0  # it waits until the shorter ones are done
         return self._store.rows
 
@@ -136,7 +123,7 @@ class Generator:
             too_long = longest > 2 * CALL_TOKENS or padded > self.limits.batch_tokens
             if group and (too_long or padded - tokens > PADDING * padded):
                 break
-            if group and capacity_of(job) > (self._store.capacity if self._store else 0):
+            if group and job.capacity > (self._store.capacity if self._store else 0):
                 break
             group.append(job)
             if len(group) == free or not self.limits.share:
@@ -212,7 +199,7 @@ class Generator:
         active.clear()
         self._store = self._view = None
         free_memory()
-        tokens = capacity_of(queue[0])
+        tokens = queue[0].capacity
         if slots > 1:
             self.rows = slots // 2
             self.events.append(f"out of memory with {slots} rows of {tokens} tokens; went on with {self.rows}")
@@ -226,11 +213,6 @@ class Generator:
         return [Generated(queue.popleft(), None, 0, None, 0.0, memory_failure(tokens, piece))]
 
 
-def capacity_of(job: Job) -> int:
-    """Places in the cache that a row may need: its newest token is never read."""
-    return len(job.prompt) + job.budget - 1
-
-
 def order_of(jobs: Sequence[Job]) -> list[Job]:
     """Long prompts first, those with a common prefix together."""
     clusters: list[list[Job]] = []
@@ -239,5 +221,5 @@ def order_of(jobs: Sequence[Job]) -> list[Job]:
             clusters[-1].append(job)
         else:
             clusters.append([job])
-    clusters.sort(key=lambda cluster: -max(capacity_of(job) for job in cluster))
-    return [job for cluster in clusters for job in sorted(cluster, key=lambda job: -capacity_of(job))]
+    clusters.sort(key=lambda cluster: -max(job.capacity for job in cluster))
+    return [job for cluster in clusters for job in sorted(cluster, key=lambda job: -job.capacity)]

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ropepp_eval.adapters.answers import Failure
-from ropepp_eval.adapters.cache import StackView
-from ropepp_eval.adapters.forward import Forward
+from ropepp_eval.adapters.native.cache import StackView
+from ropepp_eval.adapters.native.forward import Forward
 from ropepp_eval.adapters.windows import Ids
 
 HEAD_NOT_FINITE = Failure("model", "NonFinite", "a logit of the output head is not finite, though all hidden states are")

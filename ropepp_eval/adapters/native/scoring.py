@@ -10,18 +10,19 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ropepp_eval.adapters.answers import Failure
-from ropepp_eval.adapters.cache import KeyValueStore, StackView
 from ropepp_eval.adapters.encoding import Job
-from ropepp_eval.adapters.forward import Forward
-from ropepp_eval.adapters.grouping import (
+from ropepp_eval.adapters.ledger import SpanScore
+from ropepp_eval.adapters.memory import SMALLEST_CHUNK, free_memory, memory_failure, out_of_memory
+from ropepp_eval.adapters.native.cache import KeyValueStore, StackView
+from ropepp_eval.adapters.native.forward import Forward
+from ropepp_eval.adapters.native.grouping import (
     PACKED_TOKENS,
     Branch,
     FlatBatch,
@@ -34,24 +35,10 @@ from ropepp_eval.adapters.grouping import (
     is_packed,
     shared_tokens,
 )
-from ropepp_eval.adapters.memory import SMALLEST_CHUNK, free_memory, memory_failure, out_of_memory
-from ropepp_eval.adapters.nonfinite import HEAD_NOT_FINITE, locate_non_finite
+from ropepp_eval.adapters.native.nonfinite import HEAD_NOT_FINITE, locate_non_finite
 
 HEAD_BLOCK_ELEMENTS = {"cpu": 1 << 24, "cuda": 1 << 27}
 """Logits computed at once, by device: 64 MiB in float32 on a CPU."""
-
-
-@dataclass(frozen=True, eq=False)
-class SpanScore:
-    """Scores of one span."""
-
-    owner: tuple[int, int]
-    logprobs: np.ndarray[Any, np.dtype[np.float32]]
-    """[scored tokens], natural logarithm."""
-    greedy: bool
-    """Whether every scored token is the most likely one."""
-    seconds: float
-    failure: Failure | None = None
 
 
 def target_logprobs(head: Any, hidden: Tensor, place: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,27 +9,26 @@ from typing import Any, Self
 
 import torch
 from lm_eval.api.instance import Instance
-from lm_eval.api.model import LM
 
-from ropepp_eval.adapters.answers import Answer, Window
-from ropepp_eval.adapters.encoding import Encoder, Job
-from ropepp_eval.adapters.forward import Forward
-from ropepp_eval.adapters.generation import Generator, capacity_of
-from ropepp_eval.adapters.grouping import Limits
-from ropepp_eval.adapters.ledger import failed, generated, scored
+from ropepp_eval.adapters.answers import Answer
+from ropepp_eval.adapters.base import RowAdapter
+from ropepp_eval.adapters.encoding import Job
+from ropepp_eval.adapters.ledger import Generated, SpanScore
 from ropepp_eval.adapters.memory import available_memory, default_chunk, plan_memory
 from ropepp_eval.adapters.model_facts import end_ids, shapes_of
-from ropepp_eval.adapters.scoring import Scorer, SpanScore
+from ropepp_eval.adapters.native.forward import Forward
+from ropepp_eval.adapters.native.generation import Generator
+from ropepp_eval.adapters.native.grouping import Limits
+from ropepp_eval.adapters.native.scoring import Scorer
+from ropepp_eval.adapters.native.work import WorkPlan, count_work
 from ropepp_eval.adapters.settings import Settings
-from ropepp_eval.adapters.work import WorkPlan, count_work, weight_of
-from ropepp_eval.errors import UserError
 
 GENERATION_ROWS = {"cpu": 16, "cuda": 64}
 BATCH_TOKENS = {"cpu": 8192, "cuda": 65536}
 CPU_CACHE_TOKENS = 32768
 
 
-class NativeLM(LM):  # type: ignore[misc]
+class NativeLM(RowAdapter):
     """A causal language model of ours, or any that behaves like transformers' LlamaForCausalLM.
 
     >>> lm = NativeLM("models/demo/rope", tokenizer="gpt2", dtype="float32")      # doctest: +SKIP
@@ -67,63 +66,33 @@ class NativeLM(LM):  # type: ignore[misc]
         loaded = load_tokenizer(str(tokenizer or pretrained))
         where = ("cuda" if torch.cuda.is_available() else "cpu") if device in (None, "auto") else str(device)
         model = load_checkpoint(pretrained, position=position, dtype=dtype, device=where, attention=attention)
-        super().__init__()
-        self.position = position
-        self._set_up(model, loaded.fast, checked, name=str(pretrained))
+        self._set_up(model, loaded.fast, checked, name=str(pretrained), position=position)
 
     @classmethod
     def from_objects(cls, model: Any, tokenizer: Any, **settings: Any) -> Self:
         """An adapter around a loaded model and a `transformers` tokenizer; settings as in the constructor."""
         self = cls.__new__(cls)
-        LM.__init__(self)
-        self.position = None
-        self._set_up(model, tokenizer, Settings.of(settings), name="")
+        self._set_up(model, tokenizer, Settings.of(settings), name="", position=None)
         return self
 
-    def _set_up(self, model: Any, tokenizer: Any, settings: Settings, *, name: str) -> None:
+    def _set_up(self, model: Any, tokenizer: Any, settings: Settings, *, name: str, position: str | None) -> None:
+        super().__init__(
+            tokenizer,
+            settings,
+            name=name,
+            position=position,
+            trained_tokens=int(model.config.max_position_embeddings),
+            vocabulary=model.get_input_embeddings().weight.shape[0],
+            end_ids=end_ids(model, tokenizer),
+        )
         self.model = model.eval()
-        self.tokenizer = tokenizer
-        self.name = name
-        self.settings = settings
-        self.events: list[str] = []
-        """What happened on the way that the user should know, such as batches halved for want of memory."""
         self.work: WorkPlan | None = None
         """The plan of the requests at hand, with the time left."""
         self._device = next(model.parameters()).device
-        self._max_length = settings.max_length or int(model.config.max_position_embeddings)
-        self.batch_size = settings.batch_size
-        prefix = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-        self.prefix_token_id = prefix if settings.prefix_token_id is None else settings.prefix_token_id
-        self.end_ids = end_ids(model, tokenizer)
         self.shapes = shapes_of(model)
         attention = str(model.config._attn_implementation)
         usual = default_chunk(self.shapes, str(model.dtype).removeprefix("torch."), self._device.type, attention)
         self.forward = Forward(model, settings.chunk_tokens or usual)
-        self.encoder = Encoder(
-            tokenizer,
-            max_length=self._max_length,
-            vocabulary=model.get_input_embeddings().weight.shape[0],
-            prefix_token_id=self.prefix_token_id,
-            add_bos_token=settings.add_bos_token,
-            truncate=settings.truncate,
-            max_gen_toks=settings.max_gen_toks,
-        )
-
-    @property
-    def max_length(self) -> int:
-        """Positions the model may use: tokens that enter it, so one token more may be predicted."""
-        return self._max_length
-
-    @property
-    def tokenizer_name(self) -> str:
-        """Name of the tokenizer, for lm-eval's request cache."""
-        return str(getattr(self.tokenizer, "name_or_path", "")).replace("/", "__")
-
-    @property
-    def eot_token_id(self) -> int | None:
-        """The tokenizer's EOS."""
-        eos: int | None = self.tokenizer.eos_token_id
-        return eos
 
     def get_model_info(self) -> dict[str, Any]:
         """What ran: for lm-eval's results and for `run.json`."""
@@ -139,94 +108,26 @@ class NativeLM(LM):  # type: ignore[misc]
             **self._checkpoint_info(),
         }
 
-    def _checkpoint_info(self) -> dict[str, Any]:
-        """Which checkpoint this is, so that lm-eval's results tell it from others; nothing for a model without a folder."""
-        from ropepp_eval.checkpoints import inspect_checkpoint
-
-        if not self.name:
-            return {}
-        info = inspect_checkpoint(self.name, position=self.position)
-        return {"checkpoint": {"name": info.name, **info.facts}}
-
-    # lm-eval's own calls
-
-    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        """(log-likelihood, is_greedy) of each continuation. Raises UserError where a request has no answer."""
-        return self._responses(requests, disable_tqdm)
-
-    def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
-        """Log-likelihood of each whole text. Raises UserError where a request has no answer."""
-        return self._responses(requests, disable_tqdm)
-
-    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        """Greedy continuation of each prompt up to its first stop text. Raises UserError where a request has no answer."""
-        return self._responses(requests, disable_tqdm)
-
-    def sliding_window(self, requests: list[Instance], disable_tqdm: bool = False) -> list[list[Window]]:
-        """Windows of each text; lm-eval calls the method that a request's type names. Raises UserError as the others do."""
-        return self._responses(requests, disable_tqdm)
-
-    def _responses(self, requests: list[Instance], disable_tqdm: bool) -> list[Any]:
-        from tqdm import tqdm  # type: ignore[import-untyped]
-
-        responses: list[Any] = [None] * len(requests)
-        with tqdm(total=len(requests), disable=disable_tqdm, desc="ropepp") as bar:
-            for index, answer in self.answers(requests):
-                request = requests[index]
-                if answer.error is not None:
-                    raise UserError(f"{request.request_type} request {index}: {answer.error.message}")
-                responses[index] = answer.response
-                self.cache_hook.add_partial(request.request_type, request.args, answer.response)
-                bar.update()
-        return responses
-
-    # ours
-
     def plan(self, requests: list[Instance]) -> WorkPlan:
         """What `answers(requests)` will do, without doing it."""
-        return self._plan(self._jobs(requests))
+        return self._plan(self.encoder.jobs(requests))
 
     def answers(self, requests: list[Instance]) -> Iterator[tuple[int, Answer]]:
-        """(number of the request, answer), as answers are made. A request that fails has `error` set; the others go on.
-
-        Raises:
-            UserError: a request type or generation setting is not known.
-        """
-        jobs = self._jobs(requests)
+        """As `RowAdapter.answers`; `work` tells the time left meanwhile."""
+        jobs = self.encoder.jobs(requests)
         self.work = self._plan(jobs)
-        self.work.start(sum(weight_of(job) for job in jobs if job.error is None))
+        self.work.start(sum(job.weight for job in jobs if job.error is None))
         with deterministic_kernels(self.settings.deterministic):
             for job, answer in self._answers(jobs):
                 if job.error is None:
-                    self.work.advance(weight_of(job))
+                    self.work.advance(job.weight)
                 yield job.index, answer
 
-    def _jobs(self, requests: Sequence[Instance]) -> list[Job]:
-        return self.encoder.jobs(requests)
+    def _scores(self, jobs: Sequence[Job]) -> Iterator[SpanScore]:
+        return Scorer(self.forward, self._limits(), self.events).run(jobs)
 
-    def _answers(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Answer]]:
-        for job in jobs:
-            if job.error is not None:
-                yield job, failed(job, job.error)
-            elif job.kind != "generate_until" and not job.spans:
-                yield job, scored(job, [])
-        scoring = [job for job in jobs if job.spans]
-        if scoring:
-            yield from self._scored(scoring)
-        generating = [job for job in jobs if job.kind == "generate_until" and job.error is None]
-        for done in self._generator().run(generating) if generating else ():
-            yield done.job, generated(done)
-
-    def _scored(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Answer]]:
-        by_index = {job.index: job for job in jobs}
-        waiting: dict[int, dict[int, SpanScore]] = {}
-        for score in Scorer(self.forward, self._limits(), self.events).run(jobs):
-            index, number = score.owner
-            job, have = by_index[index], waiting.setdefault(index, {})
-            have[number] = score
-            if len(have) == len(job.spans):
-                yield job, scored(job, [have[i] for i in range(len(have))])
-                del waiting[index]
+    def _generations(self, jobs: Sequence[Job]) -> Iterator[Generated]:
+        return self._generator().run(jobs)
 
     def _limits(self) -> Limits:
         return Limits(
@@ -264,7 +165,7 @@ class NativeLM(LM):  # type: ignore[misc]
         limits = self._limits()
         units = Scorer(self.forward, limits, []).units([job for job in jobs if job.spans])
         generator = self._generator()
-        capacities = [capacity_of(job) for job in jobs if job.kind == "generate_until" and job.error is None]
+        capacities = [job.capacity for job in jobs if job.kind == "generate_until" and job.error is None]
         generation_tokens = generator.slots(max(capacities), len(capacities)) * max(capacities) if capacities else 0
         longest = max([*(span.inputs for job in jobs for span in job.spans), generation_tokens, 1])
         memory = plan_memory(

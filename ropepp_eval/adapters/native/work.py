@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ropepp_eval.adapters.encoding import Job
-from ropepp_eval.adapters.generation import capacity_of
-from ropepp_eval.adapters.grouping import FlatBatch, SharedRun, Unit
 from ropepp_eval.adapters.memory import MemoryPlan, gib
+from ropepp_eval.adapters.native.grouping import FlatBatch, SharedRun, Unit
 
 
 @dataclass
@@ -67,11 +66,6 @@ class WorkPlan:
         return lines
 
 
-def weight_of(job: Job) -> int:
-    """Tokens of a job if it ran alone: what its share of the time is guessed by."""
-    return sum(span.inputs for span in job.spans) + (capacity_of(job) if job.budget else 0)
-
-
 def count_work(
     jobs: Sequence[Job], units: Sequence[Unit], *, kv_bytes_per_token: int, generation_tokens: int, memory: MemoryPlan
 ) -> WorkPlan:
@@ -79,7 +73,7 @@ def count_work(
     flat = [unit for unit in units if isinstance(unit, FlatBatch)]
     shared = [unit for unit in units if isinstance(unit, SharedRun)]
     generations = [job for job in jobs if job.kind == "generate_until" and job.error is None]
-    generated = sum(map(capacity_of, generations))
+    generated = sum(job.capacity for job in generations)
     return WorkPlan(
         requests=len(jobs),
         refused=sum(job.error is not None for job in jobs),

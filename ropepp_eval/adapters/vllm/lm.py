@@ -11,18 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from lm_eval.api.instance import Instance
-from lm_eval.api.model import LM
 
 from ropepp_eval.adapters.answers import Answer
-from ropepp_eval.adapters.encoding import Encoder, Job
-from ropepp_eval.adapters.ledger import failed, ledger, scored
+from ropepp_eval.adapters.base import RowAdapter
+from ropepp_eval.adapters.encoding import Job
+from ropepp_eval.adapters.ledger import Generated, SpanScore, failed
 from ropepp_eval.adapters.memory import available_memory
-from ropepp_eval.adapters.native import NativeLM
-from ropepp_eval.adapters.scoring import SpanScore
 from ropepp_eval.adapters.settings import Settings
-from ropepp_eval.adapters.vllm_engine import Engine, EngineDied, EngineSettings, require_vllm, vllm_version
-from ropepp_eval.adapters.vllm_requests import Written, generate, score_spans
-from ropepp_eval.adapters.work import weight_of
+from ropepp_eval.adapters.vllm.engine import Engine, EngineDied, EngineSettings, require_vllm, vllm_version
+from ropepp_eval.adapters.vllm.requests import generate, score_spans
 from ropepp_eval.checkpoints.inspection import ReadCheckpoint, read_checkpoint
 from ropepp_eval.checkpoints.loading import parse_dtype
 from ropepp_eval.errors import UserError
@@ -34,7 +31,7 @@ _SMALLEST_CACHE_BYTES = 256 << 20
 _ENGINE_NAMES = tuple(field.name for field in fields(EngineSettings))
 
 
-class VllmLM(NativeLM):
+class VllmLM(RowAdapter):
     """The same requests, answers and refusals as `NativeLM`; a vLLM engine computes."""
 
     def __init__(
@@ -63,39 +60,25 @@ class VllmLM(NativeLM):
         from ropepp_eval.tokens.tokenizer import load_tokenizer
 
         require_vllm()
-        LM.__init__(self)
         given = {name: settings.pop(name) for name in _ENGINE_NAMES if name in settings}
-        self.settings = Settings.of(settings)
-        self.engine_settings = translated(self.settings, engine_settings(given))
-        self.tokenizer = load_tokenizer(str(tokenizer or pretrained)).fast
+        checked = Settings.of(settings)
+        self.engine_settings = translated(checked, engine_settings(given))
+        loaded = load_tokenizer(str(tokenizer or pretrained)).fast
         read = read_checkpoint(pretrained, position)
-        self.name, self.position = str(pretrained), position
-        self.checkpoint_config = read.config
-        self.events: list[str] = []
-        self.work = None
-        self.batch_size = self.settings.batch_size
-        self._max_length = self.settings.max_length or int(read.config.max_position_embeddings)
+        super().__init__(
+            loaded,
+            checked,
+            name=str(pretrained),
+            position=position,
+            trained_tokens=int(read.config.max_position_embeddings),
+            vocabulary=int(read.config.vocab_size),
+            end_ids=end_ids_of(read, loaded),
+        )
         self._device_type = platform_of(device)
         self.dtype = str(parse_dtype(dtype, read.config.dtype)).removeprefix("torch.")
-        self._set_up_tokens(read)
         check_heads(read, self.engine_settings.tensor_parallel_size)
         folder = Path(log_folder) if log_folder else Path(tempfile.mkdtemp(prefix="ropepp-eval-vllm-"))
         self.engine: Engine | None = Engine(self._arguments(read, position), folder / LOG_NAME)
-
-    def _set_up_tokens(self, read: ReadCheckpoint) -> None:
-        settings, tokenizer = self.settings, self.tokenizer
-        prefix = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-        self.prefix_token_id = prefix if settings.prefix_token_id is None else settings.prefix_token_id
-        self.end_ids = end_ids_of(read, tokenizer)
-        self.encoder = Encoder(
-            tokenizer,
-            max_length=self._max_length,
-            vocabulary=int(read.config.vocab_size),
-            prefix_token_id=self.prefix_token_id,
-            add_bos_token=settings.add_bos_token,
-            truncate=settings.truncate,
-            max_gen_toks=settings.max_gen_toks,
-        )
 
     def _arguments(self, read: ReadCheckpoint, position: str | None) -> dict[str, Any]:
         """Arguments of vLLM's `LLM`."""
@@ -142,19 +125,19 @@ class VllmLM(NativeLM):
 
     def plan(self, requests: list[Instance]) -> Any:
         """What `answers(requests)` will ask of the engine, which makes its batches itself; `lines()` is for people."""
-        jobs = self._jobs(requests)
+        jobs = self.encoder.jobs(requests)
         cache = self._running().config.cache_config
         return EngineWork(
             requests=len(jobs),
             refused=sum(job.error is not None for job in jobs),
-            tokens=sum(weight_of(job) for job in jobs if job.error is None),
+            tokens=sum(job.weight for job in jobs if job.error is None),
             rows=self._running().rows,
             cache_tokens=int(cache.num_gpu_blocks or 0) * int(cache.block_size),
         )
 
     def answers(self, requests: list[Instance]) -> Iterator[tuple[int, Answer]]:
-        """As `NativeLM.answers`. When the engine dies, the rows that ran fail with its last lines, and then UserError is raised."""
-        jobs = self._jobs(requests)
+        """As `RowAdapter.answers`. When the engine dies, the rows that ran fail with its last lines, and then UserError is raised."""
+        jobs = self.encoder.jobs(requests)
         answered: set[int] = set()
         try:
             for job, answer in self._answers(jobs):
@@ -168,27 +151,11 @@ class VllmLM(NativeLM):
                     yield job.index, failed(job, died.failure)
             raise UserError(f"{died.failure.message}; finished rows are kept: run the same command again") from died
 
-    def _answers(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Answer]]:
-        for job in jobs:
-            if job.error is not None:
-                yield job, failed(job, job.error)
-            elif job.kind != "generate_until" and not job.spans:
-                yield job, scored(job, [])
-        yield from self._scored([job for job in jobs if job.spans])
-        generating = [job for job in jobs if job.kind == "generate_until" and job.error is None]
-        for done in generate(self._running(), generating, self.tokenizer, self.end_ids, caching=self._caching):
-            yield done.job, written(done)
+    def _scores(self, jobs: Sequence[Job]) -> Iterator[SpanScore]:
+        return score_spans(self._running(), jobs, caching=self._caching)
 
-    def _scored(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Answer]]:
-        by_index = {job.index: job for job in jobs}
-        waiting: dict[int, dict[int, SpanScore]] = {}
-        for score in score_spans(self._running(), jobs, caching=self._caching):
-            index, number = score.owner
-            have = waiting.setdefault(index, {})
-            have[number] = score
-            if len(have) == len(by_index[index].spans):
-                yield by_index[index], scored(by_index[index], [have[i] for i in range(len(have))])
-                del waiting[index]
+    def _generations(self, jobs: Sequence[Job]) -> Iterator[Generated]:
+        return generate(self._running(), jobs, self.tokenizer, self.end_ids, caching=self._caching)
 
     @property
     def _caching(self) -> bool:
@@ -320,10 +287,3 @@ def index_of(key: Any) -> int | None:
     if key is None:
         return None
     return int(key[0].index if isinstance(key, tuple) else key.owner[0])
-
-
-def written(done: Written) -> Answer:
-    """The answer of a finished generation."""
-    if done.failure is not None:
-        return failed(done.job, done.failure, done.seconds)
-    return replace(ledger(done.job), response=done.text, new_tokens=done.tokens, finish=done.finish, seconds=done.seconds)

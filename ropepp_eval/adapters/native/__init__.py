@@ -1,0 +1,5 @@
+"""The torch engine, in this process."""
+
+from ropepp_eval.adapters.native.lm import NativeLM
+
+__all__ = ["NativeLM"]

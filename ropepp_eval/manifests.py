@@ -1,0 +1,98 @@
+"""`run.json`: what repeats a run, and the cells it planned. The one place that knows its fields and judges one that comes from disk."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any, Required
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
+
+from ropepp_eval.records import READABLE, Count, Number, first_line
+
+LARGEST = 256 << 20
+"""Bytes of a manifest: a plan of 24 checkpoints, 40 tasks and 6 lengths has three."""
+_STRICT = ConfigDict(strict=True)
+
+
+class PlannedCell(TypedDict, total=False):
+    """One cell of the plan."""
+
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    checkpoint: Required[str]
+    checkpoint_sha256: Required[str]
+    position: Required[str]
+    benchmark: Required[str]
+    task: Required[str]
+    length_tokens: Required[Count]
+    protocol: Required[str]
+    samples: Count | None
+
+
+class MetricEntry(TypedDict, total=False):
+    """How a metric is made from rows."""
+
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    aggregation: str
+    higher_is_better: bool
+    scale: Number
+
+
+class TaskInManifest(TypedDict, total=False):
+    """A task as the run knew it."""
+
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    benchmark: str
+    primary: str | None
+    metrics: dict[str, MetricEntry]
+
+
+class Manifest(TypedDict, total=False):
+    """`run.json`."""
+
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    format: Required[int]
+    run_id: str | None
+    created: str
+    status: str
+    finished: str | None
+    identity: dict[str, Any]
+    arguments: dict[str, Any]
+    cells: list[PlannedCell]
+    tasks: Required[dict[str, TaskInManifest]]
+    checkpoints: dict[str, dict[str, Any]]
+    seed: int | None
+    tokenizers: dict[str, dict[str, Any]]
+    data_sha256: str | None
+    settings: dict[str, Any]
+    versions: dict[str, str]
+    ran: dict[str, dict[str, Any]]
+    events: dict[str, list[str]]
+    commit: str | None
+    dirty: bool | None
+
+
+@cache
+def _manifests() -> TypeAdapter[Manifest]:
+    return TypeAdapter(Manifest)
+
+
+def parse_manifest(content: bytes) -> tuple[dict[str, Any] | None, str]:
+    """The manifest, or None and why it is none, in words that follow the file's name."""
+    if len(content) > LARGEST:
+        return None, f"larger than {LARGEST >> 20} MiB"
+    try:
+        manifest = json.loads(content.decode("utf-8", "surrogatepass"))
+    except (ValueError, RecursionError) as error:
+        return None, f"not readable ({first_line(error)})"
+    if not isinstance(manifest, dict) or "tasks" not in manifest:
+        return None, "not a run's manifest (no `tasks`)"
+    if isinstance(manifest.get("format"), bool) or manifest.get("format") not in READABLE:
+        return None, f"format {str(manifest.get('format'))[:40]!r}, this release reads {' and '.join(map(str, READABLE))}"
+    try:
+        _manifests().validate_python(manifest)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        return None, f"not a run's manifest ({'.'.join(map(str, first['loc'][:4]))}: {first['msg'].lower()})"
+    return manifest, ""

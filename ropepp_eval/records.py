@@ -1,0 +1,165 @@
+"""A stored line: the one place that knows its fields, how it is written, and what makes it damaged.
+
+A run keeps one JSON line a row. The last field of a line is a checksum of all that stands before it, so a line that was cut,
+edited or hit by a failing disk is known for what it is: `run` asks the row again, tables leave it out and say so. Lines of format 1
+have none and are still read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any, Required
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
+
+FORMAT = 2
+"""Number that this release writes into lines and `run.json`."""
+READABLE = (1, 2)
+CELL_FIELDS = ("checkpoint", "checkpoint_sha256", "position", "benchmark", "task", "length_tokens", "protocol")
+"""What tells the cell of a row."""
+LONGEST_LINE = 64 << 20
+"""Bytes. No answer is that long; a file of one endless line is refused before it is parsed."""
+
+_CHECKSUM = re.compile(rb',"checksum":"([0-9a-f]{16})"\}\n$')
+_STRICT = ConfigDict(strict=True)
+Count = Annotated[int, Field(ge=0, le=1 << 40)]
+Number = int | float
+Score = Number | Annotated[list[Number], Field(min_length=2, max_length=2)] | None
+"""A number, a [sum, weight] pair, or None where a row has no such score."""
+
+
+class RowFailure(TypedDict):
+    """Why a row has no scores."""
+
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    stage: str
+    type: str
+    message: str
+
+
+class Record(TypedDict, total=False):
+    """One row: what was asked, what was answered, what it scored, and the ledger of its tokens."""
+
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    format: int
+    key: str
+    """Hash of all that decides the answer; see `runs.execute.record_key`."""
+    checkpoint: Required[str]
+    checkpoint_sha256: Required[str]
+    position: Required[str]
+    benchmark: Required[str]
+    task: Required[str]
+    length_tokens: Required[Count]
+    protocol: Required[str]
+    seed: Required[int | None]
+    tokenizer_sha256: Required[str | None]
+    row: Required[Count]
+    row_sha256: Required[str]
+    prompt_tokens: Count | None
+    new_tokens: Count | None
+    budget: Count | None
+    finish: str | None
+    cut: Any
+    seconds: Number | None
+    prompt_sha256: str | None
+    references: list[str]
+    responses: list[Any]
+    scores: Required[dict[str, Score] | None]
+    stand_in: bool
+    cluster: str
+    details: dict[str, Any]
+    error: Required[RowFailure | None]
+
+
+@cache
+def _records() -> TypeAdapter[Record]:
+    return TypeAdapter(Record)
+
+
+def line_of(record: Mapping[str, Any]) -> bytes:
+    """The line of a record, with its checksum and line end.
+
+    Raises:
+        ValueError: a number is not finite.
+        TypeError: a value that JSON can't hold.
+    """
+    text = json.dumps({"format": FORMAT, **record}, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    body = text[:-1].encode("utf-8", "surrogatepass")
+    return body + b',"checksum":"%s"}\n' % _checksum(body)
+
+
+def _checksum(body: bytes) -> bytes:
+    return hashlib.sha256(body).hexdigest()[:16].encode()
+
+
+def parse_line(line: bytes) -> tuple[dict[str, Any] | None, str]:
+    """The record of one line (with its line end), or None and why it is damaged."""
+    if not line.endswith(b"\n"):
+        return None, "cut"
+    if len(line) > LONGEST_LINE:
+        return None, f"longer than {LONGEST_LINE >> 20} MiB"
+    try:
+        record = json.loads(line.decode("utf-8", "surrogatepass"))
+    except (ValueError, RecursionError) as error:
+        return None, f"not JSON ({first_line(error)})"
+    if not isinstance(record, dict):
+        return None, "not a row"
+    found = record.get("format", 1)
+    if found not in READABLE or isinstance(found, bool):
+        return None, f"format {_short(found)}, this release reads {' and '.join(map(str, READABLE))}"
+    if (found > 1 or "checksum" in record) and not _is_whole(line):
+        return None, "its checksum is not that of its content"
+    record.pop("checksum", None)
+    wrong = _wrong(record)
+    return (None, wrong) if wrong else (record, "")
+
+
+def _is_whole(line: bytes) -> bool:
+    match = _CHECKSUM.search(line)
+    return match is not None and match[1] == _checksum(line[: match.start()])
+
+
+def _wrong(record: dict[str, Any]) -> str:
+    """What a record lacks or holds in a wrong form, in words; empty where it is a row."""
+    try:
+        _records().validate_python(record)
+    except ValidationError as error:
+        errors = error.errors(include_url=False, include_input=False)
+        missing = [str(one["loc"][0]) for one in errors if one["type"] == "missing" and len(one["loc"]) == 1]
+        if missing:
+            return f"a row without {', '.join(missing)}"
+        return f"a row whose {'.'.join(map(str, errors[0]['loc'][:2]))} is not what a run writes"
+    return ""
+
+
+def parse_lines(content: bytes) -> tuple[list[dict[str, Any]], list[tuple[int, str]]]:
+    """Rows of one `.jsonl` file, and (line number, reason) of each line that is damaged.
+
+    A last line without its line end is what a crash leaves: it is dropped without a word, since the runner redoes it.
+    """
+    rows: list[dict[str, Any]] = []
+    damage: list[tuple[int, str]] = []
+    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
+        if not line.strip():
+            continue
+        row, reason = parse_line(line + b"\n")
+        if row is not None:
+            rows.append(row)
+        else:
+            damage.append((number, reason))
+    return rows, damage
+
+
+def first_line(error: BaseException) -> str:
+    """Of the error's message; its kind where it has none."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."

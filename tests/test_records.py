@@ -1,0 +1,82 @@
+"""A stored line comes back as it was, and one that is not what was written is known for it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ropepp_eval.records import line_of, parse_line, parse_lines
+from tests.stored import record
+
+FAILURE = {"stage": "model", "type": "NonFinite", "message": "a logit is not finite"}
+
+
+@pytest.mark.parametrize("written", [record("a"), record("a", FAILURE), record("a", scores={"perplexity": [12.5, 3]})])
+def test_a_record_comes_back_as_it_was(written: dict[str, Any]) -> None:
+    assert parse_line(line_of(written)) == (written, "")
+
+
+def test_every_changed_byte_is_noticed() -> None:
+    line = line_of(record("a"))
+    for place in range(len(line) - 1):
+        changed = line[:place] + bytes([line[place] ^ 1]) + line[place + 1 :]
+        assert parse_line(changed)[0] is None, changed[max(0, place - 20) : place + 20]
+
+
+def test_a_cut_line_is_no_record_wherever_it_was_cut() -> None:
+    line = line_of(record("a"))
+    assert not [end for end in range(len(line)) if parse_line(line[:end])[0] is not None]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"{}\n", "a row without checkpoint, "),
+        (b"[1]\n", "not a row"),
+        (b"\x00\xff\n", "not JSON"),
+        (b"[" * 100_000 + b"\n", "not JSON"),
+        (b'{"format": 3}\n', "format 3, this release reads 1 and 2"),
+        (b'{"format": "' + b"2" * 99 + b'"}\n', "format '2222"),
+        (b'{"format": true}\n', "format True"),
+        (b'{"format": 2}\n', "its checksum is not that of its content"),
+    ],
+)
+def test_what_is_no_record_says_why(line: bytes, reason: str) -> None:
+    found, said = parse_line(line)
+    assert found is None
+    assert said.startswith(reason)
+    assert len(said) < 300
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("row", "0"), ("row", -1), ("row", True), ("length_tokens", 4096.5), ("task", 7), ("checkpoint", None), ("error", "bad"),
+        ("error", {"stage": "model"}), ("scores", [1.0]), ("scores", {"x": "1.0"}), ("scores", {"x": [1.0]}), ("scores", {"x": True}),
+        ("details", []), ("responses", "7"), ("stand_in", 1), ("cluster", 3),
+    ],
+)  # fmt: skip
+def test_a_field_of_a_wrong_kind_is_named_even_without_a_checksum(field: str, value: Any) -> None:
+    old = json.dumps(record("a") | {"format": 1, field: value}).encode() + b"\n"
+    found, reason = parse_line(old)
+    assert found is None
+    assert reason.startswith(f"a row whose {field}")
+
+
+def test_lines_of_format_1_are_still_read() -> None:
+    old = record("a") | {"format": 1}
+    assert parse_line(json.dumps(old).encode() + b"\n") == (old, "")
+
+
+def test_damaged_lines_are_counted_by_number_and_a_cut_last_one_is_not() -> None:
+    good = line_of(record("a"))
+    rows, damage = parse_lines(good + b"junk\n\n" + good + good[:-9])
+    assert [row["key"] for row in rows] == ["a", "a"]
+    assert [number for number, _ in damage] == [2]
+
+
+def test_numbers_that_are_not_finite_are_never_written() -> None:
+    with pytest.raises(ValueError, match="Out of range"):
+        line_of(record("a", scores={"x": float("nan")}))
