@@ -104,6 +104,17 @@ class RopePPAttention(LlamaAttention):
         """The position embedding's own tensors of this layer, float32."""
         return {name: getattr(self._owner(name), name.rpartition(".")[2]) for name in self.stored_names}
 
+    def start_absent(self) -> None:
+        """Give stored tensors that are neither a new model's nor loaded the values that a new model starts with."""
+        set_already = ("_is_start", "_is_hf_initialized")
+        held = self.stored_tensors().items()
+        absent = {name: tensor for name, tensor in held if not any(getattr(tensor, mark, False) for mark in set_already)}
+        if absent:  # a new model draws no second time
+            with torch.device("cpu"):
+                start = self.position.stored(self.heads, self.head_dim)
+            for name, tensor in absent.items():
+                tensor.copy_(start[name])
+
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         """Move stored tensors with the module, but never round them: `.half()` must leave positions exact."""
         exact = self.stored_tensors()
@@ -186,19 +197,15 @@ class RopePPPreTrainedModel(LlamaPreTrainedModel):
         super().post_init()
 
     @torch.no_grad()
-    def _init_weights(self, module: Any) -> None:
-        """Also what the position embedding stores: loading leaves it as raw memory where the checkpoint lacks it."""
-        super()._init_weights(module)
-        if not isinstance(module, RopePPAttention):
-            return
-        set_already = ("_is_start", "_is_hf_initialized")
-        held = module.stored_tensors().items()
-        absent = {name: tensor for name, tensor in held if not any(getattr(tensor, mark, False) for mark in set_already)}
-        if absent:  # a new model draws no second time
-            with torch.device("cpu"):
-                start = module.position.stored(module.heads, module.head_dim)
-            for name, tensor in absent.items():
-                tensor.copy_(start[name])
+    def initialize_weights(self) -> None:
+        """Also what a position embedding stores: loading leaves as raw memory what the checkpoint lacks.
+
+        Not in `_init_weights`, which transformers calls for no module without tensors of its own, such as FoPE's attention.
+        """
+        super().initialize_weights()
+        for module in self.modules():
+            if isinstance(module, RopePPAttention):
+                module.start_absent()
 
 
 class RopePPModel(RopePPPreTrainedModel, LlamaModel):
