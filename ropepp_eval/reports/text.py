@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 import sys
-import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -26,6 +26,8 @@ TEXT_MARKS = {"best": ("*", "bold"), "second": ("+", "underline"), "": ("", "")}
 GAP = "  "
 NARROWEST = 40
 """Characters; nothing is folded narrower."""
+HEAD_WIDTH, LABEL_WIDTH = 10, 16
+"""Characters of a column's name, and of the longest word of a label, before they are folded."""
 
 
 def output_width() -> int | None:
@@ -61,21 +63,21 @@ def _folded(text: str, width: int | None, indent: str = "", style: str = "") -> 
     if width is None or cell_len(indent + text) <= width:
         yield [(indent + text, style)]
         return
-    for line in textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent + GAP):
-        yield [(line, style)]
+    for number, line in enumerate(_wrapped(text, width - len(indent + GAP), ends=r"\s")):
+        yield [(indent + (GAP if number else "") + line, style)]
 
 
 def _section_lines(section: Section, show: Show, width: int | None) -> Iterator[Segments]:
-    wide = [_cells(section, line, show, folded=False) for line in section.lines]
+    cells = [_cells(section, line, show, folded=False) for line in section.lines]
     labels = [list(line.labels) for line in section.lines]
-    head = [*section.label_columns, *section.columns]
-    widths = _widths(head, labels, wide)
-    if width is None or _total(widths) <= width:
-        yield from _block(section, labels, wide, range(len(section.columns)))
+    if width is None or _total(_widths([*section.label_columns, *section.columns], labels, cells)) <= width:
+        yield from _block(section, labels, cells, range(len(section.columns)))
         return
     section, labels = _grouped(section, labels)
-    labels = _narrowed(section.label_columns, labels, width // 2)
+    section = replace(section, columns=tuple("\n".join(_wrapped(name, HEAD_WIDTH)) for name in section.columns))
     cells = [_cells(section, line, show, folded=True) for line in section.lines]
+    names, *labels = _narrowed(section, labels, cells, width)
+    section = replace(section, label_columns=tuple(names))
     for number, columns in enumerate(_columns_that_fit(section, labels, cells, width)):
         if number:
             yield []
@@ -120,12 +122,39 @@ def _grouped(section: Section, labels: list[list[str]]) -> tuple[Section, list[l
     return replace(section, label_columns=section.label_columns[1:]), [own[1:] for own in labels]
 
 
-def _narrowed(head: Sequence[str], labels: list[list[str]], width: int) -> list[list[str]]:
-    """Labels whose columns take no more than `width` together: long ones get line ends."""
-    widths = [max(map(cell_len, column)) for column in zip(head, *labels, strict=True)]
-    while sum(widths) + len(GAP) * len(widths) > width and max(widths) > 8:
-        widths[widths.index(max(widths))] -= 1
-    return [["\n".join(chop_cells(text, w)) for text, w in zip(own, widths, strict=True)] for own in labels]
+def _narrowed(section: Section, labels: list[list[str]], cells: list[list[Cell]], width: int) -> list[list[str]]:
+    """Names of the label columns and labels with line ends between their words: as narrow as it takes to get all columns into
+    `width`, or else half of it."""
+    count = len(section.label_columns)
+    natural = _widths([*section.label_columns, *section.columns], labels, cells)
+    widths, values = natural[:count], natural[count:]
+    labels = [list(section.label_columns), *labels]
+    words = [[cell_len(word.rstrip()) for text in column for word in _words(text)] for column in zip(*labels, strict=True)]
+    most = (width - max(values, default=0)) // count - len(GAP)  # beside one column there is room for all
+    narrowest = [max(4, min(LABEL_WIDTH, most, max(lengths))) for lengths in words]
+    widths = [max(pair) for pair in zip(widths, narrowest, strict=True)]
+    room = width - sum(values) - len(GAP) * len(values)
+    if _total(narrowest) > room:
+        room = width // 2
+    while _total(widths) > room and widths != narrowest:
+        widths[max(range(count), key=lambda i: widths[i] - narrowest[i])] -= 1
+    return [["\n".join(_wrapped(text, w)) for text, w in zip(own, widths, strict=True)] for own in labels]
+
+
+def _words(text: str, ends: str = r"\s_/-") -> list[str]:
+    """Parts of a name or phrase after which a line may end, with what divides them."""
+    return re.findall(rf"[^{ends}]*[{ends}]+|[^{ends}]+", text) or [""]
+
+
+def _wrapped(text: str, width: int, ends: str = r"\s_/-") -> list[str]:
+    """`text` on lines of `width`, which end between words where they can."""
+    lines = [""]
+    for word in _words(text, ends):
+        if cell_len(lines[-1] + word.rstrip()) <= width:
+            lines[-1] += word
+        else:
+            lines += chop_cells(word.rstrip(), width) if cell_len(word.rstrip()) > width else [word]
+    return [line.rstrip() for line in lines if line.strip()] or [""]
 
 
 def _columns_that_fit(
@@ -146,7 +175,7 @@ def _columns_that_fit(
 def _widths(head: Sequence[str], labels: Sequence[Sequence[str]], cells: Sequence[Sequence[Cell]]) -> list[int]:
     """Characters of each column, labels first."""
     rows = [[*own, *("\n".join(lines) for lines, _ in line)] for own, line in zip(labels, cells, strict=True)]
-    return [max(cell_len(part) for row in [head, *rows] for part in row[i].split("\n")) for i in range(len(head))]
+    return [max(cell_len(part) for row in [[*head], *rows] for part in row[i].split("\n")) for i in range(len(head))]
 
 
 def _total(widths: Sequence[int]) -> int:
@@ -160,7 +189,7 @@ def _block(section: Section, labels: list[list[str]], cells: list[list[Cell]], c
     widths = _widths(head, labels, chosen)
     left = len(section.label_columns)
     grouped = bool(section.lines) and left < len(section.lines[0].labels)
-    yield _aligned([(name, "") for name in head], widths, left)
+    yield from _line(section.label_columns, [(section.columns[i].split("\n"), "") for i in columns], widths)
     yield [(GAP.join("-" * width for width in widths), "dim")]
     group = None if grouped else next((line.group for line in section.lines), "")
     for line, own, row in zip(section.lines, labels, chosen, strict=True):
