@@ -21,6 +21,7 @@ GROUND = {
     "records",
     "resolution",
     "streams",
+    "words",
 }
 MAY_IMPORT: dict[str, set[str]] = {
     "positions": set(),

@@ -17,6 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--metric", metavar="NAME", help="compare this metric (default: each task's first)")
     parser.add_argument("--latest", action="store_true", help="where runs disagree about a cell, take the younger run's")
+    parser.add_argument(
+        "--strict", action="store_true", help="refuse cells put together from runs of another dtype or engine"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -26,6 +29,6 @@ def main(args: argparse.Namespace) -> int:
     from ropepp_eval.reports.layouts import LayoutOptions
 
     check_format(args.format)
-    cells = read_cells(*args.dirs, latest=args.latest)
+    cells = read_cells(*args.dirs, latest=args.latest, strict=args.strict)
     print_table(compare_table(cells, args.first, args.second, LayoutOptions(metric=args.metric)), args.format)
     return 0

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("checkpoints", nargs="+", metavar="CHECKPOINT", help="folder, hub id or name of a card (`ropepp-eval models`)")
     add("--tasks", required=True, help="task and group names with commas (`ropepp-eval tasks` lists them)")
     add("--lengths", required=True, type=parse_lengths, help="context lengths with commas: 2k,4k,8k,16k,32k,64k")
-    add("--samples", type=int, default=100, help="rows a cell (default 100)")
+    add("--samples", type=int, default=100, help="questions (rows) asked for each task and length (default 100)")
     add("--seed", type=int, default=42, help="seed of the rows (default 42)")
     add("--protocol", default="reference", help="reference (each benchmark's own) or paper (the paper's settings)")
     add("--data-dir", help="folder of real corpora (docs/data.md); without it generated text stands in, marked")

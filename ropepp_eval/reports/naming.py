@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from ropepp_eval.inert import inert
 from ropepp_eval.reports.cells import Cell
+from ropepp_eval.words import counted as counted
 
 Checkpoint = tuple[str, str, str]
 """(name, sha256, position): what one line of a table is about."""
@@ -36,8 +37,3 @@ def checkpoint_labels(cells: Iterable[Cell]) -> dict[Checkpoint, str]:
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:
     """Sort key that puts `qa2` before `qa10`."""
     return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", text) if part)
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 row`, `2 rows`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -37,7 +37,7 @@ def file_name(*parts: str) -> str:
 def _shown(group: Group) -> list[tuple[str, tuple[str, ...]]]:
     """What gets a picture of its own: the mean over tasks where there is one, else each task."""
     if group.averages_tasks:
-        return [(f"mean of {len(group.tasks)} tasks", tuple(group.tasks))]
+        return [(group.mean_name, group.averaged)]
     return [(task, (task,)) for task in group.tasks]
 
 

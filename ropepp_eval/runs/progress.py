@@ -17,6 +17,7 @@ from ropepp_eval.inert import inert, inert_output, raw_stream
 from ropepp_eval.lengths import format_length
 from ropepp_eval.rows.row import Row
 from ropepp_eval.runs.plan import Cell, Plan
+from ropepp_eval.words import counted
 
 _QUADRATIC_FROM_TOKENS = 8192
 
@@ -32,7 +33,7 @@ class Progress:
         self._bar = RichProgress(
             TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("{task.fields[rows]} rows"),
+            TextColumn("{task.fields[rows]}"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(elapsed_when_finished=False),
@@ -42,7 +43,7 @@ class Progress:
         )
         total = sum(row_cost(row) for rows in pending.values() for row in rows)
         self._rows_left = sum(self._cells.values())
-        self._task = self._bar.add_task("planned", total=total, rows=self._rows_left)
+        self._task = self._bar.add_task("planned", total=total, rows=counted(self._rows_left, "row"))
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> Progress:
@@ -66,11 +67,11 @@ class Progress:
         self._failed[key] = self._failed.get(key, 0) + (record["error"] is not None)
         where = f"{cell.checkpoint.label} {cell.task.name} {format_length(cell.length_tokens)}"
         advance = cost(record["prompt_tokens"], record["budget"])
-        self._bar.update(self._task, advance=advance, description=_shown(where), rows=self._rows_left)
+        self._bar.update(self._task, advance=advance, description=_shown(where), rows=counted(self._rows_left, "row"))
         if self._cells[key] == 0:
             seconds = time.monotonic() - self._started[key]
             failed = f", {self._failed[key]} failed" if self._failed[key] else ""
-            said = f"  {inert(where)}: {len(cell.rows)} rows in {seconds:.1f} s{failed}"
+            said = f"  {inert(where)}: {counted(len(cell.rows), 'row')} in {seconds:.1f} s{failed}"
             self._console.print(said, highlight=False, markup=False, soft_wrap=True)
 
 
