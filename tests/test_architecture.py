@@ -9,7 +9,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-GROUND = {"errors", "files", "hashing", "lengths", "manifests", "outside", "paths", "records", "resolution", "streams"}
+GROUND = {
+    "errors",
+    "files",
+    "hashing",
+    "inert",
+    "lengths",
+    "manifests",
+    "outside",
+    "paths",
+    "records",
+    "resolution",
+    "streams",
+    "words",
+}
 MAY_IMPORT: dict[str, set[str]] = {
     "positions": set(),
     "modeling": {"positions"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 HELP = "test the difference between two checkpoints on the rows that both answered"
 EXAMPLE = "ropepp-eval compare ropepp_ec rope runs/first"
@@ -18,15 +17,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--metric", metavar="NAME", help="compare this metric (default: each task's first)")
     parser.add_argument("--latest", action="store_true", help="where runs disagree about a cell, take the younger run's")
+    parser.add_argument(
+        "--strict", action="store_true", help="refuse cells put together from runs of another dtype or engine"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
     from ropepp_eval.reports.cells import read_cells
     from ropepp_eval.reports.comparison import compare_table
-    from ropepp_eval.reports.formats import check_format, render
+    from ropepp_eval.reports.formats import check_format, print_table
     from ropepp_eval.reports.layouts import LayoutOptions
 
     check_format(args.format)
-    cells = read_cells(*args.dirs, latest=args.latest)
-    sys.stdout.write(render(compare_table(cells, args.first, args.second, LayoutOptions(metric=args.metric)), args.format))
+    cells = read_cells(*args.dirs, latest=args.latest, strict=args.strict)
+    print_table(compare_table(cells, args.first, args.second, LayoutOptions(metric=args.metric)), args.format)
     return 0

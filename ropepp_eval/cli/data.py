@@ -8,6 +8,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ropepp_eval.words import counted
+
 if TYPE_CHECKING:
     from ropepp_eval.data.check import CheckedFolder
     from ropepp_eval.data.manifest import Manifest
@@ -62,7 +64,9 @@ def main(args: argparse.Namespace) -> int:
     elif manifest.source == "generated":
         print(f"{into}: tasks will generate their text (tables mark such rows); use it with --data-dir {into}")
     else:
-        print(f"{into}: {len(manifest.files)} files with their checksums in {into}/data.json; use it with --data-dir {into}")
+        print(
+            f"{into}: {counted(len(manifest.files), 'file')} with checksums in {into}/data.json; use it with --data-dir {into}"
+        )
     return 0
 
 

@@ -21,6 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metric", metavar="NAME", help="draw this metric (default: each task's first)")
     parser.add_argument("--partial", action="store_true", help="average over the members present")
     parser.add_argument("--latest", action="store_true", help="where runs disagree about a cell, take the younger run's")
+    parser.add_argument(
+        "--strict", action="store_true", help="refuse cells put together from runs of another dtype or engine"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -36,7 +39,7 @@ def main(args: argparse.Namespace) -> int:
             raise unknown_name("picture format", name, IMAGE_FORMATS, "give one or both with --format")
     if args.kind not in (*KINDS, "all"):
         raise unknown_name("kind", args.kind, (*KINDS, "all"), "give one with --kind")
-    cells = read_cells(*args.dirs, latest=args.latest)
+    cells = read_cells(*args.dirs, latest=args.latest, strict=args.strict)
     options = LayoutOptions(partial=args.partial, metric=args.metric)
     written: list[Path] = []
     for kind in KINDS if args.kind == "all" else [args.kind]:

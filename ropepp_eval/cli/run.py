@@ -8,6 +8,7 @@ import sys
 
 from ropepp_eval.cli.options import add_position_arguments, load_position_modules
 from ropepp_eval.errors import UserError
+from ropepp_eval.inert import inert
 from ropepp_eval.lengths import parse_length, parse_lengths
 
 HELP = "Evaluate checkpoints on tasks at context lengths. The same command again goes on where it stopped."
@@ -19,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("checkpoints", nargs="+", metavar="CHECKPOINT", help="folder, hub id or name of a card (`ropepp-eval models`)")
     add("--tasks", required=True, help="task and group names with commas (`ropepp-eval tasks` lists them)")
     add("--lengths", required=True, type=parse_lengths, help="context lengths with commas: 2k,4k,8k,16k,32k,64k")
-    add("--samples", type=int, default=100, help="rows a cell (default 100)")
+    add("--samples", type=int, default=100, help="questions (rows) asked for each task and length (default 100)")
     add("--seed", type=int, default=42, help="seed of the rows (default 42)")
     add("--protocol", default="reference", help="reference (each benchmark's own) or paper (the paper's settings)")
     add("--data-dir", help="folder of real corpora (docs/data.md); without it generated text stands in, marked")
@@ -86,7 +87,7 @@ def main(args: argparse.Namespace) -> int:
 
     def say(line: str) -> None:
         if not args.quiet:
-            print(line, file=sys.stderr, flush=True)
+            print(inert(line), file=sys.stderr, flush=True)
 
     folder = run(config, retry_failed=args.retry_failed, report=say)
     print_table(str(folder), args.format)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ropepp_eval.errors import UserError, unknown_name
@@ -31,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--significant", action="store_true", help="mark them only where they differ by a paired test")
     parser.add_argument("--partial", action="store_true", help="average over the members present, saying how many")
     parser.add_argument("--latest", action="store_true", help="where runs disagree about a cell, take the younger run's")
+    parser.add_argument(
+        "--strict", action="store_true", help="refuse cells put together from runs of another dtype or engine"
+    )
     parser.add_argument("--compare", metavar="WITH", help="`published`: the paper's numbers beside ours (layouts paper1-3)")
     parser.add_argument(
         "--as", dest="said", action="append", default=[], metavar="CHECKPOINT=LABELS",
@@ -40,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     from ropepp_eval.reports.cells import read_cells
-    from ropepp_eval.reports.formats import check_format, render
+    from ropepp_eval.reports.formats import check_format, print_table
+    from ropepp_eval.reports.notes import count_notes
     from ropepp_eval.reports.ranking import with_intervals, with_marks
     from ropepp_eval.reports.table import Show
 
@@ -49,12 +53,13 @@ def main(args: argparse.Namespace) -> int:
     counts = frozenset(name.strip() for name in (args.counts or "").split(",") if name.strip())
     for name in sorted(counts - {*COUNTS}):
         raise unknown_name("count", name, COUNTS, "give them with --counts")
-    table = _laid_out(args, read_cells(*args.dirs, latest=args.latest))
+    table = _laid_out(args, read_cells(*args.dirs, latest=args.latest, strict=args.strict))
+    table = replace(table, notes=(*table.notes, *count_notes(counts)))
     if args.ci:
         table = with_intervals(table)
     if not args.plain:
         table = with_marks(table, significant=args.significant)
-    sys.stdout.write(render(table, args.format, Show(intervals=args.ci, counts=counts)))
+    print_table(table, args.format, Show(intervals=args.ci, counts=counts))
     return 0
 
 

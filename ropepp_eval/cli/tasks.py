@@ -7,6 +7,7 @@ import json
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length, parse_length
+from ropepp_eval.words import counted
 
 HELP = "List tasks and groups, or show one row: its exact prompt, references and token counts."
 EXAMPLE = "ropepp-eval tasks show niah_single_1 --length 4k --row 0 --tokenizer models/tokenizer"
@@ -62,7 +63,7 @@ def listing(style: str) -> str:
         lines += [f"  {n:<{width}}  {e.description}" for n, e in entries.items() if e.benchmark == benchmark]
     lines.append("groups")
     lines += [
-        f"  {name:<{width}}  {len(members)} tasks: {', '.join(members[:6])}{', ...' if len(members) > 6 else ''}"
+        f"  {name:<{width}}  {counted(len(members), 'task')}: {', '.join(members[:6])}{', ...' if len(members) > 6 else ''}"
         for name, members in groups.items()
     ]
     return "\n".join(lines)
@@ -94,7 +95,9 @@ def shown_row(args: argparse.Namespace) -> str:
     )
     rows = frozen_rows(request, entries[0].build_rows())
     if args.row >= len(rows):
-        raise UserError(f"task {args.task} has {len(rows)} rows with this data; --row may be 0 to {len(rows) - 1}")
+        raise UserError(
+            f"task {args.task} has {counted(len(rows), 'row')} with this data; --row may be 0 to {len(rows) - 1}"
+        )
     row = rows[args.row]
     if args.format == "json":
         return json.dumps(row.as_doc() | {"sha256": row.sha256}, indent=1, ensure_ascii=False)

@@ -79,6 +79,10 @@ class Cell:
     """dtype, attention, device, backend of the (latest) run; `harness` where lm-eval itself wrote the results."""
     reported: Mapping[str, Reported] = field(default_factory=dict)
     """By metric: values of results whose rows were not kept, or can't make the value."""
+    folders: tuple[str, ...] = ()
+    """Names of the run folders that the cell came from, without their paths."""
+    mixed: str = ""
+    """How the runs that were put together computed differently; empty where they did not."""
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -119,15 +123,16 @@ class Cells:
     """What the runs recorded of a checkpoint, by (name, sha256, position)."""
 
 
-def read_cells(*dirs: str | Path, latest: bool = False) -> Cells:
+def read_cells(*dirs: str | Path, latest: bool = False, strict: bool = False) -> Cells:
     """Merge run folders into cells.
 
     Args:
         dirs: run folders, or folders of run folders.
         latest: where two runs hold the same cell and disagree, take the younger run's cell whole.
+        strict: refuse a cell whose rows come from runs that computed differently (dtype, device, attention, engine).
 
     Raises:
-        UserError: a folder holds no run; or two runs disagree about a cell and `latest` is not set.
+        UserError: a folder holds no run; or two runs disagree about a cell and `latest` is not set; or `strict` refuses.
     """
     runs, damage = read_runs(dirs)
     versions: dict[CellName, list[tuple[tuple[str, str], Cell]]] = {}
@@ -138,6 +143,12 @@ def read_cells(*dirs: str | Path, latest: bool = False) -> Cells:
             facts = run.manifest.get("checkpoints", {}).get(cell.name.checkpoint, {})
             checkpoints[cell.name[:3]] = {**checkpoints.get(cell.name[:3], {}), **facts}
     merged = [_merge([cell for _, cell in sorted(found, key=lambda one: one[0])], latest) for found in versions.values()]
+    mixed = next((cell for cell in merged if cell.mixed), None)
+    if strict and mixed:
+        raise UserError(
+            f"{mixed.name}: its rows come from runs that computed differently ({mixed.mixed}; folders "
+            f"{' and '.join(mixed.folders)}); leave one out, take the younger with --latest, or leave out --strict"
+        )
     return Cells(tuple(merged), tuple(damage), checkpoints)
 
 
@@ -157,9 +168,23 @@ def _cells_of_run(run: RunFolder) -> list[Cell]:
         lost = sum(damage.file.endswith(_file_end(name)) or damage.task == name.task for damage in run.damage)
         ordered = tuple(by_number[number] for number in sorted(by_number))
         metrics = _metrics_of(run, name.task)
-        settings, reported = run.manifest.get("settings", {}), _reported_of(run, name.task)
-        cells.append(Cell(name, metrics, planned.get(name), ordered, lost, (run.name,), run.folder, settings, reported))
+        settings, reported = _settings_of(run, name.checkpoint), _reported_of(run, name.task)
+        folders = (Path(run.folder).name,)
+        cells.append(
+            Cell(name, metrics, planned.get(name), ordered, lost, (run.name,), run.folder, settings, reported, folders)
+        )
     return cells
+
+
+COMPUTED_BY = ("backend", "dtype", "device", "attention")
+"""Settings that decide how an answer is computed, not what is asked."""
+
+
+def _settings_of(run: RunFolder, checkpoint: str) -> dict[str, Any]:
+    """The run's settings, as they became for this checkpoint where the run wrote that down."""
+    ran = run.manifest.get("ran", {}).get(checkpoint, {})
+    became = {"dtype": ran.get("model_dtype"), "device": ran.get("device"), "attention": ran.get("attention")}
+    return {**run.manifest.get("settings", {}), **{name: value for name, value in became.items() if value is not None}}
 
 
 def _file_end(name: CellName) -> str:
@@ -218,7 +243,18 @@ def _merge(versions: list[Cell], latest: bool) -> Cell:
     ordered = tuple(rows[number] for number in sorted(rows))
     lost = max(cell.damaged for cell in versions)
     planned = max(counts, default=None)
-    return replace(whole, planned=planned, rows=ordered, damaged=lost, runs=names)
+    folders = tuple(dict.fromkeys(name for cell in versions for name in cell.folders))
+    mixed = _mixed([cell for cell in versions if cell.rows or cell.reported])
+    return replace(whole, planned=planned, rows=ordered, damaged=lost, runs=names, folders=folders, mixed=mixed)
+
+
+def _mixed(versions: list[Cell]) -> str:
+    """How cells computed differently, such as `dtype bfloat16 and float32`."""
+    found = []
+    for setting in COMPUTED_BY:
+        values = sorted({str(cell.settings[setting]) for cell in versions if setting in cell.settings})
+        found += [f"{setting} {' and '.join(values)}"] if len(values) > 1 else []
+    return ", ".join(found)
 
 
 def _other_value(cell: Cell, whole: Cell) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -10,7 +12,7 @@ from ropepp_eval.reports.aggregation import aggregate
 from ropepp_eval.reports.cells import Cell, Cells, MetricRule, length_in_words, scores_of
 from ropepp_eval.reports.lm_eval_results import BENCHMARK as LM_EVAL
 from ropepp_eval.reports.measures import Part, scaled
-from ropepp_eval.reports.naming import Checkpoint, checkpoint_labels, checkpoint_of, natural
+from ropepp_eval.reports.naming import Checkpoint, checkpoint_labels, checkpoint_of, counted, natural
 from ropepp_eval.reports.notes import table_notes
 from ropepp_eval.reports.table import Entry, Line, Section, Table
 
@@ -38,6 +40,8 @@ class Topic:
     """`higher` or `lower`."""
     aggregation: str
     scale: float
+    companion: str = ""
+    """The metric, where it is none that its tasks are first told by."""
 
     @property
     def unit(self) -> str:
@@ -84,9 +88,50 @@ class Group:
         topic = self.topic
         return {"benchmark": topic.benchmark, "metric": self.metrics, "protocol": topic.protocol, "better": topic.better}
 
+    @functools.cached_property
+    def averaged(self) -> tuple[str, ...]:
+        """Tasks that every mean over tasks is of: those that most (checkpoint, length) pairs were planned with.
+
+        So a stray run, which brings more tasks for some checkpoints or lengths, does not change what the others' means are of. Of sets
+        that equally many have, the one that is whole for the most pairs counts, then the larger. Empty: no mean is shown.
+        """
+        if self.topic.aggregation != "mean" or self.topic.benchmark in VARIANTS:
+            return ()
+        planned: dict[tuple[Checkpoint, int], set[str]] = {}
+        for cell, _ in self.members:
+            planned.setdefault((checkpoint_of(cell), cell.name.length_tokens), set()).add(cell.name.task)
+        sets = Counter(frozenset(tasks) for tasks in planned.values())
+        several = [tasks for tasks in sets if len(tasks) > 1]
+        best = max(
+            several,
+            key=lambda one: (sets[one], sum(one <= tasks for tasks in planned.values()), len(one), sorted(one)),
+            default=frozenset[str](),
+        )
+        return tuple(sorted(best, key=natural))
+
     @property
     def averages_tasks(self) -> bool:
-        return len(self.tasks) > 1 and self.topic.aggregation == "mean" and self.topic.benchmark not in VARIANTS
+        return bool(self.averaged)
+
+    @property
+    def mean_name(self) -> str:
+        return f"mean of {counted(len(self.averaged), 'task')}"
+
+    def mean_notes(self) -> tuple[str, ...]:
+        """Which tasks a mean is of, and which it leaves out, with the folders that brought those."""
+        if not self.averaged:
+            return ()
+        others = [task for task in self.tasks if task not in self.averaged]
+        notes = [f"{self.mean_name}: {', '.join(self.averaged)}"]
+        folders: dict[str, list[str]] = {}
+        for task in others:
+            brought = {folder: None for cell, _ in self.members if cell.name.task == task for folder in cell.folders}
+            folders.setdefault(" and ".join(brought), []).append(task)
+        notes += [
+            f"not in the mean, since other checkpoints or lengths lack them: {', '.join(tasks)} (from {folder})"
+            for folder, tasks in folders.items()
+        ]
+        return tuple(notes)
 
     def title(self, at: str = "") -> str:
         topic = self.topic
@@ -157,24 +202,38 @@ def average(entries: Sequence[Entry], partial: bool) -> Entry:
 
 def with_average(entries: Sequence[Entry], options: LayoutOptions) -> tuple[Entry, ...]:
     """Entries, their average, and the number of rows behind the line."""
+    return (*entries, average(entries, options.partial), row_count(entries))
+
+
+def row_count(entries: Sequence[Entry]) -> Entry:
+    """The number of rows behind a line."""
     rows = sum(entry.rows for entry in entries)
-    return (*entries, average(entries, options.partial), Entry(value=float(rows) if rows else None, decimals=0))
+    return Entry(value=float(rows) if rows else None, decimals=0)
 
 
-def groups_of(cells: Cells, options: LayoutOptions) -> list[Group]:
-    """Cells by what may stand in one table together.
+COMPANIONS = {"acc": "acc_norm"}
+"""Metrics that tables show beside a task's own, in a section of its own: papers quote one, users the other."""
+
+
+def groups_of(cells: Cells, options: LayoutOptions, *, companions: bool = False) -> list[Group]:
+    """Cells by what may stand in one table together; with `companions`, groups of the metrics that go with those shown, too.
 
     Raises:
         UserError: no cell has the metric asked for.
     """
     shown: dict[Topic, list[tuple[Cell, str]]] = {}
     for cell in cells.cells:
-        metric = options.metric or cell.primary
-        rule = cell.metrics.get(metric)
-        if rule is not None:
-            better = "higher" if rule.higher_is_better else "lower"
-            topic = Topic(cell.name.protocol, cell.name.benchmark, better, rule.aggregation, rule.scale)
-            shown.setdefault(topic, []).append((cell, metric))
+        own = options.metric or cell.primary
+        also = COMPANIONS.get(own, "") if companions and not options.metric and cell.name.benchmark != LM_EVAL else ""
+        for metric in (own, also):
+            if metric in cell.metrics:
+                rule = cell.metrics[metric]
+                better = "higher" if rule.higher_is_better else "lower"
+                name = cell.name
+                topic = Topic(
+                    name.protocol, name.benchmark, better, rule.aggregation, rule.scale, metric if metric == also else ""
+                )
+                shown.setdefault(topic, []).append((cell, metric))
     if not shown:
         known = sorted({metric for cell in cells.cells for metric in cell.metrics})
         raise UserError(
@@ -186,7 +245,7 @@ def groups_of(cells: Cells, options: LayoutOptions) -> list[Group]:
 
 def lengths_table(cells: Cells, options: LayoutOptions) -> Table:
     """One section a benchmark: lines are checkpoints, grouped by task, columns lengths; first the mean over the tasks."""
-    return finished(cells, [_lengths_section(group, options) for group in groups_of(cells, options)])
+    return finished(cells, [_lengths_section(group, options) for group in groups_of(cells, options, companions=True)])
 
 
 def _lengths_section(group: Group, options: LayoutOptions) -> Section:
@@ -198,45 +257,41 @@ def _lengths_section(group: Group, options: LayoutOptions) -> Section:
 
     lines = []
     if group.averages_tasks:
-        name = f"mean of {len(group.tasks)} tasks"
+        name = group.mean_name
         for one in group.checkpoints:
-            means = [average([at(task, one, length) for task in group.tasks], options.partial) for length in lengths]
+            means = [average([at(task, one, length) for task in group.averaged], options.partial) for length in lengths]
             lines.append(Line((name, group.labels[one]), with_average(means, options), name))
     for task in group.tasks:
         for one in group.checkpoints:
             line = with_average([at(task, one, length) for length in lengths], options)
             lines.append(Line((task, group.labels[one]), line, task))
     columns = (*map(group.length, lengths), "average", "n")
-    return Section(group.title(), group.fields, ("task", "checkpoint"), columns, tuple(lines), group.sides(len(lengths)))
+    sides, notes = group.sides(len(lengths)), group.mean_notes()
+    return Section(group.title(), group.fields, ("task", "checkpoint"), columns, tuple(lines), sides, notes)
 
 
 def tasks_table(cells: Cells, options: LayoutOptions) -> Table:
     """One section a benchmark and length: lines are checkpoints, columns tasks."""
-    sections = []
-    for group in groups_of(cells, options):
-        entries = group.entries()
-        missing = Entry(decimals=next(iter(entries.values())).decimals)
-        for length in group.lengths:
-            members = tuple((cell, metric) for cell, metric in group.members if cell.name.length_tokens == length)
-            sections.append(_tasks_section(replace(group, members=members), length, entries, missing, options))
-    return finished(cells, sections)
+    groups = groups_of(cells, options, companions=True)
+    return finished(cells, [_tasks_section(group, length, options) for group in groups for length in group.lengths])
 
 
-def _tasks_section(
-    group: Group, length: int, entries: dict[tuple[str, Checkpoint, int], Entry], missing: Entry, options: LayoutOptions
-) -> Section:
+def _tasks_section(group: Group, length: int, options: LayoutOptions) -> Section:
+    entries = group.entries()
+    missing = Entry(decimals=next(iter(entries.values())).decimals)
+    here = replace(group, members=tuple(member for member in group.members if member[0].name.length_tokens == length))
+    averaged = bool({*here.tasks} & {*group.averaged})
     lines = []
-    for one in group.checkpoints:
-        line = with_average([entries.get((task, one, length), missing) for task in group.tasks], options)
-        lines.append(Line((group.labels[one],), line if group.averages_tasks else (*line[:-2], line[-1])))
-    sides = group.sides(len(group.tasks))
-    columns = (*group.tasks, "average", "n")
-    if not group.averages_tasks:
-        sides, columns = (*sides[:-2], sides[-1]), (*columns[:-2], columns[-1])
-    fields = {**group.fields, "length": group.length(length)}
-    return Section(group.title(f" at {group.length(length)}"), fields, ("checkpoint",), columns, tuple(lines), sides)
+    for one in here.checkpoints:
+        shown = {task: entries.get((task, one, length), missing) for task in here.tasks}
+        mean = [average([shown.get(task, missing) for task in group.averaged], options.partial)] if averaged else []
+        lines.append(Line((group.labels[one],), (*shown.values(), *mean, row_count(list(shown.values())))))
+    columns = (*here.tasks, *(["average"] if averaged else []), "n")
+    sides = (*[group.topic.better == "higher"] * (len(columns) - 1), None)
+    fields, notes = {**group.fields, "length": group.length(length)}, group.mean_notes() if averaged else ()
+    return Section(group.title(f" at {group.length(length)}"), fields, ("checkpoint",), columns, tuple(lines), sides, notes)
 
 
 def finished(cells: Cells, sections: Sequence[Section]) -> Table:
     """The table with the notes that keep a reader from being misled."""
-    return Table(tuple(sections), table_notes(cells))
+    return Table(tuple(sections), table_notes(cells, {name for section in sections for name in section.columns}))

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ropepp_eval.reports.cells import Cell, Cells, scores_of
 from ropepp_eval.reports.measures import why_none_common
 from ropepp_eval.reports.naming import checkpoint_labels, counted, natural
 
+COUNT_WORDS = {
+    "rows": "n after a value: how many rows (questions) it is made of",
+    "failed": "failed: rows without a score, since the run met an error there; they are left out of the value",
+    "cut": "cut: rows whose prompt was shortened to fit",
+    "fill": "fill: how much of the context prompt and room for the answer take, on average",
+}
 
-def table_notes(cells: Cells) -> tuple[str, ...]:
-    """What a reader must know: how averages are made, stand-in text, unfinished cells, failures, what checkpoints say of
+
+def count_notes(counts: Iterable[str]) -> tuple[str, ...]:
+    """What the counts after each value mean."""
+    return tuple(COUNT_WORDS[name] for name in COUNT_WORDS if name in counts)
+
+
+def table_notes(cells: Cells, columns: Iterable[str]) -> tuple[str, ...]:
+    """What a reader must know: what columns mean, stand-in text, unfinished cells, failures, what checkpoints say of
     themselves (such as random weights), damage."""
-    notes = ["average: plain mean of its columns, empty where one is missing; n: rows behind the line"]
+    words = {
+        "average": "average: the mean of the columns before it, empty where one of them is",
+        "n": "n: how many rows (questions with a score) stand behind the line",
+    }
+    shown = [text for name, text in words.items() if name in columns]
+    notes = ["; ".join(shown)] if shown else []
     failed = sum(cell.failed for cell in cells.cells)
     cut = sum(bool(row.get("cut")) for cell in cells.cells for row in cell.rows)
     unfinished = sum(cell.planned is not None and len(cell.rows) < cell.planned for cell in cells.cells)
     if failed:
-        notes.append(f"{counted(failed, 'failed row')} left out of every value")
+        notes.append(f"{counted(failed, 'failed row')} left out of every value (no score, since the run met an error there)")
     not_finite = sum(scores_of(cell, cell.primary)[2] for cell in cells.cells)
     if not_finite:
         notes.append(f"{counted(not_finite, 'row')} whose score is not finite left out, counted as failed")
@@ -23,6 +42,7 @@ def table_notes(cells: Cells) -> tuple[str, ...]:
         notes.append(f"{counted(cut, 'row')} whose prompt was cut")
     if unfinished:
         notes.append(f"{unfinished} of {counted(len(cells.cells), 'cell')} with fewer rows than planned")
+    notes.extend(_mixed(cells))
     notes.extend(
         f"not the same rows for all checkpoints, so not a like-for-like comparison: {why}" for why in _unequal(cells)
     )
@@ -39,6 +59,19 @@ def table_notes(cells: Cells) -> tuple[str, ...]:
     notes.extend(f"{', '.join(names)}: {note}" for note, names in said.items())
     notes.extend(f"damaged, left out: {one}" for one in cells.damage)
     return tuple(notes)
+
+
+def _mixed(cells: Cells) -> list[str]:
+    """Which cells were put together from runs that computed differently, one line a difference."""
+    found: dict[tuple[str, tuple[str, ...]], list[Cell]] = {}
+    for cell in cells.cells:
+        if cell.mixed:
+            found.setdefault((cell.mixed, cell.folders), []).append(cell)
+    return [
+        f"put together from runs that computed differently ({mixed}; folders {' and '.join(folders)}): {members[0].name}"
+        + (f", and {counted(len(members) - 1, 'other cell')}" if len(members) > 1 else "")
+        for (mixed, folders), members in found.items()
+    ]
 
 
 def _unequal(cells: Cells) -> list[str]:

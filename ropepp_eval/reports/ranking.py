@@ -51,16 +51,16 @@ def with_marks(table: Table, *, significant: bool = False) -> Table:
         UserError: `significant`, and two entries share no rows (other seeds, tokenizers, ...).
     """
     races = [race for number, section in enumerate(table.sections) for race in _races(number, section)]
-    notes = ["marked: best (bold, *) and, of three or more, second (underlined, +) of each column within its group"]
+    where = " of each column within its group"
     if significant:
         p_values = holm([_p_value(table, race) for race in races])
         races = [race for race, p in zip(races, p_values, strict=True) if p is not None and p <= LEVEL]
-        notes = [
-            "marked: best (bold, *) and second (underlined, +) only where the two differ by a paired test, 5 %, Holm over "
-            + counted(sum(p is not None for p in p_values), "test")
-        ]
+        tests = counted(sum(p is not None for p in p_values), "test")
+        where = f" only where it differs from the next by a paired test (5 %, Holm over {tests})"
     marks = {(race.section, line, race.column): "best" for race in races for line in race.places}
     marks |= {(race.section, line, race.column): "second" for race in races for line in race.second if race.runners > 2}
+    second = " and second (underlined, +)" if "second" in marks.values() else ""
+    notes = [f"marked: best (bold, *){second}{where}"]
     numbered = replace(
         table, sections=tuple(_marked(number, section, marks) for number, section in enumerate(table.sections))
     )

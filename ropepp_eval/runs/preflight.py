@@ -7,6 +7,7 @@ from ropepp_eval.lengths import format_length
 from ropepp_eval.resolution import resolution_in_words
 from ropepp_eval.runs.keys import resolved_device
 from ropepp_eval.runs.plan import Cell, Plan, PlannedCheckpoint
+from ropepp_eval.words import counted
 
 
 def check_plan(plan: Plan) -> None:
@@ -74,14 +75,15 @@ def describe_plan(plan: Plan) -> list[str]:
     """What will run, in a few lines for people."""
     lengths = sorted({cell.length_tokens for cell in plan.cells})
     lines = [
-        f"plan: {len(plan.checkpoints)} checkpoints x {len(plan.config.tasks)} tasks x {len(lengths)} lengths "
-        f"({', '.join(map(format_length, lengths))}): {len(plan.cells)} cells, {plan.rows:,} rows, {plan.tokens:,} tokens"
+        f"plan: {counted(len(plan.checkpoints), 'checkpoint')} x {counted(len(plan.config.tasks), 'task')} x "
+        f"{counted(len(lengths), 'length')} ({', '.join(map(format_length, lengths))}): {counted(len(plan.cells), 'cell')}, "
+        f"{counted(plan.rows, 'row')}, {counted(plan.tokens, 'token')}"
     ]
     for checkpoint in plan.checkpoints:
         info = checkpoint.info
         lines.append(
             f"  {checkpoint.label}: {checkpoint.position}, {info.parameters:,} parameters, "
-            f"{info.kv_bytes_per_token:,} KV bytes a token, made for {format_length(info.max_position_embeddings)}"
+            f"{info.kv_bytes_per_token:,} KV bytes a token, trained at {format_length(info.max_position_embeddings)} tokens"
             + (f" ({info.note})" if info.note else "")
         )
     lines += [f"  left out: {reason}" for reason in plan.left_out]

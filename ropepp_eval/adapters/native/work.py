@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from ropepp_eval.adapters.encoding import Job
 from ropepp_eval.adapters.memory import MemoryPlan, gib
 from ropepp_eval.adapters.native.grouping import FlatBatch, SharedRun, Unit
+from ropepp_eval.words import counted
 
 
 @dataclass
@@ -54,13 +55,14 @@ class WorkPlan:
         """For people."""
         saved = 1 - self.tokens / self.one_by_one_tokens if self.one_by_one_tokens else 0.0
         lines = [
-            f"work: {self.requests:,} requests in {self.batches:,} batches, {self.shared_runs:,} shared runs and "
-            f"{self.generations:,} generations; {self.tokens:,} tokens (shared prefixes save {saved:.0%}, "
+            f"work: {counted(self.requests, 'request')} in {counted(self.batches, 'batch', 'batches')}, "
+            f"{counted(self.shared_runs, 'shared run')} and {counted(self.generations, 'generation')}; "
+            f"{counted(self.tokens, 'token')} (shared prefixes save {saved:.0%}, "
             f"padding adds {self.padding_tokens / max(1, self.tokens):.1%})",
             f"memory: cache up to {gib(self.kv_bytes)}; {self.memory.describe()}",
         ]
         if self.refused:
-            lines.append(f"refused: {self.refused:,} requests can't be asked as they are")
+            lines.append(f"refused: {counted(self.refused, 'request')} can't be asked as they are")
         if self.seconds_left is not None:
             lines.append(f"time: about {self.seconds_left:.0f} s left")
         return lines

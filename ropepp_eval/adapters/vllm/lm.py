@@ -23,6 +23,7 @@ from ropepp_eval.adapters.vllm.requests import generate, score_spans
 from ropepp_eval.checkpoints.inspection import ReadCheckpoint, read_checkpoint
 from ropepp_eval.checkpoints.loading import parse_dtype
 from ropepp_eval.errors import UserError
+from ropepp_eval.words import counted
 
 LOG_NAME = "vllm-engine.log"
 _ROWS = {"cpu": 16, "cuda": 256}
@@ -192,10 +193,10 @@ class EngineWork:
     def lines(self) -> list[str]:
         """For people."""
         lines = [
-            f"work: {self.requests:,} requests of at most {self.tokens:,} tokens, up to {self.rows} side by side, batches as vLLM makes them",
+            f"work: {counted(self.requests, 'request')} of at most {self.tokens:,} tokens, up to {self.rows} side by side, batches as vLLM makes them",
             f"memory: vLLM's cache holds {self.cache_tokens:,} tokens",
         ]
-        return lines + ([f"refused: {self.refused:,} requests can't be asked as they are"] if self.refused else [])
+        return lines + ([f"refused: {counted(self.refused, 'request')} can't be asked as they are"] if self.refused else [])
 
 
 def both_settings(given: Mapping[str, Any]) -> tuple[Settings, EngineSettings]:
