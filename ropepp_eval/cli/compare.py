@@ -22,11 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     from ropepp_eval.reports.cells import read_cells
-    from ropepp_eval.reports.comparison import compare_table
+    from ropepp_eval.reports.comparison import compare, compare_table
     from ropepp_eval.reports.formats import check_format, render
     from ropepp_eval.reports.layouts import LayoutOptions
 
     check_format(args.format)
     cells = read_cells(*args.dirs, latest=args.latest)
-    sys.stdout.write(render(compare_table(cells, args.first, args.second, LayoutOptions(metric=args.metric)), args.format))
+    found = compare(cells, args.first, args.second, LayoutOptions(metric=args.metric))
+    sys.stdout.write(render(compare_table(found), args.format))
     return 0
