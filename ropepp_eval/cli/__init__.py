@@ -104,7 +104,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit status: 0 done, 1 a check failed, 2 the user's error, 130 Ctrl-C."""
+    """Run one command. Returns the exit status: 0 done, 1 a check failed, 2 the user's error, 4 undecided (a gate), 130 Ctrl-C."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     if given[:1] == ["--debug"]:

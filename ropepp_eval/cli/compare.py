@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from typing import TYPE_CHECKING
+
+from ropepp_eval.errors import UserError
+
+if TYPE_CHECKING:
+    from ropepp_eval.reports.cells import Cells
+    from ropepp_eval.reports.layouts import LayoutOptions
 
 HELP = "test the difference between two checkpoints on the rows that both answered"
 EXAMPLE = "ropepp-eval compare ropepp_ec rope runs/first"
@@ -18,6 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--metric", metavar="NAME", help="compare this metric (default: each task's first)")
     parser.add_argument("--latest", action="store_true", help="where runs disagree about a cell, take the younger run's")
+    parser.add_argument(
+        "--fail-below", type=float, metavar="POINTS",
+        help="a gate: exit status 1 where A is worse than B by more than this (-2), 0 where shown not to be, 4 where the rows can't tell",
+    )  # fmt: skip
+    parser.add_argument(
+        "--on", metavar="NAME", help="what the gate judges: benchmark, task, or either @length (default: all)"
+    )
+    parser.add_argument("--confidence", type=float, metavar="PERCENT", help="asked of the gate's verdict (default: 95)")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -27,7 +43,26 @@ def main(args: argparse.Namespace) -> int:
     from ropepp_eval.reports.layouts import LayoutOptions
 
     check_format(args.format)
-    cells = read_cells(*args.dirs, latest=args.latest)
-    found = compare(cells, args.first, args.second, LayoutOptions(metric=args.metric))
-    sys.stdout.write(render(compare_table(found), args.format))
-    return 0
+    _check_gate(args)
+    cells, options = read_cells(*args.dirs, latest=args.latest), LayoutOptions(metric=args.metric)
+    status = 0 if args.fail_below is None else judged(cells, args, options)
+    if args.fail_below is None or args.format == "text":
+        sys.stdout.write(render(compare_table(compare(cells, args.first, args.second, options)), args.format))
+    return status
+
+
+def _check_gate(args: argparse.Namespace) -> None:
+    if args.fail_below is None and (args.on or args.confidence is not None):
+        raise UserError("--on and --confidence belong to the gate; add --fail-below POINTS, such as --fail-below -2")
+    if args.fail_below is not None and args.format not in ("text", "json"):
+        raise UserError(f"the gate has no format {args.format}; give --format text or json, or leave out --fail-below")
+
+
+def judged(cells: Cells, args: argparse.Namespace, options: LayoutOptions) -> int:
+    """Print the gate's verdict; its exit status."""
+    from ropepp_eval.reports.gate import gate
+
+    confidence = 95.0 if args.confidence is None else args.confidence
+    found = gate(cells, args.first, args.second, options, fail_below=args.fail_below, on=args.on, confidence=confidence)
+    print(json.dumps(found.as_json(), indent=2) if args.format == "json" else "\n".join(found.lines()) + "\n")
+    return found.status

@@ -85,15 +85,25 @@ def chosen_checkpoint(cells: Cells, name: str) -> Checkpoint:
     raise unknown_name("checkpoint", name, labels.values(), "these are the checkpoints of the results folders")
 
 
+def chosen_checkpoints(cells: Cells, first: str, second: str) -> tuple[Checkpoint, Checkpoint]:
+    """The two checkpoints that are compared.
+
+    Raises:
+        UserError: one is unknown, or both are one.
+    """
+    one, other = chosen_checkpoint(cells, first), chosen_checkpoint(cells, second)
+    if one == other:
+        raise UserError(f"checkpoint {first!r} can't be compared with itself; name two checkpoints")
+    return one, other
+
+
 def compare(cells: Cells, first: str, second: str, options: LayoutOptions) -> Comparisons:
     """Averages and cells in which both checkpoints have rows in common, each tested, Holm within averages and within cells.
 
     Raises:
         UserError: a checkpoint is unknown, both are one, or they share nothing that can be compared (with the reason).
     """
-    one, other = chosen_checkpoint(cells, first), chosen_checkpoint(cells, second)
-    if one == other:
-        raise UserError(f"checkpoint {first!r} can't be compared with itself; name two checkpoints")
+    one, other = chosen_checkpoints(cells, first, second)
     averages: list[Comparison] = []
     singles: list[Comparison] = []
     skipped: list[str] = []
