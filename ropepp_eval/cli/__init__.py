@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Sequence
 
 from ropepp_eval.errors import Interrupted, UserError
+from ropepp_eval.inert import inert, inert_output
 
 COMMANDS = {
     "run": "evaluate checkpoints on tasks at context lengths; resumable",
@@ -104,23 +105,29 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit status: 0 done, 1 a check failed, 2 the user's error, 4 undecided (a gate), 130 Ctrl-C."""
+    """Run one command, its output inert. Returns the exit status: 0 done, 1 a check failed, 2 the user's error, 4 undecided (a
+    gate), 130 Ctrl-C."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     if given[:1] == ["--debug"]:
         given = given[1:]
+    with inert_output():
+        return _run(given, debug)
+
+
+def _run(given: list[str], debug: bool) -> int:
     try:
         return _dispatch(given)
     except UserError as error:
         if debug:
             traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {inert(error)}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, Interrupted) as error:
         if debug:
             traceback.print_exc()
         said = str(error) or "what was finished is on disk; the same command goes on from there"
-        print(f"\ninterrupted: {said}", file=sys.stderr)
+        print(f"\ninterrupted: {inert(said)}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `ropepp-eval table ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -128,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if debug:
             traceback.print_exc()
-        print(f"error: {os_error_line(error)}", file=sys.stderr)
+        print(f"error: {inert(os_error_line(error))}", file=sys.stderr)
         return 2
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ropepp_eval.errors import UserError
 
 if TYPE_CHECKING:
     from ropepp_eval.reports.cells import Cells
+    from ropepp_eval.reports.gate import Gate
     from ropepp_eval.reports.layouts import LayoutOptions
 
 HELP = "test the difference between two checkpoints on the rows that both answered"
@@ -39,30 +40,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     from ropepp_eval.reports.cells import read_cells
     from ropepp_eval.reports.comparison import compare, compare_table
-    from ropepp_eval.reports.formats import check_format, render
+    from ropepp_eval.reports.formats import check_format, print_table
     from ropepp_eval.reports.layouts import LayoutOptions
 
     check_format(args.format)
     _check_gate(args)
     cells, options = read_cells(*args.dirs, latest=args.latest), LayoutOptions(metric=args.metric)
-    status = 0 if args.fail_below is None else judged(cells, args, options)
-    if args.fail_below is None or args.format == "text":
-        sys.stdout.write(render(compare_table(compare(cells, args.first, args.second, options)), args.format))
-    return status
+    found = None if args.fail_below is None else _gate(cells, args, options)
+    if found and args.format == "json":
+        print(json.dumps(found.as_json(), indent=2, ensure_ascii=False))
+        return found.status
+    table = compare_table(compare(cells, args.first, args.second, options))
+    print_table(replace(table, lead=(*(found.lines() if found else ()), *table.lead)), args.format)
+    return found.status if found else 0
 
 
 def _check_gate(args: argparse.Namespace) -> None:
     if args.fail_below is None and (args.on or args.confidence is not None):
         raise UserError("--on and --confidence belong to the gate; add --fail-below POINTS, such as --fail-below -2")
-    if args.fail_below is not None and args.format not in ("text", "json"):
-        raise UserError(f"the gate has no format {args.format}; give --format text or json, or leave out --fail-below")
+    if args.fail_below is not None and args.format == "csv":
+        raise UserError("the gate has no format csv; give another with --format, or leave out --fail-below")
 
 
-def judged(cells: Cells, args: argparse.Namespace, options: LayoutOptions) -> int:
-    """Print the gate's verdict; its exit status."""
+def _gate(cells: Cells, args: argparse.Namespace, options: LayoutOptions) -> Gate:
     from ropepp_eval.reports.gate import gate
 
     confidence = 95.0 if args.confidence is None else args.confidence
-    found = gate(cells, args.first, args.second, options, fail_below=args.fail_below, on=args.on, confidence=confidence)
-    print(json.dumps(found.as_json(), indent=2) if args.format == "json" else "\n".join(found.lines()) + "\n")
-    return found.status
+    return gate(cells, args.first, args.second, options, fail_below=args.fail_below, on=args.on, confidence=confidence)

@@ -8,6 +8,7 @@ import sys
 
 from ropepp_eval.cli.options import add_position_arguments, load_position_modules
 from ropepp_eval.errors import UserError
+from ropepp_eval.inert import inert
 from ropepp_eval.lengths import parse_length, parse_lengths
 
 HELP = "Evaluate checkpoints on tasks at context lengths. The same command again goes on where it stopped."
@@ -86,7 +87,7 @@ def main(args: argparse.Namespace) -> int:
 
     def say(line: str) -> None:
         if not args.quiet:
-            print(line, file=sys.stderr, flush=True)
+            print(inert(line), file=sys.stderr, flush=True)
 
     folder = run(config, retry_failed=args.retry_failed, report=say)
     print_table(str(folder), args.format)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
 from ropepp_eval.errors import UserError, unknown_name
@@ -40,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     from ropepp_eval.reports.cells import read_cells
-    from ropepp_eval.reports.formats import check_format, render
+    from ropepp_eval.reports.formats import check_format, print_table
     from ropepp_eval.reports.ranking import with_intervals, with_marks
     from ropepp_eval.reports.table import Show
 
@@ -54,7 +53,7 @@ def main(args: argparse.Namespace) -> int:
         table = with_intervals(table)
     if not args.plain:
         table = with_marks(table, significant=args.significant)
-    sys.stdout.write(render(table, args.format, Show(intervals=args.ci, counts=counts)))
+    print_table(table, args.format, Show(intervals=args.ci, counts=counts))
     return 0
 
 

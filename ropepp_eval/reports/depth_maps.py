@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ropepp_eval.inert import inert
 from ropepp_eval.lengths import format_length
 from ropepp_eval.reports.cells import Cells
 from ropepp_eval.reports.depths import BOXES, DepthScores, box_name, depth_scores
@@ -94,7 +95,7 @@ def _figure(cells: Cells, group: Group, task: str, found: Found) -> Figure:
     figure.supxlabel("context length (tokens, 1k = 1,024)", fontsize=10)
     figure.supylabel("depth of the fact (0 % = beginning of the context)", fontsize=10)
     figure.suptitle(
-        f"{task} by depth and context length\n(protocol {group.topic.protocol}; n: rows in the box)", fontsize=11
+        f"{inert(task)} by depth and context length\n(protocol {group.topic.protocol}; n: rows in the box)", fontsize=11
     )
     figure.colorbar(images[0], ax=panels, label=value_label(group), shrink=0.9, aspect=35)
     return figure

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 from ropepp_eval.errors import unknown_name
-from ropepp_eval.reports.latex import latex
-from ropepp_eval.reports.table import Entry, Line, Section, Show, Table, detail_text, entry_json, number_text
-
-TEXT_MARKS = {"best": "*", "second": "+", "": ""}
+from ropepp_eval.inert import raw_stream
+from ropepp_eval.reports.table import Entry, Line, Section, Show, Table, detail_text, entry_json, inert_table, number_text
+from ropepp_eval.reports.text import output_width, plain_text, print_styled
 
 
 def check_format(form: str) -> None:
@@ -27,59 +28,52 @@ def render(table: Table, form: str, show: Show | None = None) -> str:
         UserError: `form` is none of the known formats.
     """
     check_format(form)
-    return FORMATS[form](table, show or Show())
+    return FORMATS[form](table if form == "json" else inert_table(table), show or Show())
 
 
-def _plain(entry: Entry, show: Show, marked: bool) -> str:
-    """Where anything is marked, what isn't gets a blank in place of the mark, so that decimal points stand in line."""
-    text = number_text(entry)
-    text += TEXT_MARKS[entry.mark] or (" " if marked and text else "")
-    detail = detail_text(entry, show)
-    return f"{text} ({detail})" if detail else text
+def print_table(table: Table, form: str, show: Show | None = None) -> None:
+    """Print on standard output; text as wide as it may be there, with styles on a terminal.
+
+    Raises:
+        UserError: `form` is none of the known formats.
+    """
+    show = replace(show or Show(), width=output_width())
+    if form == "text" and raw_stream(sys.stdout).isatty():
+        print_styled(inert_table(table), show)
+    else:
+        sys.stdout.write(render(table, form, show))
 
 
-def _text(table: Table, show: Show) -> str:
-    blocks = []
-    for section in table.sections:
-        head = [*section.label_columns, *section.columns]
-        marked = [any(line.entries[i].mark for line in section.lines) for i in range(len(section.columns))]
-        body = [
-            [*line.labels, *(_plain(entry, show, mark) for entry, mark in zip(line.entries, marked, strict=True))]
-            for line in section.lines
+@dataclass(frozen=True)
+class Markup:
+    """How a language of marked-up text writes a table's cells."""
+
+    escape: Callable[[str], str]
+    """Text as it is read, whatever stands in it."""
+    marks: dict[str, tuple[str, str]]
+    """What stands before and after a marked value."""
+    detail: str
+    number: Callable[[str], str] = str
+
+    def lines(self, section: Section, show: Show) -> list[list[str]]:
+        """The cells of each line, labels first."""
+        return [
+            [*map(self.escape, line.labels), *(self._entry(entry, show) for entry in line.entries)] for line in section.lines
         ]
-        widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
-        labels = len(section.label_columns)
-        lines = [section.title, _aligned(head, widths, labels), "  ".join("-" * width for width in widths)]
-        group = section.lines[0].group if section.lines else ""
-        for line, row in zip(section.lines, body, strict=True):
-            if line.group != group:
-                lines.append("")
-                group = line.group
-            lines.append(_aligned(row, widths, labels))
-        blocks.append("\n".join([*lines, *(f"  {note}" for note in section.notes)]))
-    if table.notes:
-        blocks.append("\n".join(table.notes))
-    return "\n\n".join(blocks) + "\n"
 
-
-def _aligned(row: list[str], widths: list[int], labels: int) -> str:
-    left = [text.ljust(width) for text, width in zip(row[:labels], widths[:labels], strict=True)]
-    right = [text.rjust(width) for text, width in zip(row[labels:], widths[labels:], strict=True)]
-    return "  ".join([*left, *right]).rstrip()
-
-
-MARKDOWN_MARKS = {"best": ("**", "**"), "second": ("<u>", "</u>"), "": ("", "")}
+    def _entry(self, entry: Entry, show: Show) -> str:
+        before, after = self.marks[entry.mark]
+        text, detail = number_text(entry), detail_text(entry, show)
+        value = self.number(text) if entry.text is None else self.escape(text)
+        return (f"{before}{value}{after}" if text else "") + (self.detail.format(self.escape(detail)) if detail else "")
 
 
 def _markdown(table: Table, show: Show) -> str:
-    blocks = []
+    blocks = [_markdown_escape(sentence) for sentence in table.lead]
     for section in table.sections:
         head = [_markdown_escape(name) for name in (*section.label_columns, *section.columns)]
         rules = ["---"] * len(section.label_columns) + ["---:"] * len(section.columns)
-        rows = [
-            [*map(_markdown_escape, line.labels), *(_marked(entry, show, MARKDOWN_MARKS) for entry in line.entries)]
-            for line in section.lines
-        ]
+        rows = MARKDOWN.lines(section, show)
         lines = [f"**{_markdown_escape(section.title)}**", "", *map(_piped, [head, rules, *rows])]
         notes = [f"- {_markdown_escape(note)}" for note in section.notes]
         blocks.append("\n".join([*lines, *([""] if notes else []), *notes]))
@@ -88,21 +82,79 @@ def _markdown(table: Table, show: Show) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _marked(entry: Entry, show: Show, marks: dict[str, tuple[str, str]]) -> str:
-    before, after = marks[entry.mark]
-    text = number_text(entry) if entry.text is None else _markdown_escape(entry.text)
-    detail = detail_text(entry, show)
-    return (f"{before}{text}{after}" if text else "") + (f" ({detail})" if detail else "")
-
-
 def _markdown_escape(text: str) -> str:
     for character in "\\`*_|<>[]":
         text = text.replace(character, "\\" + character)
-    return text.replace("\n", " ")
+    return text
+
+
+MARKDOWN = Markup(_markdown_escape, {"best": ("**", "**"), "second": ("<u>", "</u>"), "": ("", "")}, " ({})")
 
 
 def _piped(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
+
+
+LATEX_ESCAPES = str.maketrans({
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+})  # fmt: skip
+FLOATS_AT_ONCE = 12
+"""LaTeX keeps only some tables that it has not placed yet (18 in older ones), then stops; so these are placed first."""
+CHARACTERS_A_LINE = 85
+"""A table wider than this is scaled down to the text's width, which a page of 10 pt holds otherwise."""
+
+
+def _latex(table: Table, show: Show) -> str:
+    """LaTeX source that a document can \\input, with booktabs; wide tables scaled to the line by graphicx."""
+    blocks = [_latex_section(section, show) for section in table.sections]
+    pages = [blocks[start : start + FLOATS_AT_ONCE] for start in range(0, len(blocks), FLOATS_AT_ONCE)]
+    notes = "".join(f"\\par\\noindent {_latex_escape(note)}\n" for note in table.notes)
+    body = "\\clearpage\n".join("\n".join(page) for page in pages)
+    lead = "".join(f"\\par\\noindent {_latex_escape(sentence)}\n" for sentence in table.lead)
+    return "% needs \\usepackage{booktabs,graphicx}\n" + lead + body + notes
+
+
+def _latex_section(section: Section, show: Show) -> str:
+    spec = "l" * len(section.label_columns) + "r" * len(section.columns)
+    head = " & ".join(_latex_escape(name) for name in [*section.label_columns, *section.columns])
+    scale = _text_width(section, show) > CHARACTERS_A_LINE
+    lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex_escape(section.title)}}}"]
+    lines += [r"\resizebox{\textwidth}{!}{%"] if scale else []
+    lines += [rf"\begin{{tabular}}{{{spec}}}", r"\toprule", head + r" \\", r"\midrule"]
+    group = section.lines[0].group if section.lines else ""
+    for line, cells in zip(section.lines, LATEX.lines(section, show), strict=True):
+        if line.group != group:
+            lines.append(r"\midrule")
+            group = line.group
+        lines.append(" & ".join(cells) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}" + ("}" if scale else "")]
+    lines += [rf"\par\footnotesize {_latex_escape(note)}" for note in section.notes]
+    return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def _text_width(section: Section, show: Show) -> int:
+    """Characters of its widest line, blanks between columns included."""
+    head = [*section.label_columns, *section.columns]
+    body = [[*line.labels, *(number_text(e) + detail_text(e, show) for e in line.entries)] for line in section.lines]
+    return sum(2 + max(len(row[i]) for row in [head, *body]) for i in range(len(head)))
+
+
+def _latex_escape(text: str) -> str:
+    """Text that LaTeX prints as it stands."""
+    return text.translate(LATEX_ESCAPES)
+
+
+LATEX = Markup(
+    _latex_escape,
+    {"best": (r"\textbf{", "}"), "second": (r"\underline{", "}"), "": ("", "")},
+    r" {{\scriptsize ({})}}",
+    lambda number: number.replace("-", "$-$").replace("+", "$+$"),
+)
+
+
+FORMULA_STARTS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+"""The last four are the first four in the width of Chinese characters, which some spreadsheets take for them."""
 
 
 def _csv(table: Table, show: Show) -> str:
@@ -113,13 +165,15 @@ def _csv(table: Table, show: Show) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     extra = _csv_extra(show)
-    writer.writerow([*fields, *labels, *(f"{name}{suffix}" for name in columns for suffix in ["", *extra])])
+    head = [*fields, *labels, *(f"{name}{suffix}" for name in columns for suffix in ["", *extra])]
+    writer.writerow(map(_csv_text, head))
     for section in table.sections:
         for line in section.lines:
             own = dict(zip(section.label_columns, line.labels, strict=True))
             entries = dict(zip(section.columns, line.entries, strict=True))
             cells = [cell for name in columns for cell in _csv_cells(entries.get(name), extra)]
-            writer.writerow([*(section.fields.get(f, "") for f in fields), *(own.get(name, "") for name in labels), *cells])
+            said = [*(section.fields.get(f, "") for f in fields), *(own.get(name, "") for name in labels)]
+            writer.writerow([*map(_csv_text, said), *cells])
     return out.getvalue()
 
 
@@ -145,7 +199,13 @@ def _csv_cells(entry: Entry | None, extra: list[str]) -> list[str]:
     low, high = entry.interval or (None, None)
     known = {" low": low, " high": high, " rows": entry.rows, " failed": entry.failed}
     known |= {" cut": entry.cut, " fill": entry.fill}
-    return [_csv_number(entry.value) if entry.text is None else entry.text, *(_csv_number(known[name]) for name in extra)]
+    value = _csv_number(entry.value) if entry.text is None else _csv_text(entry.text)
+    return [value, *(_csv_number(known[name]) for name in extra)]
+
+
+def _csv_text(text: str) -> str:
+    """Words of a cell, quoted by an apostrophe where a spreadsheet would run them as a formula."""
+    return f"'{text}" if text.lstrip().startswith(FORMULA_STARTS) else text
 
 
 def _csv_number(value: float | None) -> str:
@@ -164,7 +224,8 @@ def _json(table: Table, show: Show) -> str:
         }
         for section in table.sections
     ]
-    content = {"format": 1, "sections": sections, "notes": list(table.notes)}
+    verdict = {"verdict": list(table.lead)} if table.lead else {}
+    content = {"format": 1, **verdict, "sections": sections, "notes": list(table.notes)}
     return json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
@@ -187,6 +248,8 @@ thead tr, tbody { border-bottom: 1px solid #111; }
 small { color: #444; }
 </style></head>
 <body>
+{% for sentence in lead %}<p>{{ sentence }}</p>
+{% endfor -%}
 {% for section in sections -%}
 <table>
 <caption>{{ section.title }}</caption>
@@ -223,16 +286,20 @@ def _html(table: Table, show: Show) -> str:
 
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(_HTML)
     page = template.render(
-        sections=table.sections, notes=table.notes, number=number_text, detail=lambda entry: detail_text(entry, show)
+        lead=table.lead,
+        sections=table.sections,
+        notes=table.notes,
+        number=number_text,
+        detail=lambda entry: detail_text(entry, show),
     )
     return page + "\n"
 
 
 FORMATS: dict[str, Callable[[Table, Show], str]] = {
-    "text": _text,
+    "text": plain_text,
     "markdown": _markdown,
     "csv": _csv,
-    "latex": latex,
+    "latex": _latex,
     "json": _json,
     "html": _html,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from ropepp_eval.inert import inert
 from ropepp_eval.reports.cells import Cell
 
 Checkpoint = tuple[str, str, str]
@@ -16,18 +17,19 @@ def checkpoint_of(cell: Cell) -> Checkpoint:
 
 
 def checkpoint_labels(cells: Iterable[Cell]) -> dict[Checkpoint, str]:
-    """A label for each checkpoint, in the order in which they come: its name, with hash or position added only where
-    names alone don't tell two apart."""
+    """A label for each checkpoint, in the order in which they come: its name on one line, with hash or position added only
+    where names alone don't tell two apart."""
     checkpoints = list(dict.fromkeys(checkpoint_of(cell) for cell in cells))
     labels = {}
-    for name, sha256, position in checkpoints:
-        twins = [other for other in checkpoints if other[0] == name]
+    for one in checkpoints:
+        name, sha256, position = inert(one[0]), one[1], inert(one[2])
+        twins = [other for other in checkpoints if inert(other[0]) == name]
         extra = []
         if len({other[1] for other in twins}) > 1:
-            extra.append(sha256[:8] or "no hash")
+            extra.append(inert(sha256[:8]) or "no hash")
         if len({other[2] for other in twins}) > 1:
             extra.append(position)
-        labels[name, sha256, position] = f"{name} ({', '.join(extra)})" if extra else name
+        labels[one] = f"{name} ({', '.join(extra)})" if extra else name
     return labels
 
 

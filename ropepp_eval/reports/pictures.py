@@ -23,7 +23,7 @@ from ropepp_eval.reports.plots import (
     series_label,
 )
 from ropepp_eval.reports.statistics import clusters_of, score_interval
-from ropepp_eval.reports.style import add_legend, new_figure
+from ropepp_eval.reports.style import add_legend, new_figure, set_title
 from ropepp_eval.reports.table import Entry
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _position_figure(cells: Cells, group: Group, what: str, lines: dict[tuple[st
     axes.set_xlabel("tokens before the scored one (each point: from here to twice as many)")
     axes.set_ylabel("loss (nats per token; lower is better)")
     bars = "; bars: 95 % intervals" if any(entry.interval for line in lines.values() for entry in line.values()) else ""
-    axes.set_title(f"{what}: loss by position\n(protocol {group.topic.protocol}{bars})")
+    set_title(axes, f"{what}: loss by position", f"(protocol {group.topic.protocol}{bars})")
     add_legend(figure, axes)
     return figure
 

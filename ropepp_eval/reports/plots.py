@@ -14,7 +14,7 @@ from ropepp_eval.reports.layouts import Group, LayoutOptions, average, groups_of
 from ropepp_eval.reports.lm_eval_results import BENCHMARK as LM_EVAL
 from ropepp_eval.reports.measures import measure_interval
 from ropepp_eval.reports.naming import Checkpoint
-from ropepp_eval.reports.style import add_legend, limit_percent, new_figure, series_style
+from ropepp_eval.reports.style import add_legend, limit_percent, new_figure, series_style, set_title
 from ropepp_eval.reports.table import Entry
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _length_figure(cells: Cells, group: Group, what: str, series: dict[Checkpoin
     axes.set_xlabel("context length (tokens, 1k = 1,024)")
     axes.set_ylabel(value_label(group))
     bars = "; bars: 95 % intervals" if any(measure_interval(e.measure) for line in series.values() for e in line) else ""
-    axes.set_title(f"{group.topic.benchmark}, {what}, by context length\n(protocol {group.topic.protocol}{bars})")
+    set_title(axes, f"{group.topic.benchmark}, {what}, by context length", f"(protocol {group.topic.protocol}{bars})")
     add_legend(figure, axes)
     return figure
 
@@ -193,6 +193,6 @@ def _cache_figure(group: Group, what: str, points: dict[Checkpoint, tuple[float,
         )
     bars = "; bars: 95 % intervals" if any(measure_interval(entry.measure) for _, entry in points.values()) else ""
     title = f"{group.topic.benchmark}, {what}: score against cache size"
-    axes.set_title(f"{title}\n(protocol {group.topic.protocol}; {over}{bars})")
+    set_title(axes, title, f"(protocol {group.topic.protocol}; {over}{bars})")
     add_legend(figure, axes)
     return figure

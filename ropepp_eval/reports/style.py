@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ropepp_eval.errors import UserError
+from ropepp_eval.inert import inert
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,6 +82,24 @@ def limit_percent(axes: Axes, highest: float) -> None:
     axes.set_ylim(-0.03 * top, 1.03 * top)
 
 
+def set_title(axes: Axes, *lines: str) -> None:
+    """The title, each of `lines` on one line whatever names stand in it."""
+    axes.set_title("\n".join(map(inert, lines)))
+
+
+def show_as_it_stands(figure: Figure) -> None:
+    """No text of the figure is read as mathematics, and what the font lacks is written as an escape."""
+    from matplotlib import font_manager
+    from matplotlib.text import Text
+
+    font = font_manager.get_font(font_manager.findfont(font_manager.FontProperties()))
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        text.set_parse_math(False)
+        shown = inert(text.get_text(), keep="\n")
+        text.set_text("".join(c if c == "\n" or font.get_char_index(ord(c)) else ascii(c)[1:-1] for c in shown))
+
+
 def save(figure: Figure, folder: Path, name: str, formats: tuple[str, ...] = IMAGE_FORMATS) -> list[Path]:
     """Write the figure in each format; returns the files.
 
@@ -89,6 +108,7 @@ def save(figure: Figure, folder: Path, name: str, formats: tuple[str, ...] = IMA
     """
     import matplotlib
 
+    show_as_it_stands(figure)
     written = []
     for form in formats:
         path = folder / f"{name}.{form}"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING, Any
+
+from ropepp_eval.inert import inert
 
 if TYPE_CHECKING:
     from ropepp_eval.reports.measures import Measure
@@ -79,6 +81,8 @@ class Table:
 
     sections: tuple[Section, ...]
     notes: tuple[str, ...] = ()
+    lead: tuple[str, ...] = ()
+    """What is said before the sections: a verdict."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +92,31 @@ class Show:
     intervals: bool = False
     counts: frozenset[str] = field(default_factory=frozenset)
     """Of `rows`, `failed`, `cut`, `fill`."""
+    width: int | None = None
+    """Characters that a line of text may have; None: as many as it needs."""
+
+
+def inert_table(table: Table) -> Table:
+    """The table with every text on one line and without characters that act on a terminal."""
+
+    def entry(one: Entry) -> Entry:
+        return one if one.text is None else replace(one, text=inert(one.text))
+
+    def line(one: Line) -> Line:
+        labels, entries = tuple(map(inert, one.labels)), tuple(map(entry, one.entries))
+        return replace(one, labels=labels, entries=entries, group=inert(one.group))
+
+    def section(one: Section) -> Section:
+        return replace(
+            one,
+            title=inert(one.title),
+            fields={name: inert(value) for name, value in one.fields.items()},
+            columns=tuple(map(inert, one.columns)),
+            lines=tuple(map(line, one.lines)),
+            notes=tuple(map(inert, one.notes)),
+        )
+
+    return Table(tuple(map(section, table.sections)), tuple(map(inert, table.notes)), tuple(map(inert, table.lead)))
 
 
 def number_text(entry: Entry) -> str:
@@ -107,7 +136,12 @@ def _rounded(value: float, decimals: int, sign: str = "") -> str:
 
 
 def detail_text(entry: Entry, show: Show) -> str:
-    """What follows the value: members of a partial average, rows of an unfinished cell, interval, counts."""
+    """What follows the value."""
+    return "; ".join(detail_parts(entry, show))
+
+
+def detail_parts(entry: Entry, show: Show) -> list[str]:
+    """Members of a partial average, interval, rows of an unfinished cell, counts. What is made of no rows has no counts."""
     parts: list[str] = []
     if entry.members is not None:
         parts.append(f"{entry.members[0]} of {entry.members[1]}")
@@ -116,7 +150,7 @@ def detail_text(entry: Entry, show: Show) -> str:
         parts.append(f"{_rounded(low, entry.decimals)} to {_rounded(high, entry.decimals)}")
     if entry.incomplete and entry.value is not None and entry.planned and entry.rows + entry.failed < entry.planned:
         parts.append(f"{entry.rows + entry.failed} of {entry.planned} rows")
-    has_rows = entry.value is not None or (entry.failed and not entry.rows)
+    has_rows = bool(entry.rows or entry.failed)
     if "rows" in show.counts and has_rows:
         parts.append(f"n {entry.rows}")
     if "failed" in show.counts and has_rows:
@@ -125,7 +159,7 @@ def detail_text(entry: Entry, show: Show) -> str:
         parts.append(f"cut {entry.cut}")
     if "fill" in show.counts and entry.fill is not None:
         parts.append(f"fill {100 * entry.fill:.1f} %")
-    return "; ".join(parts)
+    return parts
 
 
 def entry_json(entry: Entry) -> dict[str, Any]:

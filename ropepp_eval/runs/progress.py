@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from ropepp_eval.inert import inert, inert_output, raw_stream
 from ropepp_eval.lengths import format_length
 from ropepp_eval.rows.row import Row
 from ropepp_eval.runs.plan import Cell, Plan
@@ -25,7 +28,7 @@ class Progress:
         self._cells = {id(cell): len(pending[id(cell)]) for cell in plan.cells}
         self._failed: dict[int, int] = {}
         self._started: dict[int, float] = {}
-        self._console = Console(stderr=True, quiet=quiet)
+        self._console = Console(file=raw_stream(sys.stderr), quiet=quiet)
         self._bar = RichProgress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -34,23 +37,25 @@ class Progress:
             TextColumn("left"),
             TimeRemainingColumn(elapsed_when_finished=False),
             console=self._console,
-            disable=quiet or not sys.stderr.isatty(),
+            disable=quiet or not self._console.is_terminal,
             transient=True,
         )
         total = sum(row_cost(row) for rows in pending.values() for row in rows)
         self._rows_left = sum(self._cells.values())
         self._task = self._bar.add_task("planned", total=total, rows=self._rows_left)
+        self._open = contextlib.ExitStack()
 
     def __enter__(self) -> Progress:
-        self._bar.start()
+        self._open.enter_context(self._bar)
+        self._open.enter_context(inert_output())  # the bar shows what is printed meanwhile above itself, as it is
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._bar.stop()
+        self._open.close()
 
     def loading(self, label: str) -> None:
         """A checkpoint is being loaded."""
-        self._bar.update(self._task, description=f"loading {label}")
+        self._bar.update(self._task, description=_shown(f"loading {label}"))
 
     def row_done(self, cell: Cell, record: dict[str, Any]) -> None:
         """One row is stored."""
@@ -60,15 +65,18 @@ class Progress:
         self._rows_left -= 1
         self._failed[key] = self._failed.get(key, 0) + (record["error"] is not None)
         where = f"{cell.checkpoint.label} {cell.task.name} {format_length(cell.length_tokens)}"
-        self._bar.update(
-            self._task, advance=cost(record["prompt_tokens"], record["budget"]), description=where, rows=self._rows_left
-        )
+        advance = cost(record["prompt_tokens"], record["budget"])
+        self._bar.update(self._task, advance=advance, description=_shown(where), rows=self._rows_left)
         if self._cells[key] == 0:
             seconds = time.monotonic() - self._started[key]
             failed = f", {self._failed[key]} failed" if self._failed[key] else ""
-            self._console.print(
-                f"  {where}: {len(cell.rows)} rows in {seconds:.1f} s{failed}", highlight=False, markup=False
-            )
+            said = f"  {inert(where)}: {len(cell.rows)} rows in {seconds:.1f} s{failed}"
+            self._console.print(said, highlight=False, markup=False, soft_wrap=True)
+
+
+def _shown(text: str) -> str:
+    """A description as it stands: what looks like rich's markup is none."""
+    return escape(inert(text))
 
 
 def row_cost(row: Row) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,7 +92,9 @@ def write_run(folder: Path, cells: Sequence[FakeCell], *, created: str = "2026-0
 
 
 def rows_file(folder: Path, cell: FakeCell) -> Path:
-    return folder / "rows" / f"{cell.checkpoint}-{cell.checkpoint_sha256[:8]}" / f"{cell.task}@{cell.length_tokens}.jsonl"
+    """Any name may stand in the lines; in the file's own only what file systems take."""
+    checkpoint, task = (re.sub(r"[^\w.-]", "_", name) for name in (cell.checkpoint, cell.task))
+    return folder / "rows" / f"{checkpoint}-{cell.checkpoint_sha256[:8]}" / f"{task}@{cell.length_tokens}.jsonl"
 
 
 def printed(command: Any, capsys: Any, *arguments: Any) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 
 from ropepp_eval.adapters.answers import Failure
 from ropepp_eval.errors import UserError
+from ropepp_eval.inert import InertStream, raw_stream
 
 TESTED_VERSIONS = ("0.32",)
 """First parts of the vLLM versions whose log-probabilities and continuations our tests compare with the native adapter."""
@@ -207,8 +208,8 @@ def output_in(file: Path) -> Iterator[None]:
     try:
         os.dup2(log, 1)
         os.dup2(log, 2)
-        if streams == (sys.__stdout__, sys.__stderr__):
-            sys.stdout, sys.stderr = own
+        if tuple(map(raw_stream, streams)) == (sys.__stdout__, sys.__stderr__):
+            sys.stdout, sys.stderr = map(InertStream, own)  # type: ignore[assignment]
         yield
     finally:
         for stream in own:
