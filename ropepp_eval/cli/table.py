@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ropepp_eval.errors import UserError, unknown_name
@@ -39,20 +40,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     from ropepp_eval.reports.cells import read_cells
+    from ropepp_eval.reports.documents import with_documents
     from ropepp_eval.reports.formats import check_format, print_table
+    from ropepp_eval.reports.layouts import LayoutOptions
     from ropepp_eval.reports.ranking import with_intervals, with_marks
     from ropepp_eval.reports.table import Show
+    from ropepp_eval.reports.verdict import standings
 
     _check(args)
     check_format(args.format)
     counts = frozenset(name.strip() for name in (args.counts or "").split(",") if name.strip())
     for name in sorted(counts - {*COUNTS}):
         raise unknown_name("count", name, COUNTS, "give them with --counts")
-    table = _laid_out(args, read_cells(*args.dirs, latest=args.latest))
+    cells = read_cells(*args.dirs, latest=args.latest)
+    table = with_documents(_laid_out(args, cells))
     if args.ci:
         table = with_intervals(table)
     if not args.plain:
         table = with_marks(table, significant=args.significant)
+    if args.layout in ("lengths", "tasks"):
+        table = replace(table, notes=(*table.notes, *standings(cells, LayoutOptions(metric=args.metric))))
     print_table(table, args.format, Show(intervals=args.ci, counts=counts))
     return 0
 

@@ -9,10 +9,9 @@ from ropepp_eval.errors import UserError, unknown_name
 from ropepp_eval.reports.aggregation import aggregate
 from ropepp_eval.reports.cells import Cells
 from ropepp_eval.reports.differences import Difference
-from ropepp_eval.reports.evidence import FEWEST_DOCUMENTS
 from ropepp_eval.reports.layouts import Group, LayoutOptions, groups_of
 from ropepp_eval.reports.measures import Measure, Part, measure_difference, pair_cells
-from ropepp_eval.reports.naming import Checkpoint, checkpoint_labels, checkpoint_of, counted, natural
+from ropepp_eval.reports.naming import Checkpoint, checkpoint_labels, checkpoint_of, counted
 from ropepp_eval.reports.statistics import holm
 from ropepp_eval.reports.table import Entry, Line, Section, Table
 from ropepp_eval.resolution import LEVEL
@@ -133,16 +132,11 @@ def compare_table(found: Comparisons) -> Table:
         "p (Holm): p adjusted for the number of lines in its block",
         "tied: the difference could be luck at the 5 % level; unpaired: rows that only one of the two answered, left out",
     ]
-    few = [one for one in found.cells if one.difference.documents < min(FEWEST_DOCUMENTS, one.difference.rows)]
-    if few:
-        tasks = ", ".join(sorted({one.what for one in few}, key=natural))
-        notes.append(
-            f"rows of {tasks} share fewer than {FEWEST_DOCUMENTS} documents; rows of one document count as one, and so few "
-            "documents show a difference seldom or never"
-        )
     if found.alone:
         notes.append(f"only one of the two has: {', '.join(found.alone)}")
-    return Table(tuple(sections), (*notes, *(f"damaged, left out: {damage}" for damage in found.damage)))
+    from ropepp_eval.reports.verdict import verdict
+
+    return Table(tuple(sections), (*notes, *(f"damaged, left out: {damage}" for damage in found.damage)), verdict(found))
 
 
 def pairs_of(group: Group, one: Checkpoint, other: Checkpoint) -> tuple[list[tuple[Part, Part]], list[str]]:

@@ -146,7 +146,30 @@ def test_documents_stand_beside_rows_where_rows_share_them_and_only_there(tmp_pa
     run = write_run(tmp_path / "shared", cells)
     line = compare(capsys, "a", "b", run)[0]
     assert (line["rows"], line["documents"]) == ("20", "4")
-    assert "rows of niah_single_1 share fewer than 8 documents" in printed(compare_command, capsys, "a", "b", run)
+    assert "niah_single_1 can't tell: its 20 rows come from 4 documents" in printed(compare_command, capsys, "a", "b", run)
+
+
+@pytest.mark.parametrize("layout", ["lengths", "tasks"])
+def test_a_table_shows_documents_beside_n_where_rows_share_them(tmp_path, capsys, layout):
+    stories = [f"story-{i // 5}" for i in range(20)]
+    cells = [
+        FakeCell(
+            checkpoint=name, benchmark=benchmark, task=benchmark, length_tokens=length, scores=[1.0] * 20, clusters=clusters
+        )
+        for name in "ab"
+        for benchmark, clusters in (("babilong", stories), ("ruler", ()))
+        for length in (2048, 4096)
+    ]
+    run = write_run(tmp_path / "run", cells)
+    sections = json.loads(printed(table_command, capsys, run, "--layout", layout, "--format", "json"))["sections"]
+    for section in sections:
+        shared = section["benchmark"] == "babilong"
+        assert ("documents" in section["columns"]) == shared
+        for line in section["lines"]:
+            assert not shared or line["entries"]["documents"]["value"] == 4  # the same four at either length
+    assert "documents: sources behind the rows" in printed(table_command, capsys, run)
+    alone = write_run(tmp_path / "alone", [cell for cell in cells if cell.benchmark == "ruler"])
+    assert "documents" not in printed(table_command, capsys, alone)
 
 
 @pytest.mark.parametrize("which", ["first", "second", "both"])
