@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,8 +26,8 @@ DISAGREEMENT = 0.2
 """Share of rows that plans suppose one checkpoint to get right and the other wrong."""
 SMALLEST_POINTS = 0.1
 """No plan is made for a smaller difference: it needs over a million rows."""
-MANY_ROWS = 1500
-"""Beyond so many rows the normal curve stands in for counting: the power is the same to a thousandth, in a moment."""
+MANY_ROWS = 500
+"""Beyond so many rows the normal curve stands in for counting: the power is the same to a hundredth, in a moment."""
 REACH = 7.0
 """Standard deviations within which counts are looked at."""
 
@@ -50,18 +52,25 @@ def no_difference_p_value(rows: int, differing: int, lead: int) -> float:
 @functools.lru_cache(maxsize=65536)
 def _needed_lead(rows: int, differing: int, level: float) -> int:
     """The smallest lead among `differing` rows that is significant; one more than there are where none is."""
-    low, high = 0, differing + 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if no_difference_p_value(rows, differing, middle) <= level else (middle, high)
-    return high
+    lead = min(
+        differing + 1, int(_lead_by_normal_curve(differing, level))
+    )  # nearly right: the search goes from there step by step
+    while lead > 1 and no_difference_p_value(rows, differing, lead - 1) <= level:
+        lead -= 1
+    while lead <= differing and no_difference_p_value(rows, differing, lead) > level:
+        lead += 1
+    return lead
+
+
+def _lead_by_normal_curve(differing: Any, level: float) -> Any:
+    from scipy.stats import norm
+
+    return np.ceil(norm.isf(level / 2) * np.sqrt(differing)).astype(np.int64)
 
 
 def _needed_leads(rows: int, counts: Any, level: float) -> Any:
-    from scipy.stats import norm
-
     if rows > MANY_ROWS:
-        return np.ceil(norm.isf(level / 2) * np.sqrt(counts))
+        return _lead_by_normal_curve(counts, level)
     return np.array([_needed_lead(rows, int(count), level) for count in counts])
 
 
@@ -153,3 +162,77 @@ def resolution_in_words(rows: int) -> str:
         f"{start} a paired test shows differences of {points:g} points or more between two checkpoints "
         "(power 80 %, one row in five answered differently)"
     )
+
+
+@dataclass(frozen=True)
+class DesignOptions:
+    """What a plan supposes."""
+
+    tasks: int = 13
+    """Tasks that are averaged."""
+    lengths: int = 5
+    power: float = POWER
+    disagreement: float = DISAGREEMENT
+
+
+class Designs:
+    """One cell alone, one cell among all of a table, and a mean over tasks: what each needs and shows.
+
+    A mean over T tasks of n rows is as sure as one cell of T x n rows. Among the cells of a table the first step of Holm's adjustment
+    is planned for, so a single difference is found beside any number of ties.
+    """
+
+    def __init__(self, options: DesignOptions) -> None:
+        self.options = options
+        cells = options.tasks * options.lengths
+        self._kinds = {  # name: (words, cells averaged, tests)
+            "one_cell": ("in one cell", 1, 1),
+            "one_cell_of_table": (f"in one of {cells} cells (Holm)", 1, cells),
+            "mean_over_tasks": (f"in a mean over {options.tasks} tasks", options.tasks, 1),
+            "mean_over_tasks_of_table": (f"in a mean over {options.tasks} tasks, {options.lengths} lengths (Holm)", options.tasks, options.lengths),
+        }  # fmt: skip
+
+    def rows(self, difference: float) -> dict[str, int]:
+        """Rows a cell that show `difference` (0-1), by design.
+
+        Raises:
+            UserError: no plan is made for such a difference.
+        """
+        settings = {"disagreement": self.options.disagreement, "power": self.options.power}
+        return {
+            name: math.ceil(rows_needed(difference, level=LEVEL / tests, **settings) / averaged)
+            for name, (_, averaged, tests) in self._kinds.items()
+        }
+
+    def differences(self, rows: int) -> dict[str, float | None]:
+        """The smallest difference (0-1) that `rows` rows a cell show, by design; None where they show none."""
+        settings = {"disagreement": self.options.disagreement, "power": self.options.power}
+        return {
+            name: smallest_difference(rows * averaged, level=LEVEL / tests, **settings)
+            for name, (_, averaged, tests) in self._kinds.items()
+        }
+
+    def rows_in_words(self, points: float, rows: Mapping[str, int]) -> list[str]:
+        """Lines for people."""
+        said = [f"rows a cell that show a difference of {points:g} points between two checkpoints on the same rows:"]
+        return [*said, *self._lines({name: f"{count:,}" for name, count in rows.items()}), self._supposed()]
+
+    def differences_in_words(self, rows: int, points: Mapping[str, float | None]) -> list[str]:
+        """Lines for people."""
+        said = [
+            f"the smallest difference between two checkpoints that {rows:,} row{'s' if rows > 1 else ''} a cell show, in points:"
+        ]
+        shown = {name: "none" if one is None else f"{math.ceil(10 * one - 1e-6) / 10:.1f}" for name, one in points.items()}
+        return [*said, *self._lines(shown), self._supposed()]
+
+    def _lines(self, values: Mapping[str, str]) -> list[str]:
+        width = max(len(words) for words, _, _ in self._kinds.values())
+        right = max(map(len, values.values()))
+        return [f"  {self._kinds[name][0]:<{width}}  {value:>{right}}" for name, value in values.items()]
+
+    def _supposed(self) -> str:
+        options = self.options
+        return (
+            f"supposed: found in {100 * options.power:g} % of runs, tested at {100 * LEVEL:g} %, right-or-wrong scores, "
+            f"{100 * options.disagreement:g} % of rows answered differently"
+        )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 from ropepp_eval import resolution
+from ropepp_eval.cli import main
 from ropepp_eval.errors import UserError
 from ropepp_eval.reports.paired_shares import PairedShares
 from ropepp_eval.resolution import no_difference_p_value, paired_power, resolution_in_words, rows_needed, smallest_difference
@@ -59,3 +62,64 @@ def test_more_rows_show_smaller_differences_and_five_show_none():
 def test_a_difference_that_no_plan_can_ask_for_is_refused(difference):
     with pytest.raises(UserError, match=r"is not between 0\.1 and 100 points"):
         rows_needed(difference)
+
+
+def resolution_json(capsys, *arguments):
+    assert main(["resolution", *arguments, "--format", "json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_command_says_rows_for_a_difference_and_the_reverse(capsys):
+    rows = resolution_json(capsys, "--detect", "10", "--tasks", "4", "--lengths", "2")["rows_a_cell"]
+    assert rows["one_cell"] == rows_needed(0.1)
+    assert rows["one_cell_of_table"] == rows_needed(0.1, level=0.05 / 8)
+    assert rows["mean_over_tasks"] == -(-rows_needed(0.1) // 4)
+    back = resolution_json(capsys, "--rows", str(rows["one_cell_of_table"]), "--tasks", "4", "--lengths", "2")["points"]
+    assert back["one_cell_of_table"] == pytest.approx(10, abs=0.3)
+    assert back["one_cell"] < back["one_cell_of_table"]
+    assert resolution_json(capsys, "--rows", "5")["points"]["one_cell"] is None
+
+
+def test_the_command_speaks_in_lines_that_fit(capsys):
+    for arguments in (["--detect", "50"], ["--rows", "3"], ["--rows", "1"]):
+        assert main(["resolution", *arguments]) == 0
+        said = capsys.readouterr().out.splitlines()
+        assert len(said) == 6
+        assert max(map(len, said)) <= 120
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ([], "give either --detect POINTS"),
+        (["--detect", "5", "--rows", "5"], "give either --detect POINTS"),
+        (["--detect", "-5"], "difference -5 is not between 0.1 and 100 points"),
+        (["--detect", "nan"], "difference nan is not between"),
+        (["--rows", "0"], "--rows 0 is not between 1 and"),
+        (["--detect", "5", "--tasks", "0"], "--tasks 0 is not between 1 and"),
+        (["--detect", "5", "--power", "100"], "--power 100 is not between 50 and 100 percent"),
+        (["--detect", "5", "--format", "csv"], "unknown format 'csv'"),
+    ],
+)
+def test_a_wrong_question_is_one_line_and_status_2(capsys, arguments, reason):
+    assert main(["resolution", *arguments]) == 2
+    said = capsys.readouterr()
+    assert reason in said.err
+    assert (said.err.count("\n"), said.out) == (1, "")
+
+
+def test_a_run_takes_its_rows_from_the_difference_asked_for(capsys, monkeypatch):
+    asked = {}
+
+    def stop(*checkpoints, **settings):
+        asked.update(settings)
+        raise UserError("far enough")
+
+    monkeypatch.setattr("ropepp_eval.runs.config.RunConfig.of", stop)
+    start = ["run", "models/demo/rope", "--tasks", "niah_single_1", "--lengths", "256"]
+    assert main([*start, "--detect", "20"]) == 2
+    assert asked["samples"] == rows_needed(0.2)
+    assert main(start) == 2
+    assert asked["samples"] == 100
+    assert main([*start, "--detect", "20", "--samples", "5"]) == 2
+    assert "give one of the two" in capsys.readouterr().err
