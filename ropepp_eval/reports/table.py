@@ -81,6 +81,8 @@ class Table:
 
     sections: tuple[Section, ...]
     notes: tuple[str, ...] = ()
+    lead: tuple[str, ...] = ()
+    """What is said before the sections: a verdict."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +116,7 @@ def inert_table(table: Table) -> Table:
             notes=tuple(map(inert, one.notes)),
         )
 
-    return Table(tuple(map(section, table.sections)), tuple(map(inert, table.notes)))
+    return Table(tuple(map(section, table.sections)), tuple(map(inert, table.notes)), tuple(map(inert, table.lead)))
 
 
 def number_text(entry: Entry) -> str:
