@@ -6,7 +6,6 @@ Importing this package does nothing but define names; each is loaded when first 
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -32,11 +31,6 @@ _LAZY = {
     "register": "ropepp_eval.registration",
 }
 __all__ = ["__version__", *sorted(_LAZY)]  # noqa: PLE0604 (the names are strings)
-
-# In a checkout `tasks`, `models` and `results` stand beside the package, where visitors see them; a wheel carries them
-# inside. This line lets `ropepp_eval.tasks` be imported in both cases.
-if not (Path(__file__).parent / "tasks").is_dir():
-    __path__.append(str(Path(__file__).resolve().parent.parent))
 
 
 def __getattr__(name: str) -> Any:
