@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ropepp_eval.registration import register as register
     from ropepp_eval.reports.frame import read_results as read_results
     from ropepp_eval.reports.frame import read_rows as read_rows
+    from ropepp_eval.rows.catalogue import load_task_folder as load_task_folder
     from ropepp_eval.rows.lm_eval_lengths import lm_eval_tasks as lm_eval_tasks
     from ropepp_eval.runs import evaluate as evaluate
 
@@ -26,6 +27,7 @@ _LAZY = {
     "inspect_checkpoint": "ropepp_eval.checkpoints",
     "lm_eval_tasks": "ropepp_eval.rows.lm_eval_lengths",
     "load_checkpoint": "ropepp_eval.checkpoints",
+    "load_task_folder": "ropepp_eval.rows.catalogue",
     "read_results": "ropepp_eval.reports.frame",
     "read_rows": "ropepp_eval.reports.frame",
     "register": "ropepp_eval.registration",

@@ -37,7 +37,7 @@ class CellName(NamedTuple):
 
 
 def length_in_words(benchmark: str, length_tokens: int) -> str:
-    """`4k`; `any` for tasks of lm-eval's own that take no length (`0k` elsewhere: BABILong's facts alone)."""
+    """`4k`; `any` for tasks of lm-eval's own that take no length (`0k` elsewhere: without text around what is asked for)."""
     return "any" if benchmark == LM_EVAL else format_length(length_tokens)
 
 
@@ -79,6 +79,8 @@ class Cell:
     """dtype, attention, device, backend of the (latest) run; `harness` where lm-eval itself wrote the results."""
     reported: Mapping[str, Reported] = field(default_factory=dict)
     """By metric: values of results whose rows were not kept, or can't make the value."""
+    averaged: bool = True
+    """Whether a mean over the benchmark's tasks says something."""
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -158,7 +160,9 @@ def _cells_of_run(run: RunFolder) -> list[Cell]:
         ordered = tuple(by_number[number] for number in sorted(by_number))
         metrics = _metrics_of(run, name.task)
         settings, reported = run.manifest.get("settings", {}), _reported_of(run, name.task)
-        cells.append(Cell(name, metrics, planned.get(name), ordered, lost, (run.name,), run.folder, settings, reported))
+        averaged = run.manifest["tasks"][name.task].get("averaged", True)
+        count = planned.get(name)
+        cells.append(Cell(name, metrics, count, ordered, lost, (run.name,), run.folder, settings, reported, averaged))
     return cells
 
 

@@ -8,14 +8,10 @@ from dataclasses import dataclass, replace
 from ropepp_eval.errors import UserError
 from ropepp_eval.reports.aggregation import aggregate
 from ropepp_eval.reports.cells import Cell, Cells, MetricRule, length_in_words, scores_of
-from ropepp_eval.reports.lm_eval_results import BENCHMARK as LM_EVAL
 from ropepp_eval.reports.measures import Part, scaled
 from ropepp_eval.reports.naming import Checkpoint, checkpoint_labels, checkpoint_of, natural
 from ropepp_eval.reports.notes import table_notes
 from ropepp_eval.reports.table import Entry, Line, Section, Table
-
-VARIANTS = frozenset({"lambada", "wikitext", "openbookqa", LM_EVAL})
-"""Benchmarks whose tasks are variants of one another, or a mix; a mean over them would say nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +82,8 @@ class Group:
 
     @property
     def averages_tasks(self) -> bool:
-        return len(self.tasks) > 1 and self.topic.aggregation == "mean" and self.topic.benchmark not in VARIANTS
+        """Whether a mean over the tasks says something: not where they are variants of one another, or a mix."""
+        return len(self.tasks) > 1 and self.topic.aggregation == "mean" and all(cell.averaged for cell, _ in self.members)
 
     def title(self, at: str = "") -> str:
         topic = self.topic

@@ -111,6 +111,7 @@ def record_key(cell: Cell, row: Row, config: RunConfig) -> str:
             "device": config.device,
             "backend": config.backend,
             "options": dict(config.adapter_options),
+            **({"task_folder": cell.task.folder.sha256} if cell.task.folder.sha256 else {}),
         }
     )
 
@@ -264,6 +265,8 @@ def manifest_of(plan: Plan) -> dict[str, Any]:
             name: {
                 "benchmark": task.benchmark,
                 "primary": task.primary.name,
+                "averaged": task.averaged,
+                **({"folder_sha256": task.folder.sha256} if task.folder.sha256 else {}),
                 "metrics": {
                     m.name: {"aggregation": m.aggregation, "higher_is_better": m.higher_is_better, "scale": m.scale}
                     for m in task.metrics

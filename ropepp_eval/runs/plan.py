@@ -105,7 +105,9 @@ class Plan:
     def identity(self) -> dict[str, object]:
         """What makes two runs the same run: everything that decides which rows are asked of which weights, and how."""
         config = self.config
+        folders = {cell.task.name: cell.task.folder.sha256 for cell in self.cells if cell.task.folder.sha256}
         return {
+            **({"task_folders": folders} if folders else {}),
             "checkpoints": {c.label: c.info.sha256 for c in self.checkpoints},
             "positions": {c.label: c.position for c in self.checkpoints},
             "tokenizers": {c.label: c.tokenizer.sha256 for c in self.checkpoints},
