@@ -153,25 +153,21 @@ def test_files_of_a_folder_import_each_other_also_in_worker_processes(
 def test_what_the_folder_holds_is_in_the_keys_of_its_rows(
     passkey: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from types import SimpleNamespace
-
-    from ropepp_eval.runs.execute import record_key
+    from ropepp_eval.runs.config import RunConfig
+    from ropepp_eval.runs.plan import build_plan
 
     monkeypatch.setenv("ROPEPP_EVAL_CACHE", str(tmp_path / "cache"))
-    config: Any = SimpleNamespace(
-        protocol="reference", dtype="float32", attention="sdpa", device="cpu", backend="native", adapter_options=()
-    )
-    keys, places = [], []
+    keys, places, identities = [], [], []
     for note in ("", "a note\n", ""):
         monkeypatch.setattr(task_folders, "_loaded", {})
         (passkey / "notes.txt").write_text(note)
         load_task_folder(passkey)
-        entry = task_entries()["passkey"]
-        (row,) = frozen_rows(request(samples=1), entry.build_rows())
-        checkpoint = SimpleNamespace(info=SimpleNamespace(sha256="0" * 64), position="rope")
-        cell: Any = SimpleNamespace(checkpoint=checkpoint, task=entry)
-        keys.append(record_key(cell, row, config))
-        places.append(cache_key.cache_file(request(), entry.build_rows()))
+        plan = build_plan(RunConfig.of(DEMO, tasks="passkey", lengths="256", samples=1, device="cpu", offline=True))
+        (cell,) = plan.cells
+        keys.append(plan.key_of(cell, cell.rows[0]))
+        identities.append(plan.identity())
+        places.append(cache_key.cache_file(request(), cell.task.build_rows()))
+    assert identities[0] == identities[2] != identities[1]
     assert keys[0] == keys[2] != keys[1]
     assert places[0] == places[2] != places[1]
     assert all(entry.folder.sha256 is None for name, entry in task_entries().items() if name != "passkey")
