@@ -1,11 +1,12 @@
-"""Where the packages lie: `tasks`, `models` and `results` stand at the top of a checkout and inside the package in a wheel.
+"""Where the packages lie: `models` and `results` stand at the top of a checkout and inside the package in a wheel; so does `tasks`,
+which a link (`ropepp_eval/tasks`) shows inside the package in a checkout too, so that it is imported by one name everywhere.
 
 Everything else is in pyproject.toml, which can't say this.
 """
 
 from setuptools import find_namespace_packages, find_packages, setup
 
-OUTSIDE = ("tasks", "models", "results")
+OUTSIDE = ("models", "results")
 
 setup(
     packages=[

@@ -2,7 +2,8 @@
 
 A fenced block that begins with ```console holds commands (lines that begin with `$ `) and, below each, its output. A comment line
 before the block says where it is not run: `<!-- not run: needs a GPU -->`. Outputs are compared with times and hashes masked.
-A ```text block after a line `<!-- file: NAME -->` shows that file of the checkout.
+A ```text block after a line `<!-- file: NAME -->` shows that file of the checkout; any block after `<!-- write: NAME -->` is written to
+that file before the commands run.
 
     python docs/run_commands.py --write README.md     # run everything and write what was printed
     python docs/run_commands.py --check README.md     # exit status 1 where the shown output is not the real one
@@ -22,6 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 _BLOCK = re.compile(r"(?P<before>(?:<!-- not run: [^\n]* -->\n)?)```console\n(?P<body>.*?)```", re.DOTALL)
 _FILE = re.compile(r"(?P<before><!-- file: (?P<name>\S+) -->\n)```text\n.*?```", re.DOTALL)
+_WRITTEN = re.compile(r"<!-- write: (?P<name>\S+) -->\n```\w*\n(?P<body>.*?)```", re.DOTALL)
 _MASKS = [
     (re.compile(r"\d+\.\d+ s\b"), "N s"),
     (re.compile(r"\b[0-9a-f]{12,64}\b"), "HASH"),
@@ -78,6 +80,13 @@ def run(command: str, folder: Path) -> str:
     return done.stdout
 
 
+def write_files(text: str, folder: Path) -> None:
+    """The files that a document has its reader write, in `folder`."""
+    for match in _WRITTEN.finditer(text):
+        (folder / match["name"]).parent.mkdir(parents=True, exist_ok=True)
+        (folder / match["name"]).write_text(match["body"], encoding="utf-8")
+
+
 def rewritten(text: str, folder: Path) -> str:
     """The document with the real output below each command that can be run, each in `folder`, and the files it shows."""
 
@@ -95,6 +104,7 @@ def rewritten(text: str, folder: Path) -> str:
     def file(match: re.Match[str]) -> str:
         return f"{match['before']}```text\n{(ROOT / match['name']).read_text(encoding='utf-8').rstrip()}\n```"
 
+    write_files(text, folder)
     return _FILE.sub(file, _BLOCK.sub(block, text))
 
 

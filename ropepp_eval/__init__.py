@@ -6,7 +6,6 @@ Importing this package does nothing but define names; each is loaded when first 
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from ropepp_eval.reports.effective_table import read_effective_lengths as read_effective_lengths
     from ropepp_eval.reports.frame import read_results as read_results
     from ropepp_eval.reports.frame import read_rows as read_rows
+    from ropepp_eval.rows.catalogue import load_task_folder as load_task_folder
     from ropepp_eval.rows.lm_eval_lengths import lm_eval_tasks as lm_eval_tasks
     from ropepp_eval.runs import evaluate as evaluate
 
@@ -28,17 +28,13 @@ _LAZY = {
     "inspect_checkpoint": "ropepp_eval.checkpoints",
     "lm_eval_tasks": "ropepp_eval.rows.lm_eval_lengths",
     "load_checkpoint": "ropepp_eval.checkpoints",
+    "load_task_folder": "ropepp_eval.rows.catalogue",
     "read_effective_lengths": "ropepp_eval.reports.effective_table",
     "read_results": "ropepp_eval.reports.frame",
     "read_rows": "ropepp_eval.reports.frame",
     "register": "ropepp_eval.registration",
 }
 __all__ = ["__version__", *sorted(_LAZY)]  # noqa: PLE0604 (the names are strings)
-
-# In a checkout `tasks`, `models` and `results` stand beside the package, where visitors see them; a wheel carries them
-# inside. This line lets `ropepp_eval.tasks` be imported in both cases.
-if not (Path(__file__).parent / "tasks").is_dir():
-    __path__.append(str(Path(__file__).resolve().parent.parent))
 
 
 def __getattr__(name: str) -> Any:

@@ -14,6 +14,8 @@ from ropepp_eval.records import READABLE, Count, Number, first_line
 LARGEST = 256 << 20
 """Bytes of a manifest: a plan of 24 checkpoints, 40 tasks and 6 lengths has three."""
 _STRICT = ConfigDict(strict=True)
+_NOT_AVERAGED = ("lambada", "wikitext", "openbookqa")
+"""What `averaged` was in manifests from before tasks said it themselves."""
 
 
 class PlannedCell(TypedDict, total=False):
@@ -45,6 +47,10 @@ class TaskInManifest(TypedDict, total=False):
     __pydantic_config__ = _STRICT  # type: ignore[misc]
     benchmark: str
     primary: str | None
+    averaged: bool
+    """Whether a mean over the benchmark's tasks says something; false for variants of one task."""
+    folder_sha256: str
+    """Of a folder of the user's that the task came from."""
     metrics: dict[str, MetricEntry]
 
 
@@ -95,4 +101,6 @@ def parse_manifest(content: bytes) -> tuple[dict[str, Any] | None, str]:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         return None, f"not a run's manifest ({'.'.join(map(str, first['loc'][:4]))}: {first['msg'].lower()})"
+    for task in manifest["tasks"].values():
+        task.setdefault("averaged", task.get("benchmark") not in _NOT_AVERAGED)
     return manifest, ""

@@ -114,12 +114,22 @@ def parse_json(content: bytes | str, where: str, *, limits: Limits = LIMITS, adv
         raise UserError(f"{where} can't be used as JSON ({printable(error)}); {advice}") from error
 
 
-def parse_yaml(content: bytes | str, where: str, *, limits: Limits = LIMITS, advice: str = "correct it") -> Any:
-    """YAML as Python values: plain types only, no aliases, no key twice, no NaN or infinity. Raises UserError."""
+def parse_yaml(
+    content: bytes | str, where: str, *, limits: Limits = LIMITS, advice: str = "correct it", tags: Sequence[str] = ()
+) -> Any:
+    """YAML as Python values: plain types only, no aliases, no key twice, no NaN or infinity.
+
+    Args:
+        tags: tags of a format's own, such as `!function`; such a scalar becomes the text `!function name`.
+
+    Raises:
+        UserError: it is none, in one line.
+    """
     text = _text(content, where, limits, advice)
     try:
         _check_events(text, limits)
         loader = _Yaml(text)
+        loader.yaml_constructors = {**loader.yaml_constructors, **dict.fromkeys(tags, _tagged)}
         try:
             return loader.get_single_data()
         finally:
@@ -253,6 +263,10 @@ class _Yaml(_YamlLoader):  # type: ignore[misc]
 
 
 _Yaml.add_constructor("tag:yaml.org,2002:float", _Yaml.construct_finite)
+
+
+def _tagged(loader: Any, node: Any) -> str:
+    return f"{node.tag} {loader.construct_scalar(node)}"
 
 
 def _adapter(model: Any) -> TypeAdapter[Any]:

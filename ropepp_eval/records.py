@@ -48,7 +48,7 @@ class Record(TypedDict, total=False):
     __pydantic_config__ = _STRICT  # type: ignore[misc]
     format: int
     key: str
-    """Hash of all that decides the answer; see `runs.execute.record_key`."""
+    """Hash of all that decides the answer; see `runs.keys.record_key`."""
     checkpoint: Required[str]
     checkpoint_sha256: Required[str]
     position: Required[str]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from ropepp_eval.rows.catalogue import task_entries
 
 ROOT = Path(__file__).resolve().parents[1]
 GROUND = {
@@ -77,3 +81,25 @@ def test_a_room_imports_only_what_lies_below_it(room: str) -> None:
 
 def test_nothing_imports_the_command_line() -> None:
     assert not [str(file) for owner, file in rooms() if owner not in ("cli", "__main__") and "cli" in imported_rooms(file)]
+
+
+@pytest.mark.parametrize("room", ["rows", "reports"])
+def test_rows_and_reports_name_no_benchmark(room: str) -> None:
+    """What is known of a benchmark stands in its tasks' YAML, and comes to `reports` by the manifest of a run."""
+    entries = task_entries()
+    names = (
+        {entry.benchmark for entry in entries.values()} | {name for name in entries if not name.isalpha()} | {"niah", "qa"}
+    )
+    pattern = re.compile("|".join(rf"(?<![a-z]){name}(?![a-z])" for name in sorted(names)), re.IGNORECASE)
+    texts = {
+        file.relative_to(ROOT): file.read_text(encoding="utf-8")
+        for file in (ROOT / "ropepp_eval" / room).rglob("*")
+        if file.suffix in (".py", ".yaml", ".html", ".js", ".css")
+    }
+    assert not [f"{file} names {found[0]}" for file, text in texts.items() for found in pattern.finditer(text)]
+
+
+def test_tasks_are_one_package_in_a_checkout_as_in_a_wheel() -> None:
+    """The link `ropepp_eval/tasks` shows `tasks/` inside the package, to Python and the type checker alike."""
+    assert (ROOT / "ropepp_eval" / "tasks").samefile(ROOT / "tasks")
+    assert find_spec("ropepp_eval.tasks.ruler") is not None

@@ -1,7 +1,7 @@
 """`ropepp-eval lm-eval`: lm-eval's own command line, with our models and tasks registered first.
 
 A task of ours may carry its length: `--tasks niah_single_1@4k,niah_single_1@8k` evaluates each as an lm-eval task of its own,
-with its own standard error. Everything else is lm-eval's (`ropepp-eval lm-eval --help`).
+with its own standard error. `--task-folder DIR` adds tasks of one's own. Everything else is lm-eval's (`ropepp-eval lm-eval --help`).
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ropepp_eval.paths import resource_dir
+from ropepp_eval.cli.options import add_task_arguments, load_task_folders
+from ropepp_eval.errors import UserError
 
-HELP = "lm-eval's own command line with our model (ropepp) and our tasks registered; TASK@LENGTH sets a task's length."
+HELP = "lm-eval's own command line with our model (ropepp) and our tasks registered; TASK@LENGTH sets a length, --task-folder DIR adds tasks."
 EXAMPLE = "ropepp-eval lm-eval --model ropepp --model_args pretrained=models/demo/rope --tasks niah_single_1@512 --limit 2"
 
 
@@ -39,13 +40,19 @@ def main(args: argparse.Namespace) -> int:
 
 
 def rewritten(arguments: list[str], folder: Path) -> list[str]:
-    """lm-eval's arguments with every task of ours, and the user's own `--include_path`, served from `folder`."""
-    from ropepp_eval.rows.lm_eval_lengths import write_at_length, write_stubs
+    """lm-eval's arguments with every task of ours, of `--task-folder` and of `--include_path` served from `folder`."""
+    from ropepp_eval.rows.lm_eval_lengths import write_at_length, write_stubs, write_tasks
 
-    result = list(arguments)
+    ours = argparse.ArgumentParser(prog="ropepp-eval lm-eval", add_help=False, allow_abbrev=False, exit_on_error=False)
+    add_task_arguments(ours)
+    try:
+        known, result = ours.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        raise UserError(f"ropepp-eval lm-eval: {error}") from error
+    load_task_folders(known.task_folder)
     if "--tasks" not in result and "-t" not in result:
         return result
-    write_stubs(resource_dir("tasks"), folder)
+    write_tasks(folder)
     if "--include_path" in result:
         place = result.index("--include_path")
         write_stubs(Path(result[place + 1]), folder)

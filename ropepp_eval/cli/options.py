@@ -24,3 +24,22 @@ def load_position_modules(files: list[str]) -> None:
 
     for file in files:
         load_position_module(file)
+
+
+def add_task_arguments(parser: argparse.ArgumentParser) -> None:
+    """The option by which a user adds tasks."""
+    parser.add_argument(
+        "--task-folder",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="folder with tasks of your own (docs/tasks.md); may be given again",
+    )
+
+
+def load_task_folders(folders: list[str]) -> None:
+    """Make the tasks of the folders given by `--task-folder` known."""
+    from ropepp_eval.rows.catalogue import load_task_folder
+
+    for folder in folders:
+        load_task_folder(folder)

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from ropepp_eval.cli.options import add_position_arguments, load_position_modules
+from ropepp_eval.cli.options import add_position_arguments, add_task_arguments, load_position_modules, load_task_folders
 from ropepp_eval.errors import UserError
 from ropepp_eval.inert import inert
 from ropepp_eval.lengths import parse_length, parse_lengths
@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("checkpoints", nargs="+", metavar="CHECKPOINT", help="folder, hub id or name of a card (`ropepp-eval models`)")
     add("--tasks", required=True, help="task and group names with commas (`ropepp-eval tasks` lists them)")
+    add_task_arguments(parser)
     add("--lengths", required=True, type=parse_lengths, help="context lengths with commas: 2k,4k,8k,16k,32k,64k")
     add("--samples", type=int, help="questions (rows) asked for each task and length (default 100)")
     add(
@@ -73,6 +74,7 @@ def main(args: argparse.Namespace) -> int:
     from ropepp_eval.runs.execute import run
 
     load_position_modules(args.position_module)
+    load_task_folders(args.task_folder)
     args.samples = _samples(args)
     names = ("tasks", "lengths", "samples", "seed", "protocol", "data_dir", "offline", "out", "device", "dtype", "attention")
     more = ("repeat_text", "position", "tokenizer", "allow_beyond_trained_length", "backend", "quiet")

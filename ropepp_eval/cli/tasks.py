@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
+from ropepp_eval.cli.options import add_task_arguments, load_task_folders
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length, parse_length
 from ropepp_eval.words import counted
@@ -25,10 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--data-dir", help="folder of real corpora; without it generated text stands in")
     add("--repeat-text", action="store_true", help="use a corpus again where it is too small for the length")
     add("--offline", action="store_true", help="never touch the network")
+    add_task_arguments(parser)
     add("--format", choices=("text", "json"), default="text")
 
 
 def main(args: argparse.Namespace) -> int:
+    load_task_folders(args.task_folder)
     if args.action == "list":
         print(listing(args.format))
         return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ropepp_eval.cli.options import add_position_arguments, load_position_modules
+from ropepp_eval.cli.options import add_position_arguments, add_task_arguments, load_position_modules, load_task_folders
 from ropepp_eval.lengths import parse_lengths
 
 HELP = "Compare vLLM with the native adapter on one checkpoint, by length. Status 1 where log-probabilities differ too much."
@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("checkpoint", metavar="CHECKPOINT", help="folder or hub id")
     add("--lengths", required=True, type=parse_lengths, help="context lengths with commas: 2k,16k,64k")
     add("--task", default="niah_single_1", help="task whose rows are asked (default niah_single_1)")
+    add_task_arguments(parser)
     add("--samples", type=int, default=4, help="rows a length (default 4)")
     add("--tolerance", type=float, help="largest log-probability gap allowed (default 0.0002 for float32, 0.1 for others)")
     add("--dtype", default="auto", help="float32, bfloat16, float16 (default: the checkpoint's)")
@@ -40,6 +41,7 @@ def main(args: argparse.Namespace) -> int:
     from ropepp_eval.errors import UserError
 
     load_position_modules(args.position_module)
+    load_task_folders(args.task_folder)
     if args.samples < 1:
         raise UserError(f"--samples {args.samples} is below 1; compare at least one row a length")
     if args.tolerance is not None and not args.tolerance >= 0:

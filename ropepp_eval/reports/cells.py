@@ -37,7 +37,7 @@ class CellName(NamedTuple):
 
 
 def length_in_words(benchmark: str, length_tokens: int) -> str:
-    """`4k`; `any` for tasks of lm-eval's own that take no length (`0k` elsewhere: BABILong's facts alone)."""
+    """`4k`; `any` for tasks of lm-eval's own that take no length (`0k` elsewhere: without text around what is asked for)."""
     return "any" if benchmark == LM_EVAL else format_length(length_tokens)
 
 
@@ -83,6 +83,8 @@ class Cell:
     """Names of the run folders that the cell came from, without their paths."""
     mixed: str = ""
     """How the runs that were put together computed differently; empty where they did not."""
+    averaged: bool = True
+    """Whether a mean over the benchmark's tasks says something."""
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -170,8 +172,12 @@ def _cells_of_run(run: RunFolder) -> list[Cell]:
         metrics = _metrics_of(run, name.task)
         settings, reported = _settings_of(run, name.checkpoint), _reported_of(run, name.task)
         folders = (Path(run.folder).name,)
+        averaged = run.manifest["tasks"][name.task].get("averaged", True)
+        count = planned.get(name)
         cells.append(
-            Cell(name, metrics, planned.get(name), ordered, lost, (run.name,), run.folder, settings, reported, folders)
+            Cell(
+                name, metrics, count, ordered, lost, (run.name,), run.folder, settings, reported, folders, averaged=averaged
+            )
         )
     return cells
 

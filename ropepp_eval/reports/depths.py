@@ -21,7 +21,7 @@ BOXES = 10
 def depths_of(details: Mapping[str, Any] | None) -> list[float]:
     """Depths (0-100 %, 0 at the beginning) of the facts that a row asks for, however its task wrote them down.
 
-    `needles` with `depth_percent` and `queried` (RULER), `depths_percent` or `depths` (a list), `depth` (a number).
+    `needles` with `depth_percent` and `queried`, `depths_percent` or `depths` (a list), `depth` (a number).
     """
     details = details or {}
     if "needles" in details:
@@ -81,7 +81,7 @@ def depth_table(cells: Cells, options: LayoutOptions) -> Table:
                 sections.append(section)
     if not sections:
         raise UserError(
-            "no row asks for one fact at a known depth; --layout depth needs tasks such as niah_single_1 or babilong_qa1"
+            "no row asks for one fact at a known depth; --layout depth needs tasks whose rows note it (`depth` in their details)"
         )
     return finished(cells, sections)
 

@@ -19,7 +19,7 @@ from ropepp_eval.errors import UserError
 from ropepp_eval.reports.aggregation import aggregate
 from ropepp_eval.reports.cells import Cells, scores_of
 from ropepp_eval.reports.differences import PairedScores, difference_of
-from ropepp_eval.reports.layouts import VARIANTS, Group, LayoutOptions, groups_of
+from ropepp_eval.reports.layouts import Group, LayoutOptions, groups_of
 from ropepp_eval.reports.lm_eval_results import BENCHMARK as LM_EVAL
 from ropepp_eval.reports.measures import Part
 from ropepp_eval.reports.naming import Checkpoint, checkpoint_of
@@ -130,7 +130,7 @@ def _groups(cells: Cells, options: LayoutOptions) -> list[Group]:
         topic = group.topic
         if topic.aggregation != "mean" or topic.scale != 100 or topic.better != "higher" or topic.benchmark == LM_EVAL:
             continue
-        if topic.benchmark not in VARIANTS:
+        if group.alike:
             found.append(group)
             continue
         for task in group.tasks:

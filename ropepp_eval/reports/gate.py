@@ -12,7 +12,7 @@ from typing import Any
 from ropepp_eval.errors import UserError, unknown_name
 from ropepp_eval.reports.cells import Cells
 from ropepp_eval.reports.comparison import Comparison, Pairs, chosen_checkpoints, compared, pairs_of
-from ropepp_eval.reports.layouts import VARIANTS, Group, LayoutOptions, groups_of
+from ropepp_eval.reports.layouts import Group, LayoutOptions, groups_of
 from ropepp_eval.reports.naming import counted, natural
 from ropepp_eval.reports.statistics import holm
 from ropepp_eval.resolution import POWER
@@ -185,7 +185,7 @@ def _means(group: Group, pairs: Pairs, on: str | None) -> list[Comparison]:
     topic, tasks = group.topic, {pair[0].cell.name.task for pair in pairs}
     lengths = {pair[0].cell.name.length for pair in pairs}
     length = lengths.pop() if len(lengths) == 1 else "all"
-    if topic.aggregation != "mean" or (topic.benchmark in VARIANTS and len(tasks) > 1):
+    if topic.aggregation != "mean" or (not group.alike and len(tasks) > 1):
         return [compared(group, pair[0].cell.name.task, pair[0].cell.name.length, [pair]) for pair in pairs]
     if len(pairs) == 1:
         return [compared(group, next(iter(tasks)), length, pairs)]

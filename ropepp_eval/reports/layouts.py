@@ -16,9 +16,6 @@ from ropepp_eval.reports.naming import Checkpoint, checkpoint_labels, checkpoint
 from ropepp_eval.reports.notes import table_notes
 from ropepp_eval.reports.table import Entry, Line, Section, Table
 
-VARIANTS = frozenset({"lambada", "wikitext", "openbookqa", LM_EVAL})
-"""Benchmarks whose tasks are variants of one another, or a mix; a mean over them would say nothing."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class LayoutOptions:
@@ -88,6 +85,11 @@ class Group:
         topic = self.topic
         return {"benchmark": topic.benchmark, "metric": self.metrics, "protocol": topic.protocol, "better": topic.better}
 
+    @property
+    def alike(self) -> bool:
+        """Whether a mean over its tasks says something: not where they are variants of one another, or a mix."""
+        return all(cell.averaged for cell, _ in self.members)
+
     @functools.cached_property
     def averaged(self) -> tuple[str, ...]:
         """Tasks that every mean over tasks is of: those that most (checkpoint, length) pairs were planned with.
@@ -95,7 +97,7 @@ class Group:
         So a stray run, which brings more tasks for some checkpoints or lengths, does not change what the others' means are of. Of sets
         that equally many have, the one that is whole for the most pairs counts, then the larger. Empty: no mean is shown.
         """
-        if self.topic.aggregation != "mean" or self.topic.benchmark in VARIANTS:
+        if self.topic.aggregation != "mean" or not self.alike:
             return ()
         planned: dict[tuple[Checkpoint, int], set[str]] = {}
         for cell, _ in self.members:

@@ -57,7 +57,7 @@ class Task:
     """One task of a results file."""
 
     written: str
-    """As lm-eval calls it: `piqa`, or `niah_single_1@4k` for a task of ours at a length."""
+    """As lm-eval calls it: `piqa`, or `TASK@4k` for a task of ours at a length."""
     name: str
     length_tokens: int
     """0 for tasks that take no length."""

@@ -12,6 +12,7 @@ from typing import Any
 from ropepp_eval.records import CELL_FIELDS, first_line
 from ropepp_eval.reports.aggregation import aggregate
 from ropepp_eval.reports.lm_eval_results import (
+    BENCHMARK,
     Metric,
     Task,
     checkpoint_of_results,
@@ -94,7 +95,8 @@ def _described(task: Task, *, has_rows: bool) -> dict[str, Any]:
                 "stderr": metric.stderr,
                 "rows": task.rows or 0,
             }
-    return {"benchmark": task.benchmark, "primary": task.primary, "metrics": metrics}
+    averaged = task.benchmark != BENCHMARK  # lm-eval's own are a mix
+    return {"benchmark": task.benchmark, "primary": task.primary, "averaged": averaged, "metrics": metrics}
 
 
 def contradiction(task: Task, rows: Sequence[Mapping[str, Any]]) -> str:

@@ -35,5 +35,5 @@ def checkpoint_labels(cells: Iterable[Cell]) -> dict[Checkpoint, str]:
 
 
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key that puts `qa2` before `qa10`."""
+    """Sort key that puts `task2` before `task10`."""
     return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", text) if part)

@@ -100,9 +100,9 @@ def draw(cells: Cells, kind: str, options: LayoutOptions) -> list[Picture]:
     if not pictures:
         needs = {
             "lengths": "rows with scores (a mean over tasks needs them all, or --partial)",
-            "depth": "rows that ask for one fact at a known depth, such as niah_single_1's",
+            "depth": "rows that ask for one fact at a known depth (`depth` in their details)",
             "cache": "the cache size in run.json, and scores at every length (or --partial)",
-            "positions": "the task wikitext_positions",
+            "positions": "a task with metrics `perplexity_at_POSITION`",
         }
         raise UserError(f"nothing to draw for --kind {kind}; it needs {needs[kind]}")
     return pictures

@@ -12,7 +12,7 @@ from ropepp_eval.errors import UserError
 from ropepp_eval.reports.cells import Cells
 from ropepp_eval.reports.comparison import Comparison, Comparisons, compared
 from ropepp_eval.reports.evidence import FEWEST_DOCUMENTS
-from ropepp_eval.reports.layouts import VARIANTS, Group, LayoutOptions, Topic, groups_of
+from ropepp_eval.reports.layouts import Group, LayoutOptions, Topic, groups_of
 from ropepp_eval.reports.measures import Part
 from ropepp_eval.reports.naming import Checkpoint, checkpoint_of, counted
 from ropepp_eval.reports.statistics import holm
@@ -170,7 +170,7 @@ def _standing(group: Group) -> str:
     if len(common) < 2 or not (count := len(next(iter(common.values())))):
         return ""
     tasks = {part.cell.name.task for parts in common.values() for part in parts}
-    alike = group.topic.aggregation == "mean" and (len(tasks) == 1 or group.topic.benchmark not in VARIANTS)
+    alike = group.topic.aggregation == "mean" and (len(tasks) == 1 or group.alike)
     if count > 1 and not alike:
         return ""
     what = f"{_name(group.topic)}, mean of {counted(count, 'cell')} that all have" if count > 1 else _name(group.topic)

@@ -9,6 +9,7 @@ from typing import Any
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length, parse_length
 from ropepp_eval.rows.cache_key import cache_file
+from ropepp_eval.rows.catalogue import task_entries
 from ropepp_eval.rows.files import read_rows, write_rows
 from ropepp_eval.rows.row import Row, RowBuilder, RowRequest
 
@@ -57,8 +58,8 @@ def frozen_rows(request: RowRequest, build: RowBuilder) -> list[Row]:
         UserError: the task can't be built at this length or with this data.
         ValueError: a builder made a row over its length (a bug of ours, never cut in silence).
     """
-    if request.length_tokens == 0 and not request.task.startswith("babilong_"):
-        raise UserError(f"task {request.task} has no length 0k (only BABILong's facts come without other text); ask for 4k")
+    if request.length_tokens == 0:
+        _check_zero_length(request.task)
     path = cache_file(request, build)
     rebuild = functools.partial(build, request)
     rows = read_rows(path, request.samples, rebuild) if path else None
@@ -75,10 +76,18 @@ def frozen_rows(request: RowRequest, build: RowBuilder) -> list[Row]:
     return rows
 
 
+def _check_zero_length(task: str) -> None:
+    """Only of some tasks a row without any text around what is asked for is a row at all."""
+    entries = task_entries()
+    if task not in entries or not entries[task].zero_length:
+        having = sorted({entry.benchmark for entry in entries.values() if entry.zero_length})
+        raise UserError(f"task {task} has no length 0k (tasks of {', '.join(having)} have one); ask for 4k")
+
+
 def check_budget(row: Row) -> None:
     """Fail loudly where prompt and generation budget are over the row's length."""
     if row.window_tokens or row.length_tokens == 0:
-        return  # read through windows of the length, not at once; or facts alone (0k), as long as they are
+        return  # read through windows of the length, not at once; or 0k: without text around, as long as it is
     need = row.prompt_tokens + row.max_new_tokens
     if need > row.length_tokens:
         raise ValueError(

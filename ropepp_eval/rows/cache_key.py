@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +14,7 @@ from typing import Any
 
 from ropepp_eval.hashing import hash_file, hash_json
 from ropepp_eval.rows.row import RowBuilder, RowRequest
+from ropepp_eval.rows.task_folders import TaskFolder, folder_of_module, task_folders
 
 FORMAT = 2
 _PACKAGES = ("wonderwords", "nltk")
@@ -31,9 +31,10 @@ def cache_folder() -> Path | None:
 
 
 def cache_file(request: RowRequest, build: RowBuilder) -> Path | None:
-    """The file of a request's cell; None where the cache is off or the builder is none of our tasks'."""
-    folder = cache_folder()
-    if folder is None or ".tasks." not in getattr(build, "__module__", ""):
+    """The file of a request's cell; None where the cache is off or the builder lies in no task folder, so that what its rows depend on
+    is not known."""
+    folder, tasks = cache_folder(), folder_of_module(getattr(build, "__module__", ""))
+    if folder is None or tasks is None:
         return None
     key = {
         "format": FORMAT,
@@ -44,7 +45,7 @@ def cache_file(request: RowRequest, build: RowBuilder) -> Path | None:
         "tokenizer": request.tokenizer.sha256,
         "data": _data_hash(request, build),
         "repeat_text": request.data.repeat_text,
-        "code": _code_hash(Path(inspect.getfile(build)).parent),
+        "code": _code_hash(tasks),
         "versions": [platform.python_version_tuple()[:2], *(_version(name) for name in _PACKAGES)],
     }
     return folder / "rows" / f"{request.task}@{request.length_tokens}-{hash_json(key)[:24]}.parquet"
@@ -74,14 +75,15 @@ def _file_hash(path: Path, size: int, changed: int) -> str:
     return hash_file(path)
 
 
-@functools.lru_cache(maxsize=16)
-def _code_hash(folder: Path) -> str:
-    """Hash of the code that rows come from: the task's folder, and what all tasks share."""
+@functools.lru_cache(maxsize=64)
+def _code_hash(tasks: TaskFolder) -> str:
+    """Hash of the code that rows come from: the task's folder, and what all tasks share. A folder of the user's may import our tasks."""
     package = Path(__file__).parent.parent
     shared = [package / room for room in ("rows", "tokens", "text", "data")]
-    paths = [path for place in [folder, *shared] for path in sorted(place.iterdir()) if path.suffix in (".py", ".yaml")]
+    places = [tasks.path, *shared] if tasks.sha256 is None else [*shared, *(ours.path for ours in task_folders())]
+    paths = [path for place in places for path in sorted(place.iterdir()) if path.suffix in (".py", ".yaml")]
     paths.append(package / "streams.py")
-    return hash_json([[path.name, hash_file(path)] for path in paths])
+    return hash_json([[path.name, hash_file(path)] for path in paths] + ([tasks.sha256] if tasks.sha256 else []))
 
 
 @functools.lru_cache(maxsize=8)

@@ -1,19 +1,17 @@
-"""Which tasks there are: read from the YAML files under `tasks/`, without importing lm-eval or any task's Python."""
+"""Which tasks there are: read from the YAML files of all task folders, without importing lm-eval or any task's Python."""
 
 from __future__ import annotations
 
 import functools
-import importlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ropepp_eval.errors import UserError, unknown_name
-from ropepp_eval.paths import resource_dir
 from ropepp_eval.rows.row import Row, RowBuilder
+from ropepp_eval.rows.task_files import TaskFile, task_files, task_of
+from ropepp_eval.rows.task_folders import TaskFolder, open_folder, remember, task_folders
 
 
 @dataclass(frozen=True)
@@ -39,10 +37,16 @@ class TaskEntry:
     description: str
     metrics: tuple[Metric, ...]
     yaml_path: Path
-    takes_length: bool
-    """False for tasks with a fixed prompt (LAMBADA as lm-eval has it): length then only bounds the window."""
-    rows_function: str = "hooks.rows"
-    results_function: str = "hooks.process_results"
+    folder: TaskFolder
+    rows_function: str
+    """`hooks.rows`, as the YAML names it."""
+    results_function: str
+    takes_length: bool = True
+    """False for tasks with a fixed prompt: length then only bounds the window."""
+    zero_length: bool = False
+    """True where a row of length 0 is what is asked for without any text around it."""
+    averaged: bool = True
+    """False for variants of one task: a mean over them would say nothing."""
     generation: Mapping[str, Any] = field(default_factory=dict)
     """`generation_kwargs` of the YAML: stop strings and their like; the budget comes from the row."""
 
@@ -52,86 +56,113 @@ class TaskEntry:
         return self.metrics[0]
 
     def build_rows(self) -> RowBuilder:
-        """The function that makes this task's rows."""
-        return self._hook(self.rows_function)  # type: ignore[return-value]
+        """The function that makes this task's rows. Raises UserError where it can't be imported."""
+        return self._function("custom_dataset", self.rows_function)
 
     def score_row(self) -> Callable[[Row, list[Any]], dict[str, Any]]:
-        """The function that scores one row from its responses."""
-        return self._hook(self.results_function)
+        """The function that scores one row from its responses. Raises UserError where it can't be imported."""
+        return self._function("process_results", self.results_function)
 
-    def _hook(self, dotted: str) -> Callable[..., Any]:
-        module, _, name = dotted.rpartition(".")
-        function: Callable[..., Any] = getattr(
-            importlib.import_module(f"ropepp_eval.tasks.{self.yaml_path.parent.name}.{module}"), name
-        )
-        return function
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the C one, where there is one: nine times quicker
-    """Plain YAML; `!function name` stays the text it is."""
+    def _function(self, asks: str, dotted: str) -> Callable[..., Any]:
+        try:
+            return self.folder.function(dotted)
+        except UserError as error:
+            raise UserError(f"{self.yaml_path}: {asks} is {error}") from error
 
 
-def _function_name(loader: Any, node: yaml.Node) -> str:
-    return str(loader.construct_scalar(node)) if isinstance(node, yaml.ScalarNode) else ""
+@dataclass(frozen=True)
+class Catalogue:
+    """Every task and group, by name."""
+
+    entries: Mapping[str, TaskEntry]
+    groups: Mapping[str, tuple[str, ...]]
+    others: tuple[Path, ...]
+    """YAML files of groups and of tasks of lm-eval's own kind."""
 
 
-_Loader.add_constructor("!function", _function_name)
+def catalogue() -> Catalogue:
+    """What all task folders hold. Raises UserError where a file is wrong or two tasks have one name."""
+    return _read(task_folders())
 
 
-def read_task_yaml(path: Path) -> dict[str, Any]:
-    """A task's YAML with what it includes; functions stay names."""
-    content: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
-    merged: dict[str, Any] = {}
-    included = content.pop("include", [])
-    for name in [included] if isinstance(included, str) else included:
-        merged |= read_task_yaml(path.parent / name)
-    return merged | content
+@functools.lru_cache(maxsize=8)
+def _read(folders: tuple[TaskFolder, ...]) -> Catalogue:
+    entries: dict[str, TaskEntry] = {}
+    groups: dict[str, tuple[str, ...]] = {}
+    others = []
+    known: dict[str, Path] = {}
+    for folder in folders:
+        for path, content in task_files(folder.path):
+            read = task_of(path, content)
+            if not isinstance(read, TaskFile):
+                others.append(path)
+            if read is None:
+                continue
+            field, name = ("task", read.task) if isinstance(read, TaskFile) else ("group", read.group)
+            if name in known:
+                raise UserError(f"{path}: {field} is {name}, a name that {known[name]} has; choose another")
+            known[name] = path
+            if isinstance(read, TaskFile):
+                entries[name] = _entry(read, path, folder)
+            else:
+                groups[name] = read.task
+    return Catalogue(entries, groups, tuple(others))
 
 
-@functools.lru_cache(maxsize=1)
-def _task_yamls() -> list[tuple[Path, dict[str, Any]]]:
-    return [(path, read_task_yaml(path)) for path in sorted(resource_dir("tasks").glob("*/*.yaml"))]
+def _entry(read: TaskFile, path: Path, folder: TaskFolder) -> TaskEntry:
+    about = read.metadata
+    return TaskEntry(
+        name=read.task,
+        benchmark=about.benchmark,
+        output_type=read.output_type,
+        description=about.description,
+        metrics=tuple(
+            Metric(one.metric, one.aggregation, one.higher_is_better, about.scale.get(one.metric, 1.0))
+            for one in read.metric_list
+        ),
+        yaml_path=path,
+        folder=folder,
+        takes_length=about.takes_length,
+        zero_length=about.zero_length,
+        averaged=about.averaged,
+        rows_function=read.custom_dataset,
+        results_function=read.process_results,
+        generation=read.generation_kwargs,
+    )
 
 
-@functools.lru_cache(maxsize=1)
-def task_entries() -> dict[str, TaskEntry]:
+def task_entries() -> Mapping[str, TaskEntry]:
     """Every task of ours by name (what `tasks/` takes over from lm-eval unchanged, as in `short/`, is none)."""
-    entries = {}
-    for path, content in _task_yamls():
-        if "class" not in content or "task" not in content:  # a group, settings, or a task of lm-eval's own kind
-            continue
-        metadata = content.get("metadata", {})
-        entries[content["task"]] = TaskEntry(
-            name=content["task"],
-            benchmark=metadata["benchmark"],
-            output_type=content["output_type"],
-            description=metadata.get("description", ""),
-            metrics=tuple(
-                Metric(
-                    m["metric"],
-                    m["aggregation"].rpartition(".")[2],
-                    m["higher_is_better"],
-                    metadata.get("scale", {}).get(m["metric"], 1.0),
-                )
-                for m in content["metric_list"]
-            ),
-            yaml_path=path,
-            takes_length=metadata.get("takes_length", True),
-            rows_function=content.get("custom_dataset", ""),
-            results_function=content.get("process_results", ""),
-            generation=content.get("generation_kwargs", {}),
-        )
-    return entries
+    return catalogue().entries
 
 
-@functools.lru_cache(maxsize=1)
-def task_groups() -> dict[str, tuple[str, ...]]:
+def task_groups() -> Mapping[str, tuple[str, ...]]:
     """Every group of ours: its name and its tasks, in the YAML's order."""
-    groups = {}
-    for _, content in _task_yamls():
-        if "group" in content:
-            groups[content["group"]] = tuple(content["task"])
-    return groups
+    return catalogue().groups
+
+
+def load_task_folder(folder: str | Path) -> list[TaskEntry]:
+    """Make the tasks of a folder known to this process: its YAML files are read and the functions they name imported.
+
+    Loading the same folder again does nothing. docs/tasks.md shows such a folder.
+
+    Raises:
+        UserError: there is no such folder, it holds no task, a YAML file lacks a field or names a task that exists, or a function
+            can't be imported.
+    """
+    opened = open_folder(folder)
+    known = task_folders()
+    found = _read(known if opened in known else (*known, opened))
+    entries = [entry for entry in found.entries.values() if entry.folder == opened]
+    if not entries:
+        raise UserError(
+            f"task folder {str(folder)!r} holds no task; it needs a YAML file with `task:` (docs/tasks.md shows one)"
+        )
+    for entry in entries:
+        entry.build_rows()
+        entry.score_row()
+    remember(opened)
+    return entries
 
 
 def resolve_tasks(names: Iterable[str]) -> list[TaskEntry]:
@@ -155,5 +186,5 @@ def resolve_tasks(names: Iterable[str]) -> list[TaskEntry]:
                 )
             found[task] = entries[task]
     if not found:
-        raise UserError("no task was named; give --tasks, such as --tasks niah_single_1,babilong_qa1")
+        raise UserError(f"no task was named; give --tasks, such as --tasks {','.join(list(entries)[:2])}")
     return list(found.values())

@@ -1,7 +1,7 @@
 """Our tasks for lm-eval at lengths chosen at run time: each (task, length) is an lm-eval task of its own.
 
-lm-eval 0.4.13 does not merge dictionaries of overrides into a registered task, but its YAML `include` does what is needed:
-a file of three lines includes the task's own YAML and sets the length.
+lm-eval 0.4.13 does not merge dictionaries of overrides into a registered task, so tasks are written as YAML files of their own into a
+folder that lm-eval reads.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import yaml
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import parse_length
-from ropepp_eval.paths import resource_dir
-from ropepp_eval.rows.catalogue import read_task_yaml, resolve_tasks, task_groups
+from ropepp_eval.rows.catalogue import TaskEntry, catalogue, resolve_tasks, task_groups
+from ropepp_eval.rows.task_files import FUNCTION, read_content
 
 
 def lm_eval_tasks(names: str | Iterable[str], lengths: int | str | Iterable[int | str] = (), **metadata: Any) -> list[Any]:
@@ -38,16 +38,44 @@ def lm_eval_tasks(names: str | Iterable[str], lengths: int | str | Iterable[int 
     entries = resolve_tasks([names] if isinstance(names, str) else names)
     with tempfile.TemporaryDirectory(prefix="ropepp-eval-tasks-") as folder:
         specs = [f"{entry.name}@{length}" for length in wanted for entry in entries] or [entry.name for entry in entries]
-        write_stubs(resource_dir("tasks"), Path(folder))
+        write_tasks(Path(folder))
         chosen = [write_at_length(spec, Path(folder)) if "@" in spec else spec for spec in specs]
         manager = TaskManager(include_path=folder, include_defaults=False, metadata=metadata)
         return list(manager.load(chosen)["tasks"].values())
 
 
+def write_tasks(folder: Path) -> None:
+    """All tasks and groups of the catalogue as YAML files in `folder`, so that one folder serves lm-eval with all of them."""
+    found = catalogue()
+    for entry in found.entries.values():
+        _write(folder / f"ours-{entry.name}.yaml", _for_lm_eval(entry))
+    for number, path in enumerate(found.others):
+        _write(folder / f"ours-{number}-{path.name}", {"include": str(path.resolve())})
+
+
 def write_stubs(source: Path, folder: Path) -> None:
-    """One file in `folder` for each YAML under `source` that includes it, so that one folder can serve several sources."""
+    """One file in `folder` for each YAML under `source`, a folder of the user's lm-eval tasks, that includes it.
+
+    The user's win over tasks of ours with the same name: lm-eval keeps the first one by file name.
+    """
     for number, path in enumerate(sorted(source.resolve().rglob("*.yaml"))):
-        _write(folder / f"{source.name}-{number}-{path.name}", {"include": str(path)})
+        _write(folder / f"a-{number}-{path.name}", {"include": str(path)})
+
+
+def _for_lm_eval(entry: TaskEntry) -> dict[str, Any]:
+    """The task's YAML with its functions by the names under which they are imported here, wherever the file then lies."""
+
+    def renamed(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: renamed(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [renamed(inner) for inner in value]
+        if isinstance(value, str) and value.startswith(f"{FUNCTION} "):
+            return _Function(entry.folder.full_name(value.removeprefix(f"{FUNCTION} ")))
+        return value
+
+    content: dict[str, Any] = renamed(read_content(entry.yaml_path))
+    return content
 
 
 def write_at_length(spec: str, folder: Path) -> str:
@@ -60,13 +88,10 @@ def write_at_length(spec: str, folder: Path) -> str:
     length = parse_length(written)
     entries = resolve_tasks([name])
     for entry in entries:
-        metadata = read_task_yaml(entry.yaml_path).get("metadata", {})
-        stub = {
-            "include": str(entry.yaml_path.resolve()),
-            "task": f"{entry.name}@{written}",
-            "metadata": {**metadata, "base_task": entry.name, "length_tokens": length},
-        }
-        _write(folder / f"{entry.name}@{written}.yaml", stub)
+        content = _for_lm_eval(entry)
+        content["task"] = f"{entry.name}@{written}"
+        content["metadata"] |= {"base_task": entry.name, "length_tokens": length}
+        _write(folder / f"{entry.name}@{written}.yaml", content)
     if name in task_groups():
         group = {
             "group": spec,
@@ -79,5 +104,16 @@ def write_at_length(spec: str, folder: Path) -> str:
     return spec
 
 
+class _Function(str):
+    """The dotted name of a function, which YAML writes with lm-eval's tag."""
+
+
+class _Dumper(yaml.SafeDumper):
+    pass
+
+
+_Dumper.add_representer(_Function, lambda dumper, name: dumper.represent_scalar(FUNCTION, str(name)))
+
+
 def _write(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    path.write_text(yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True), encoding="utf-8")

@@ -19,7 +19,7 @@ class RowRequest:
     """What a task is asked to build: rows `0 .. samples - 1` of one (task, length)."""
 
     task: str
-    """The task's own name, without a length: `niah_single_1`."""
+    """The task's own name, without a length."""
     length_tokens: int
     """Prompt and generation budget together fit this many tokens."""
     samples: int

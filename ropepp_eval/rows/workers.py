@@ -12,10 +12,13 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
+from pickle import PicklingError
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from ropepp_eval.rows.row import RowRequest
+from ropepp_eval.rows.task_folders import loaded_folders, make_package
 from ropepp_eval.tokens.tokenizer import Tokenizer
 
 Built = TypeVar("Built")
@@ -47,7 +50,7 @@ def build_in_chunks(request: RowRequest, rows: int, build: Callable[[RowRequest,
     chunks = [range(begin, min(begin + size, rows)) for begin in range(0, rows, size)]
     try:
         return _in_pool(request, chunks, build, workers)
-    except (BrokenProcessPool, OSError) as error:
+    except (BrokenProcessPool, OSError, PicklingError) as error:
         _log.warning("rows are built in one process, since the worker processes failed (%s)", error)
         _close_pool()
         return [build(request, range(rows))]
@@ -67,19 +70,20 @@ def _in_pool(
             future.cancel()
 
 
-_open: dict[tuple[str, int], ProcessPoolExecutor] = {}
+_open: dict[tuple[str, int, tuple[Path, ...]], ProcessPoolExecutor] = {}
 
 
 def _pool(tokenizer: Tokenizer, workers: int) -> ProcessPoolExecutor:
-    """The pool of this tokenizer; that of another one is closed first."""
-    key = (tokenizer.sha256, workers)
+    """The pool of this tokenizer and these task folders; another one is closed first."""
+    folders = loaded_folders()
+    key = (tokenizer.sha256, workers, folders)
     if key not in _open:
         _close_pool()
         _open[key] = ProcessPoolExecutor(
             workers,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_start,
-            initargs=(tokenizer.fast.backend_tokenizer.to_str(), tokenizer.name),
+            initargs=(tokenizer.fast.backend_tokenizer.to_str(), tokenizer.name, folders),
         )
     return _open[key]
 
@@ -108,13 +112,15 @@ def _main_hidden() -> Iterator[None]:
 _tokenizer: Tokenizer | None = None
 
 
-def _start(serialized: str, name: str) -> None:
+def _start(serialized: str, name: str, folders: tuple[Path, ...]) -> None:
     global _tokenizer
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     for module in _NEVER_NEEDED:  # an import of them fails at once, and those who would only like to have them go without
         sys.modules.setdefault(module, None)  # type: ignore[arg-type]
     from tokenizers import Tokenizer as Backend
 
+    for folder in folders:  # what is built comes by the name of its module
+        make_package(folder)
     _tokenizer = Tokenizer(SimpleNamespace(backend_tokenizer=Backend.from_str(serialized)), name)
 
 

@@ -17,7 +17,7 @@ from ropepp_eval.records import FORMAT
 from ropepp_eval.rows.requests import requests_of
 from ropepp_eval.rows.row import Row
 from ropepp_eval.runs.config import RunConfig
-from ropepp_eval.runs.keys import cut_at_tokens, record_key
+from ropepp_eval.runs.keys import cut_at_tokens
 from ropepp_eval.runs.plan import Cell, Plan, PlannedCheckpoint, build_plan
 from ropepp_eval.runs.preflight import check_plan, describe_plan
 from ropepp_eval.runs.progress import Progress
@@ -94,7 +94,7 @@ def work_lines(adapter: Adapter, cells: list[Cell], pending: dict[int, list[Row]
 def pending_rows(cell: Cell, plan: Plan, store: RunStore, retry_failed: bool) -> list[Row]:
     """Rows of the cell without a record."""
     done = store.finished(cell, retry_failed=retry_failed)
-    return [row for row in cell.rows if record_key(plan.computations[cell.checkpoint.label], row) not in done]
+    return [row for row in cell.rows if plan.key_of(cell, row) not in done]
 
 
 def make_adapter(plan: Plan, checkpoint: PlannedCheckpoint) -> Adapter:
@@ -152,7 +152,7 @@ def record_of(cell: Cell, row: Row, answers: list[Answer], plan: Plan) -> dict[s
     scores, failure = score(cell, row, answers)
     return {
         "format": FORMAT,
-        "key": record_key(plan.computations[cell.checkpoint.label], row),
+        "key": plan.key_of(cell, row),
         "checkpoint": cell.checkpoint.label,
         "checkpoint_sha256": cell.checkpoint.info.sha256,
         "position": cell.checkpoint.position,
@@ -242,6 +242,8 @@ def manifest_of(plan: Plan) -> dict[str, Any]:
             name: {
                 "benchmark": task.benchmark,
                 "primary": task.primary.name,
+                "averaged": task.averaged,
+                **({"folder_sha256": task.folder.sha256} if task.folder.sha256 else {}),
                 "metrics": {
                     m.name: {"aggregation": m.aggregation, "higher_is_better": m.higher_is_better, "scale": m.scale}
                     for m in task.metrics

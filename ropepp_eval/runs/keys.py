@@ -36,12 +36,14 @@ def computation(config: RunConfig, checkpoint: PlannedCheckpoint) -> dict[str, A
     }
 
 
-def record_key(computed: dict[str, Any], row: Row) -> str:
+def record_key(computed: dict[str, Any], row: Row, folder_sha256: str | None = None) -> str:
     """Key of a row's record: two checkpoints, or two ways to compute, can never share an answer.
 
-    The row's own hash covers its prompt, budget and window.
+    The row's own hash covers its prompt, budget and window. A task from a folder of the user's may be scored otherwise tomorrow, so
+    the hash of the folder's files counts too.
     """
-    return hash_json({**computed, "row": row.sha256, "row_number": row.row})
+    folder = {} if folder_sha256 is None else {"task_folder": folder_sha256}
+    return hash_json({**computed, "row": row.sha256, "row_number": row.row, **folder})
 
 
 def cut_at_tokens(config: RunConfig, checkpoint: PlannedCheckpoint) -> int | None:

@@ -17,7 +17,7 @@ from ropepp_eval.rows.building import frozen_rows
 from ropepp_eval.rows.catalogue import TaskEntry, task_entries
 from ropepp_eval.rows.row import Row, RowRequest
 from ropepp_eval.runs.config import RunConfig
-from ropepp_eval.runs.keys import computation
+from ropepp_eval.runs.keys import computation, record_key
 from ropepp_eval.tokens.tokenizer import Tokenizer, load_tokenizer
 
 if TYPE_CHECKING:
@@ -108,10 +108,16 @@ class Plan:
         """How the answers of each checkpoint come about, by label; see `keys.computation`."""
         return {checkpoint.label: computation(self.config, checkpoint) for checkpoint in self.checkpoints}
 
+    def key_of(self, cell: Cell, row: Row) -> str:
+        """Key of a row's record; see `keys.record_key`."""
+        return record_key(self.computations[cell.checkpoint.label], row, cell.task.folder.sha256)
+
     def identity(self) -> dict[str, object]:
         """What makes two runs the same run: which rows are asked of which weights, and how."""
         config = self.config
+        folders = {cell.task.name: cell.task.folder.sha256 for cell in self.cells if cell.task.folder.sha256}
         return {
+            **({"task_folders": folders} if folders else {}),
             "checkpoints": self.computations,
             "tasks": list(config.tasks),
             "lengths": list(config.lengths),

@@ -26,7 +26,7 @@ def babilong_rows(request: RowRequest) -> list[Row]:
         UserError: the length is too small for the task, or the books do not fill it.
     """
     cell = open_cell(request)
-    rows: list[Row] | None = published_rows(cell)
+    rows = published_rows(cell)
     if rows is not None:
         return rows
     questions = load_questions(request.data, cell.task, request.seed)

@@ -43,19 +43,16 @@ class Cell:
     @property
     def prompt_limit(self) -> int:
         """Most tokens that the prompt may have."""
-        budget: int = self.settings.max_new_tokens
-        return self.request.length_tokens - budget
+        return self.request.length_tokens - self.settings.max_new_tokens
 
     @functools.cached_property
     def background(self) -> Background:
         """The text around the facts; its tokens are counted once a process."""
-        found: Background = background_of(load_books(self.request.data), self.request.tokenizer, self.settings)
-        return found
+        return background_of(load_books(self.request.data), self.request.tokenizer, self.settings)
 
     def fill(self, context: str, question: str) -> str:
         """The string that reaches the model."""
-        text: str = self.settings.model_input(self.prompt.fill(context, question))
-        return text
+        return self.settings.model_input(self.prompt.fill(context, question))
 
     def count(self, text: str) -> int:
         """Tokens of `text`, by its pieces."""
@@ -63,8 +60,7 @@ class Cell:
 
     def positions(self, text: str, offsets: list[int]) -> list[int]:
         """Tokens of `text` before each of these characters, which rise."""
-        found: list[int] = piece_counter(self.request.tokenizer).positions(text, offsets)
-        return found
+        return piece_counter(self.request.tokenizer).positions(text, offsets)
 
     def tokens_with_facts_alone(self, question: Question) -> int:
         """Tokens of the prompt where no text stands around the facts."""

@@ -61,7 +61,7 @@ def _has_word(text: str, word: str) -> bool:
 
 def _directions(answer: str) -> list[str]:
     """The path in an answer: all its direction words and letters, in order."""
-    words: list[str] = re.findall(r"\b(?:north|south|east|west|[nsew])\b", answer.replace("'s", ""))
+    words = re.findall(r"\b(?:north|south|east|west|[nsew])\b", answer.replace("'s", ""))
     return [_DIRECTIONS.get(word, word) for word in words]
 
 

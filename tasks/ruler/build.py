@@ -35,12 +35,10 @@ def family_of(task: str) -> type[Family]:
     """
     needles = settings("reference")["niah_tasks"]
     if task in needles:
-        needle_rows: type[Family] = NiahRows
-        return needle_rows
+        return NiahRows
     if task not in _OTHERS:
         raise unknown_name("RULER task", task, [*needles, *_OTHERS], "`ropepp-eval tasks` lists them")
-    found: type[Family] = _OTHERS[task]
-    return found
+    return _OTHERS[task]
 
 
 @dataclass(frozen=True)
@@ -114,8 +112,7 @@ def files_read(request: RowRequest) -> list[Path]:
     if request.data.root is None:
         return []
     if request.task in _CORPORA:
-        corpus: list[Path] = corpus_files(request.task, request.data)
-        return corpus
+        return corpus_files(request.task, request.data)
     needles = settings(request.protocol)["niah_tasks"].get(request.task, {})
     if needles.get("haystack") != "essay":
         return []

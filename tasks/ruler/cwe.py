@@ -112,19 +112,16 @@ class CweRows(Family):
             return head + " ".join(_numbered(shuffle.of(_first(drawn, words).words()))) + tail
 
         def count(words: int) -> int:
-            tokens: int = self.counter.count(prompt(words))
-            return tokens
+            return self.counter.count(prompt(words))
 
         fixed = count(smallest) - running[smallest]
         words, tokens = self.fit(lambda n: fixed + running[n], count, smallest, len(running) - 1)
         details = {"words": words, "repeats": list(sizes["repeats"]), "made_up_words": max(0, words - len(all_words()))}
-        row: Row = self.make_row(number, prompt(words), tokens, drawn.common, details=details)
-        return row
+        return self.make_row(number, prompt(words), tokens, drawn.common, details=details)
 
     def _most_words(self, uncommon_repeats: int) -> int:
         """More different words than can fit: each comes so many times, with at least three tokens (number, point, word)."""
-        length: int = self.request.length_tokens
-        return int(self.texts["common_words"]) + 2 + length // (3 * uncommon_repeats)
+        return int(self.texts["common_words"]) + 2 + self.request.length_tokens // (3 * uncommon_repeats)
 
     def _draw(self, number: int, part: str, words: int, common_repeats: int, uncommon_repeats: int) -> CweChoices:
         """So many different words; beyond the 8,166 there are, `adjective-noun` pairs are made up."""

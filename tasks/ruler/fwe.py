@@ -40,8 +40,7 @@ class FweChoices:
     def mixed(self) -> list[str]:
         """The words of the text."""
         words = [word for word, count in zip(self.vocabulary, self.counts(), strict=False) for _ in range(count)]
-        mixed: list[str] = shuffled(words, self.shuffle_seed)
-        return mixed
+        return shuffled(words, self.shuffle_seed)
 
 
 @functools.lru_cache(maxsize=256)
@@ -94,14 +93,12 @@ class FweRows(Family):
             return head + " ".join(in_turn[shuffle.order(len(in_turn))].tolist()) + tail
 
         def count(words: int) -> int:
-            tokens: int = self.counter.count(prompt(words))
-            return tokens
+            return self.counter.count(prompt(words))
 
         fixed = count(smallest) - inside(smallest)
         words, tokens = self.fit(lambda n: fixed + inside(n), count, smallest, max(smallest, largest))
         details = {"words": words, "vocabulary": size, "counts": word_counts(words, size)[1:4]}
-        row: Row = self.make_row(number, prompt(words), tokens, vocabulary[1:4], details=details)
-        return row
+        return self.make_row(number, prompt(words), tokens, vocabulary[1:4], details=details)
 
     def _vocabulary(self, stream: random.Random, size: int) -> tuple[str, ...]:
         """Different coded words of six letters, after the dots: as many as can come in a text at all."""

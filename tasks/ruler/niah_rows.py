@@ -65,8 +65,7 @@ class NiahRows(Family):
         typical = max(1, min(_TYPICAL_WORDS if self.haystack else 1, bisect_right(running, self.prompt_budget) - 1))
 
         def count(units: int) -> int:
-            tokens: int = self.counter.count(self._render(draw.at(units, self.haystack)).text)
-            return tokens
+            return self.counter.count(self._render(draw.at(units, self.haystack)).text)
 
         fixed = count(typical) - running[typical]
         units, tokens = self.fit(lambda n: fixed + running[n], count, 1, len(running) - 1)
@@ -82,8 +81,7 @@ class NiahRows(Family):
     def _running_tokens(self, draw: NiahDraw) -> list[int]:
         """Tokens of the first n units, n from 0, as far as could fit."""
         if self.haystack:
-            essay: list[int] = self.haystack.running_tokens(self.counter)
-            return essay
+            return self.haystack.running_tokens(self.counter)
         if self.task.haystack == "noise":
             line = line_tokens(self.counter, self.texts["noise"])
             return [line * n for n in range(max(self.prompt_budget, 0) // line + 2)]
@@ -94,7 +92,7 @@ class NiahRows(Family):
         """More further needles than fit, and some to choose the last line from."""
         if self.task.haystack != "needle":
             return 0
-        probe: list[Needle] = draw_pool(self.task, private_stream("ruler", "probe"), _PROBE_LINES)
+        probe = draw_pool(self.task, private_stream("ruler", "probe"), _PROBE_LINES)
         return _SPARE_NEEDLES + int(max(self.prompt_budget, 0) / (0.8 * min(self._needle_tokens(probe))))
 
     @functools.cached_property
@@ -103,8 +101,7 @@ class NiahRows(Family):
         request = self.request
         stream = private_stream("ruler", request.task, request.length_tokens, "pool", request.seed)
         size = max(_SMALLEST_POOL, _POOL_FACTOR * self._most_lines) if self._most_lines else 0
-        pool: list[Needle] = draw_pool(self.task, stream, size)
-        return pool
+        return draw_pool(self.task, stream, size)
 
     @functools.cached_property
     def _pool_lines(self) -> dict[str, str]:
@@ -155,8 +152,7 @@ class NiahRows(Family):
         places = [tokens for _, tokens in sorted(zip(order, counted, strict=True))]
         details = {"haystack_units": choices.haystack_units, "needles": self._needles(choices, places)}
         stand_in = bool(self.haystack and self.haystack.stand_in)
-        row: Row = self.make_row(number, prompt.text, tokens, choices.answers, stand_in=stand_in, details=details)
-        return row
+        return self.make_row(number, prompt.text, tokens, choices.answers, stand_in=stand_in, details=details)
 
     def _needles(self, choices: NiahChoices, positions: list[int]) -> list[dict[str, Any]]:
         """Where each needle is: its place among the haystack's units in percent, and the tokens before it."""

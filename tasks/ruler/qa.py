@@ -106,8 +106,7 @@ class QaRows(Family):
         prompt, offsets = render_qa(choices, self.corpus, self.texts)
         details = self._details(number, choices, prompt, offsets)
         source: dict[str, Any] = {"stand_in": self.corpus.stand_in, "cluster": question.source}
-        row: Row = self.make_row(number, prompt, tokens, question.answers, details=details, **source)
-        return row
+        return self.make_row(number, prompt, tokens, question.answers, details=details, **source)
 
     def _fill_up(self, draw: QaDraw, documents: int, tokens: int) -> tuple[QaDraw, int, int]:
         """Later candidates short enough for the room that is left: the next one may be a very long document."""
@@ -131,8 +130,7 @@ class QaRows(Family):
     @property
     def _heading_tokens(self) -> int:
         """Tokens of the longest heading a prompt can have."""
-        longest: int = self.counter.count_inside(f" {10 ** len(str(self.prompt_budget)) - 1}:\nThe")
-        return longest
+        return self.counter.count_inside(f" {10 ** len(str(self.prompt_budget)) - 1}:\nThe")
 
     def _render(self, draw: QaDraw, documents: int) -> str:
         return render_qa(draw.at(documents), self.corpus, self.texts)[0]

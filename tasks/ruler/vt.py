@@ -71,7 +71,7 @@ def render_vt(choices: VtChoices, texts: dict[str, Any]) -> tuple[str, list[int]
     glue = texts["glue"]
     earlier = itertools.accumulate((len(sentence) + len(glue) for sentence in chain), initial=len(head))
     noise = len(texts["noise"]) + len(glue)
-    text: str = head + glue.join(lines) + tail.format(query=choices.value, count=len(choices.variables))
+    text = head + glue.join(lines) + tail.format(query=choices.value, count=len(choices.variables))
     return text, [position * noise + before for position, before in zip(choices.positions, earlier, strict=False)]
 
 
@@ -92,8 +92,7 @@ class VtRows(Family):
         smallest = HOPS + 1
 
         def count(lines: int) -> int:
-            tokens: int = self.counter.count(example + render_vt(draw.at(lines), self.texts)[0])
-            return tokens
+            return self.counter.count(example + render_vt(draw.at(lines), self.texts)[0])
 
         fixed = count(smallest) - smallest * line
         largest = max(self.prompt_budget // line, smallest) + 1
@@ -102,8 +101,7 @@ class VtRows(Family):
         text, offsets = render_vt(choices, self.texts)
         before = self.counter.positions(example + text, [len(example) + offset for offset in offsets])
         details = self._details(choices, before)
-        row: Row = self.make_row(number, example + text, tokens, choices.variables, details=details)
-        return row
+        return self.make_row(number, example + text, tokens, choices.variables, details=details)
 
     def _example(self, number: int) -> str:
         """The worked example, fitted to its own length as in the reference (budget included)."""
@@ -112,8 +110,7 @@ class VtRows(Family):
         smallest = HOPS + 1
 
         def count(lines: int) -> int:
-            tokens: int = self.counter.count(render_example(draw.at(lines), self.texts))
-            return tokens
+            return self.counter.count(render_example(draw.at(lines), self.texts))
 
         fixed = count(smallest) - smallest * line
         room = self.texts["example_tokens"] - self.max_new_tokens

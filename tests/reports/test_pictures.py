@@ -168,7 +168,10 @@ def test_loss_by_position_is_drawn_from_the_buckets(tmp_path, capsys):
     [
         (["--kind", "depths"], "unknown kind 'depths'; did you mean depth"),
         (["--format", "pdf"], "unknown picture format 'pdf'"),
-        (["--kind", "positions"], "nothing to draw for --kind positions; it needs the task wikitext_positions"),
+        (
+            ["--kind", "positions"],
+            "nothing to draw for --kind positions; it needs a task with metrics `perplexity_at_POSITION`",
+        ),
         (["--kind", "depth"], "nothing to draw for --kind depth"),
         (["--kind", "cache"], "nothing to draw for --kind cache"),
     ],

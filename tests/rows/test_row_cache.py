@@ -44,7 +44,6 @@ class Counted:
 @pytest.fixture
 def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Counted:
     monkeypatch.setenv("ROPEPP_EVAL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(cache_key.inspect, "getfile", lambda _: build_rows.__code__.co_filename)
     return Counted()
 
 
