@@ -125,6 +125,7 @@ def make_adapter(plan: Plan, checkpoint: PlannedCheckpoint) -> Adapter:
     cutting = dict(config.adapter_options).get("truncate") and not config.allow_beyond_trained_length
     settings: dict[str, Any] = {
         "pretrained": checkpoint.source,
+        "sha256": checkpoint.info.sha256,
         "tokenizer": checkpoint.tokenizer.name,
         "position": config.position,
         "dtype": config.dtype,
