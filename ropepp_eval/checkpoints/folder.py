@@ -91,7 +91,7 @@ def find_folder(path_or_hub_id: str | Path) -> CheckpointFolder:
     text = str(path_or_hub_id)
     path = Path(text).expanduser()
     if path.is_dir():
-        return _resolved(path, own_name(path), text)
+        return _resolved(path, name_parts(path)[-1], text)
     if path.is_file():
         raise UserError(f"checkpoint {text!r} is a file; give the folder that holds it and config.json")
     if not _HUB_ID.fullmatch(text) or text.startswith("."):
@@ -104,11 +104,11 @@ def find_folder(path_or_hub_id: str | Path) -> CheckpointFolder:
     return _resolved(_download(text), text.rsplit("/", 1)[1], text)
 
 
-def own_name(folder: Path) -> str:
-    """The folder's own name; of a snapshot in the hub's cache, which is called by its revision, that of its repository."""
+def name_parts(folder: Path) -> tuple[str, ...]:
+    """The folder's resolved path; of a snapshot in the hub's cache, which is called by its revision, owner and repository."""
     resolved = folder.resolve()
     repository = _SNAPSHOT.fullmatch(resolved.parent.parent.name) if resolved.parent.name == "snapshots" else None
-    return repository["name"] if repository else resolved.name
+    return tuple(filter(None, repository.groups())) if repository else resolved.parts
 
 
 def _resolved(path: Path, name: str, written: str) -> CheckpointFolder:

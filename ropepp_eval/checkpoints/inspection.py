@@ -11,7 +11,7 @@ from typing import Any
 from ropepp_eval.checkpoints.cards import check_card
 from ropepp_eval.checkpoints.config import SpecialIds, model_config, read_config
 from ropepp_eval.checkpoints.detect import detect_position
-from ropepp_eval.checkpoints.folder import CheckpointFolder, card_of, find_source
+from ropepp_eval.checkpoints.folder import CheckpointFolder, card_of, find_source, name_parts
 from ropepp_eval.checkpoints.header import TensorHeader, check_index, is_left_over, main_dtype, read_headers
 from ropepp_eval.checkpoints.weights import same_content
 from ropepp_eval.errors import UserError
@@ -68,6 +68,11 @@ class CheckpointInfo:
     """What config.json says of the checkpoint (`note`), such as that its weights are random."""
     settled: tuple[str, ...] = ()
     """How the folder is read where others might read it differently, one sentence each."""
+
+    @property
+    def path_parts(self) -> tuple[str, ...]:
+        """Folders that lead to it and its name, for telling it from others; of a hub's snapshot owner and repository."""
+        return (*name_parts(Path(self.folder))[:-1], self.name)
 
     @property
     def label(self) -> str:
@@ -162,7 +167,8 @@ def read_checkpoint(path_or_hub_id: str | Path, position: str | None) -> ReadChe
     if card is not None:
         check_card(card, config, _parameters(tensors))
     settled = (*folder.settled, *read.settled)
-    return ReadCheckpoint(folder, config, tensors, read.ids, tuple(evidence), overruled, settled, read.fields.note)
+    note = None if read.fields.note is None else printable(read.fields.note)
+    return ReadCheckpoint(folder, config, tensors, read.ids, tuple(evidence), overruled, settled, note)
 
 
 def _tied(folder: CheckpointFolder, tensors: Mapping[str, TensorHeader]) -> dict[str, TensorHeader]:

@@ -103,6 +103,7 @@ def describe_plan(plan: Plan) -> list[str]:
             f"{info.kv_bytes_per_token:,} KV bytes a token, made for {format_length(info.max_position_embeddings)}"
             + (f" ({info.note})" if info.note else "")
         )
+        lines += [f"  {checkpoint.label}: {sentence}" for sentence in info.settled]
     lines += [f"  left out: {reason}" for reason in plan.left_out]
     lines.append(f"  {resolution_in_words(max(len(cell.rows) for cell in plan.cells))}")
     if plan.stand_in:
