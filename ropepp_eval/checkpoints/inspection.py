@@ -66,6 +66,8 @@ class CheckpointInfo:
     """All settings of the position embedding but its scaling, as they became."""
     note: str | None = None
     """What config.json says of the checkpoint (`note`), such as that its weights are random."""
+    stop_ids: tuple[int, ...] = ()
+    """Tokens that end a text beside the tokenizer's EOS, from generation_config.json, else config.json."""
     settled: tuple[str, ...] = ()
     """How the folder is read where others might read it differently, one sentence each."""
 
@@ -93,6 +95,7 @@ class CheckpointInfo:
             "kv_bytes_per_token": self.kv_bytes_per_token,
             "max_position_embeddings": self.max_position_embeddings,
             "evidence": list(self.evidence),
+            "stop_ids": list(self.stop_ids),
             "settled": list(self.settled),
             "sha256": self.sha256,
         }
@@ -250,5 +253,6 @@ def describe(read: ReadCheckpoint) -> CheckpointInfo:
         overruled=read.overruled,
         settings=settings_label(embedding),
         note=read.note,
+        stop_ids=read.ids.stops,
         settled=read.settled,
     )
