@@ -13,6 +13,7 @@ from ropepp_eval.adapters.answers import Answer, Window
 from ropepp_eval.adapters.encoding import Encoder, Job
 from ropepp_eval.adapters.ledger import Generated, SpanScore, failed, generated, scored
 from ropepp_eval.adapters.settings import Settings
+from ropepp_eval.checkpoints import CheckpointInfo
 from ropepp_eval.errors import UserError
 
 
@@ -25,7 +26,7 @@ class RowAdapter(LM):  # type: ignore[misc]
         settings: Settings,
         *,
         name: str,
-        position: str | None,
+        checkpoint: CheckpointInfo | None,
         trained_tokens: int,
         vocabulary: int,
         end_ids: frozenset[int],
@@ -35,6 +36,7 @@ class RowAdapter(LM):  # type: ignore[misc]
         Args:
             tokenizer: of `transformers`.
             name: folder or hub id of the checkpoint; empty for a model that came as an object.
+            checkpoint: what was loaded; None for such a model.
             trained_tokens: positions the model was made for; `settings.max_length` overrides them.
             vocabulary: rows of the embedding; ids beyond it make a request fail.
             end_ids: tokens that end a generation.
@@ -42,7 +44,7 @@ class RowAdapter(LM):  # type: ignore[misc]
         super().__init__()
         self.tokenizer = tokenizer
         self.settings = settings
-        self.name, self.position = name, position
+        self.name, self.checkpoint = name, checkpoint
         self.end_ids = end_ids
         self.batch_size = settings.batch_size
         self.events: list[str] = []
@@ -167,9 +169,6 @@ class RowAdapter(LM):  # type: ignore[misc]
 
     def _checkpoint_info(self) -> dict[str, Any]:
         """Which checkpoint this is, so that lm-eval's results tell it from others; nothing for a model without a folder."""
-        from ropepp_eval.checkpoints import inspect_checkpoint
-
-        if not self.name:
+        if self.checkpoint is None:
             return {}
-        info = inspect_checkpoint(self.name, position=self.position)
-        return {"checkpoint": {"name": info.name, **info.facts}}
+        return {"checkpoint": {"name": self.checkpoint.name, **self.checkpoint.facts}}

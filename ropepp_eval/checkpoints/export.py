@@ -6,8 +6,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from ropepp_eval.checkpoints.folder import TOKENIZER_FILES, find_source
-from ropepp_eval.checkpoints.loading import load_checkpoint
+from ropepp_eval.checkpoints.inspection import read_checkpoint
+from ropepp_eval.checkpoints.loading import load_read
 from ropepp_eval.errors import UserError
 
 
@@ -33,14 +33,14 @@ def export_checkpoint(
     folder = Path(target).expanduser()
     if folder.exists():
         raise UserError(f"export target {str(target)!r} exists; name a new folder, or remove it first")
-    model = load_checkpoint(path_or_hub_id, position=position, dtype=dtype)
+    read = read_checkpoint(path_or_hub_id, position)
+    model = load_read(read, dtype=dtype)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
         written = Path(scratch) / folder.name
         model.save_pretrained(written)
-        source = find_source(path_or_hub_id)
-        for name in TOKENIZER_FILES:
-            if (source.path / name).is_file():
-                shutil.copyfile(source.path / name, written / name)
+        for file in read.folder.tokenizer:
+            with file.open() as source, (written / file.path.name).open("wb") as copy:
+                shutil.copyfileobj(source, copy)
         written.rename(folder)
     return folder

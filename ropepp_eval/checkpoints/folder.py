@@ -1,20 +1,26 @@
-"""From what the user wrote to a folder with a config and safetensors files, and nothing that could run code."""
+"""From what the user wrote to the exact files of a checkpoint, and nothing that could run code.
+
+A folder that other readers would read in two ways is refused, or read in one way with a sentence that says which.
+"""
 
 from __future__ import annotations
 
 import difflib
-import functools
-import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ropepp_eval.checkpoints.cards import Card, find_card, has_card, list_cards
+from ropepp_eval.checkpoints.formats import IndexFile
+from ropepp_eval.checkpoints.pinned import PinnedFile
 from ropepp_eval.errors import UserError
-from ropepp_eval.hashing import hash_file, hash_json
+from ropepp_eval.hashing import hash_json
+from ropepp_eval.outside import printable, read_json
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_SNAPSHOT = re.compile(r"models--(?:(?P<owner>.+?)--)?(?P<name>.+)")
+_SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.safetensors")
 _WANTED_FILES = ("*.json", "*.safetensors", "tokenizer.model", "*.txt")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 TOKENIZER_FILES = (
@@ -26,50 +32,43 @@ TOKENIZER_FILES = (
     "merges.txt",
     "added_tokens.json",
 )
+SINGLE_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
+_NOT_APPLIED = {
+    "adapter_config.json": "an adapter, which is not applied; merge it into the weights, or take it out of the folder",
+    "adapter_model.safetensors": "an adapter, which is not applied; merge it into the weights, or take it out of the folder",
+    "quantize_config.json": "how weights are quantised, which is not supported; take the checkpoint before quantisation",
+    "quant_config.json": "how weights are quantised, which is not supported; take the checkpoint before quantisation",
+    "hf_quant_config.json": "how weights are quantised, which is not supported; take the checkpoint before quantisation",
+}
 
 
 @dataclass(frozen=True)
 class CheckpointFolder:
-    """A local folder whose parts have been found."""
+    """A local folder and the exact files in it that are the checkpoint."""
 
     name: str
     """What tables call it: the folder's or repository's own name."""
     path: Path
-    files: tuple[Path, ...]
+    config: PinnedFile
+    weights: tuple[PinnedFile, ...]
     """Its safetensors files, sorted by name."""
-
-    @property
-    def config(self) -> dict[str, Any]:
-        return _read_json(self.path / "config.json")
+    index: Mapping[str, str] | None
+    """Which file holds which tensor, where an index says it."""
+    generation: PinnedFile | None
+    """generation_config.json."""
+    tokenizer: tuple[PinnedFile, ...]
+    settled: tuple[str, ...] = ()
+    """How the folder is read where others might read it differently, one sentence each."""
 
     @property
     def has_tokenizer(self) -> bool:
-        return any((self.path / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json"))
+        return any(file.path.name in ("tokenizer.json", "tokenizer.model", "vocab.json") for file in self.tokenizer)
 
     @property
     def sha256(self) -> str:
         """Hash over the contents of config.json and all safetensors files; files that did not change are hashed once."""
-        hashes = {}
-        for file in (self.path / "config.json", *self.files):
-            stat = file.stat()
-            hashes[file.name] = _hash_unchanged(file, stat.st_size, stat.st_mtime_ns)
-        return hash_json(hashes)
-
-
-@functools.lru_cache(maxsize=1024)
-def _hash_unchanged(file: Path, size: int, changed_ns: int) -> str:
-    return hash_file(file)
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise UserError(f"{file} can't be read as JSON ({error}); copy or download it again") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{file} holds {type(content).__name__}, not fields; copy or download it again")
-    return content
+        return hash_json({file.path.name: file.sha256 for file in (self.config, *self.weights)})
 
 
 def card_of(written: str | Path) -> Card | None:
@@ -87,12 +86,12 @@ def find_folder(path_or_hub_id: str | Path) -> CheckpointFolder:
     """The folder of a checkpoint, downloaded first when a hub id is given.
 
     Raises:
-        UserError: it does not exist, is empty, has no config.json, holds pickles only, or lacks a shard.
+        UserError: it does not exist, is empty, has no config.json, holds pickles only, lacks a shard, or can be read in two ways.
     """
     text = str(path_or_hub_id)
     path = Path(text).expanduser()
     if path.is_dir():
-        return _checked(path, path.resolve().name, text)
+        return _resolved(path, name_parts(path)[-1], text)
     if path.is_file():
         raise UserError(f"checkpoint {text!r} is a file; give the folder that holds it and config.json")
     if not _HUB_ID.fullmatch(text) or text.startswith("."):
@@ -102,20 +101,81 @@ def find_folder(path_or_hub_id: str | Path) -> CheckpointFolder:
             f"checkpoint {text!r} is no folder here, no hub id (owner/name) and no card; {hint} "
             "`ropepp-eval models` lists the cards"
         )
-    return _checked(_download(text), text.rsplit("/", 1)[1], text)
+    return _resolved(_download(text), text.rsplit("/", 1)[1], text)
 
 
-def _checked(path: Path, name: str, written: str) -> CheckpointFolder:
-    if not any(path.iterdir()):
+def name_parts(folder: Path) -> tuple[str, ...]:
+    """The folder's resolved path; of a snapshot in the hub's cache, which is called by its revision, owner and repository."""
+    resolved = folder.resolve()
+    repository = _SNAPSHOT.fullmatch(resolved.parent.parent.name) if resolved.parent.name == "snapshots" else None
+    return tuple(filter(None, repository.groups())) if repository else resolved.parts
+
+
+def _resolved(path: Path, name: str, written: str) -> CheckpointFolder:
+    try:
+        held = {entry.name for entry in path.iterdir()}
+    except OSError as error:
+        raise UserError(f"checkpoint {written!r} can't be read ({error.strerror}); check its permissions") from error
+    if not held:
         raise UserError(f"checkpoint {written!r} is an empty folder; it must hold config.json and model.safetensors")
-    if not (path / "config.json").is_file():
+    if "config.json" not in held:
         raise UserError(
             f"checkpoint {written!r} has no config.json; give the folder that holds config.json and model.safetensors"
         )
-    files = tuple(sorted(path.glob("*.safetensors")))
-    if (path / INDEX_NAME).is_file():
-        files = _indexed(path)
-    if not files:
+    for sidecar, what in _NOT_APPLIED.items():
+        if sidecar in held:
+            raise UserError(f"{printable(path / sidecar)} asks for {what}")
+    index = read_json(path / INDEX_NAME, IndexFile).weight_map if INDEX_NAME in held else None
+    files, settled = _weights(path, held, index, written)
+    return CheckpointFolder(
+        name,
+        path,
+        PinnedFile.of(path / "config.json"),
+        tuple(PinnedFile.of(path / file) for file in files),
+        index,
+        PinnedFile.of(path / "generation_config.json") if "generation_config.json" in held else None,
+        tuple(PinnedFile.of(path / file) for file in TOKENIZER_FILES if file in held),
+        settled,
+    )
+
+
+def _weights(path: Path, held: set[str], index: Mapping[str, str] | None, written: str) -> tuple[list[str], tuple[str, ...]]:
+    """Names of the files that hold the weights, and how that was settled."""
+    found = sorted(name for name in held if name.endswith(".safetensors"))
+    if index is not None:
+        files = _indexed(path, held, index)
+    elif SINGLE_NAME in held:
+        files = [SINGLE_NAME]
+        if shards := [name for name in found if name.startswith("model-") and _SHARD.fullmatch(name)]:
+            raise UserError(
+                f"{printable(path)} holds {SINGLE_NAME} and {shards[0]} but no index, so either may be the weights; "
+                "remove the stale ones"
+            )
+    else:
+        return _by_other_names(path, found, written)
+    others = [name for name in found if name not in files]
+    return files, (f"not read: {printable(', '.join(others))}",) if others else ()
+
+
+def _indexed(path: Path, held: set[str], index: Mapping[str, str]) -> list[str]:
+    """The shards that the index names; each must be there."""
+    shards = sorted(set(index.values()))
+    for shard in shards:
+        if shard not in held:
+            raise UserError(
+                f"{printable(path)} lacks {printable(shard)}, which {INDEX_NAME} names; copy or download it again"
+            )
+    if SINGLE_NAME in held and SINGLE_NAME not in shards:
+        raise UserError(
+            f"{printable(path)} holds {SINGLE_NAME} and {INDEX_NAME}, which names {len(shards)} other files, so either may be the "
+            "weights; remove the stale ones"
+        )
+    return shards
+
+
+def _by_other_names(path: Path, found: list[str], written: str) -> tuple[list[str], tuple[str, ...]]:
+    """Weights without an index and without a file of the usual name: one file, or one whole set of shards."""
+    if not found:
         pickles = sorted(file.name for pattern in _PICKLES for file in path.glob(pattern))
         if pickles:
             raise UserError(
@@ -125,21 +185,16 @@ def _checked(path: Path, name: str, written: str) -> CheckpointFolder:
         raise UserError(
             f"checkpoint {written!r} holds no *.safetensors file; it must hold config.json and model.safetensors"
         )
-    return CheckpointFolder(name, path, files)
-
-
-def _indexed(path: Path) -> tuple[Path, ...]:
-    """The shards that the index names; each must be there."""
-    weight_map = _read_json(path / INDEX_NAME).get("weight_map")
-    if not isinstance(weight_map, dict) or not weight_map:
-        raise UserError(f"{path / INDEX_NAME} has no weight_map; copy or download it again")
-    shards = [path / str(name) for name in sorted(set(weight_map.values()))]
-    for shard in shards:
-        if shard.parent != path:
-            raise UserError(f"{path / INDEX_NAME} names {shard.name!r} outside its folder; copy or download it again")
-        if not shard.is_file():
-            raise UserError(f"{path} lacks {shard.name}, which {INDEX_NAME} names; copy or download it again")
-    return tuple(shards)
+    first = _SHARD.fullmatch(found[0])
+    if first is None and len(found) == 1:
+        return found, (f"the weights are {printable(found[0])}, the only safetensors file",)
+    count = int(first[3]) if first and len(found) == int(first[3]) else 0
+    if first is None or found != [f"{first[1]}-{i:05}-of-{first[3]}.safetensors" for i in range(1, count + 1)]:
+        raise UserError(
+            f"{printable(path)} holds {printable(', '.join(found[:4]))} but neither {SINGLE_NAME} nor {INDEX_NAME}, so which are the "
+            "weights can't be told; copy the index too, or remove what does not belong there"
+        )
+    return found, (f"no index; all {count} shards of {printable(first[1])} are read",)
 
 
 def _download(hub_id: str) -> Path:

@@ -1,30 +1,25 @@
-"""Names, dtypes and shapes of a checkpoint's tensors, read from safetensors headers without loading weights."""
+"""Names, dtypes and shapes of a checkpoint's tensors, read from safetensors headers without loading weights.
+
+A header must describe its file byte for byte: each tensor as long as its shape and dtype make it, one after the other without
+overlap or gap, from the header's end to the file's.
+"""
 
 from __future__ import annotations
 
-import json
 import math
 import struct
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
+from ropepp_eval.checkpoints.formats import TensorEntry
+from ropepp_eval.checkpoints.pinned import PinnedFile
 from ropepp_eval.errors import UserError
+from ropepp_eval.outside import Limits, checked, parse_json, printable, shown
 
-_BITS = {
-    "F64": 64,
-    "F32": 32,
-    "F16": 16,
-    "BF16": 16,
-    "F8_E4M3": 8,
-    "F8_E5M2": 8,
-    "I64": 64,
-    "I32": 32,
-    "I16": 16,
-    "I8": 8,
-    "U8": 8,
-    "BOOL": 8,
-}
-_LONGEST_HEADER_BYTES = 100_000_000  # the format's own limit
+DTYPES = {"F64": ("float64", 8), "F32": ("float32", 4), "F16": ("float16", 2), "BF16": ("bfloat16", 2)}
+"""Dtypes of the format that a model can be computed from: torch's name and the bytes of an entry."""
+_LIMITS = Limits(size_bytes=100_000_000, depth=4)  # the size is the format's own limit
+_ADVICE = "copy or download the file again"
 
 
 @dataclass(frozen=True)
@@ -36,69 +31,109 @@ class TensorHeader:
     shape: tuple[int, ...]
     file: str
     """Name of the file that holds it."""
+    begin: int = 0
+    """Place of its first byte in that file."""
 
     @property
     def size(self) -> int:
         """Number of entries."""
         return math.prod(self.shape)
 
+    @property
+    def bytes(self) -> int:
+        """Length in the file."""
+        return self.size * DTYPES[self.dtype][1]
 
-def read_headers(files: list[Path]) -> dict[str, TensorHeader]:
+
+def is_left_over(name: str) -> bool:
+    """Whether a tensor is one that old releases stored although it is computed: it is read by nobody."""
+    return name.endswith("rotary_emb.inv_freq")
+
+
+def read_headers(files: Iterable[PinnedFile]) -> dict[str, TensorHeader]:
     """All tensors of some safetensors files by name.
 
     Raises:
-        UserError: a file is cut off, is not safetensors, or repeats a tensor of another.
+        UserError: a file is cut off, is not safetensors, holds what no model is computed from, or repeats a tensor of another.
     """
     tensors: dict[str, TensorHeader] = {}
     for file in files:
         for name, tensor in _read_one(file).items():
             if name in tensors:
-                raise UserError(f"{file} holds {name!r}, which {tensors[name].file} holds too; remove the stale file")
+                raise UserError(
+                    f"{printable(file.path)} holds {shown(name)}, which {tensors[name].file} holds too; remove the stale file"
+                )
             tensors[name] = tensor
     return tensors
 
 
-def _broken(file: Path, why: str) -> UserError:
-    return UserError(f"{file} is not a whole safetensors file ({why}); copy or download it again")
+def check_index(index: Mapping[str, str], tensors: Mapping[str, TensorHeader]) -> None:
+    """Raise UserError for the first tensor of which the index of shards and their headers say different things."""
+    for name in sorted({*index, *tensors}):
+        said, found = index.get(name), tensors[name].file if name in tensors else None
+        if said != found and not is_left_over(name):
+            raise UserError(
+                f"model.safetensors.index.json says that {shown(name)} is in {said or 'no file'}, and it is in {found or 'none'}; "
+                "index and shards do not belong together: copy or download them again"
+            )
 
 
-def _read_one(file: Path) -> dict[str, TensorHeader]:
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        start = stream.read(8)
-        if len(start) < 8:
-            raise _broken(file, f"{size} bytes")
-        length = struct.unpack("<Q", start)[0]
-        if length > _LONGEST_HEADER_BYTES:
-            raise _broken(file, "its first bytes are no header length")
-        if 8 + length > size:
-            raise _broken(file, f"{size} bytes, but the header alone needs {8 + length}")
-        text = stream.read(length)
-    try:
-        header = json.loads(text)
-        header.pop("__metadata__", None)
-        ends = [entry["data_offsets"][1] for entry in header.values()]
-        tensors = {name: TensorHeader(e["dtype"], tuple(e["shape"]), file.name) for name, e in header.items()}
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise _broken(file, "its header is not the JSON the format asks for") from error
-    wanted = 8 + length + max(ends, default=0)
-    if size != wanted:
-        raise _broken(file, f"{size} bytes, but its header describes {wanted}")
+def _broken(file: PinnedFile, why: str) -> UserError:
+    return UserError(f"{printable(file.path)} is not a whole safetensors file ({why}); copy or download it again")
+
+
+def _read_one(file: PinnedFile) -> dict[str, TensorHeader]:
+    text = _header_text(file)
+    where = f"{printable(file.path)}: header"
+    content = parse_json(text, where, limits=_LIMITS, advice=_ADVICE)
+    if not isinstance(content, dict):
+        raise _broken(file, "its header is no mapping")
+    checked(content.pop("__metadata__", {}), dict[str, str], f"{where}: __metadata__", advice=_ADVICE)
+    entries = checked(content, dict[str, TensorEntry], where, advice=_ADVICE)
+    start, place = 8 + len(text), 0
+    tensors = {}
+    for name, entry in sorted(entries.items(), key=lambda item: item[1].data_offsets):
+        tensors[name] = TensorHeader(entry.dtype, entry.shape, file.path.name, start + place)
+        place = _checked_end(name, entry, place, tensors[name], where)
+    if file.size != start + place:
+        raise _broken(file, f"{file.size} bytes, but its header describes {start + place}")
     return tensors
 
 
-def parameter_bytes(tensors: dict[str, TensorHeader]) -> int:
-    """Bytes of all tensors; what has an unknown dtype counts as four bytes an entry."""
-    return sum(t.size * _BITS.get(t.dtype, 32) // 8 for t in tensors.values())
+def _header_text(file: PinnedFile) -> bytes:
+    with file.open() as stream:
+        first = stream.read(8)
+        if len(first) < 8:
+            raise _broken(file, f"{file.size} bytes")
+        length = struct.unpack("<Q", first)[0]
+        if length > _LIMITS.size_bytes:
+            raise _broken(file, "its first bytes are no header length")
+        if 8 + length > file.size:
+            raise _broken(file, f"{file.size} bytes, but the header alone needs {8 + length}")
+        text = stream.read(length)
+    if not text.startswith(b"{"):
+        raise _broken(file, "its header is not the JSON the format asks for")
+    return text
 
 
-def main_dtype(tensors: dict[str, TensorHeader]) -> str:
+def _checked_end(name: str, entry: TensorEntry, place: int, tensor: TensorHeader, where: str) -> int:
+    """Where the tensor ends, counted from the header's end. Raises UserError where it is not where and as long as it must be."""
+    begin, end = entry.data_offsets
+    if entry.dtype not in DTYPES:
+        raise UserError(
+            f"{where}: {shown(name)} is stored as {shown(entry.dtype)}; only {', '.join(DTYPES)} are supported: convert the weights"
+        )
+    if (begin, end) != (place, place + tensor.bytes):
+        raise UserError(
+            f"{where}: data_offsets of {shown(name)} are [{begin}, {end}]; after the tensors before it, {entry.dtype} "
+            f"{list(entry.shape)[:8]} must be at [{place}, {place + tensor.bytes}]; {_ADVICE}"
+        )
+    return end
+
+
+def main_dtype(tensors: Mapping[str, TensorHeader]) -> str:
     """The dtype that most entries have, as torch calls it, such as `bfloat16`."""
     sizes: dict[str, int] = {}
     for tensor in tensors.values():
         sizes[tensor.dtype] = sizes.get(tensor.dtype, 0) + tensor.size
-    most = max(sizes, key=lambda dtype: sizes[dtype])
-    names = {"BF16": "bfloat16", "F16": "float16", "F32": "float32", "F64": "float64"}
-    if most not in names:
-        raise UserError(f"the weights are stored as {most}, which is not supported; convert them to BF16, F16 or F32")
-    return names[most]
+    return DTYPES[max(sizes, key=lambda dtype: sizes[dtype])][0]

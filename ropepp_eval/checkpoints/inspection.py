@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ropepp_eval.checkpoints.cards import check_card
+from ropepp_eval.checkpoints.config import SpecialIds, model_config, read_config
 from ropepp_eval.checkpoints.detect import detect_position
-from ropepp_eval.checkpoints.folder import CheckpointFolder, card_of, find_source
-from ropepp_eval.checkpoints.header import TensorHeader, main_dtype, read_headers
+from ropepp_eval.checkpoints.folder import CheckpointFolder, card_of, find_source, name_parts
+from ropepp_eval.checkpoints.header import TensorHeader, check_index, is_left_over, main_dtype, read_headers
+from ropepp_eval.checkpoints.weights import same_content
 from ropepp_eval.errors import UserError
 from ropepp_eval.modeling.configuration import RopePPConfig
+from ropepp_eval.outside import printable
 from ropepp_eval.positions.scaling import scaling_label
 from ropepp_eval.positions.settings import position_label, settings_label
 
 _DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4, "float64": 8}
-# Fields of the authors' files that say what our config says in its own way, or that are left over from training.
-_NOT_CARRIED = ("model_type", "architectures", "auto_map", "rope_config", "rope_theta", "rope_scaling", "rope_parameters",
-                "partial_rotary_factor", "position", "position_settings", "use_cache", "transformers_version", "torch_dtype",
-                "dtype", "mask_config", "ignore_index", "init_device", "use_alibi")  # fmt: skip
-_NOT_CARRIED_PREFIXES = ("fourier", "rope_")
+_HEAD = "lm_head.weight"
+_EMBEDDING = "model.embed_tokens.weight"
+_LAYER = re.compile(r"model\.layers\.(\d{1,9})\.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,7 @@ class CheckpointInfo:
     max_position_embeddings: int
     """Context length trained for, in tokens."""
     dtype: str
-    """Of the stored weights, as torch calls it."""
+    """Of most of the stored weights, as torch calls it."""
     sha256: str
     """Hash of config.json and the weights' content."""
     has_tokenizer: bool
@@ -64,6 +66,15 @@ class CheckpointInfo:
     """All settings of the position embedding but its scaling, as they became."""
     note: str | None = None
     """What config.json says of the checkpoint (`note`), such as that its weights are random."""
+    stop_ids: tuple[int, ...] = ()
+    """Tokens that end a text beside the tokenizer's EOS, from generation_config.json, else config.json."""
+    settled: tuple[str, ...] = ()
+    """How the folder is read where others might read it differently, one sentence each."""
+
+    @property
+    def path_parts(self) -> tuple[str, ...]:
+        """Folders that lead to it and its name, for telling it from others; of a hub's snapshot owner and repository."""
+        return (*name_parts(Path(self.folder))[:-1], self.name)
 
     @property
     def label(self) -> str:
@@ -84,6 +95,8 @@ class CheckpointInfo:
             "kv_bytes_per_token": self.kv_bytes_per_token,
             "max_position_embeddings": self.max_position_embeddings,
             "evidence": list(self.evidence),
+            "stop_ids": list(self.stop_ids),
+            "settled": list(self.settled),
             "sha256": self.sha256,
         }
 
@@ -99,6 +112,8 @@ class CheckpointInfo:
 
 def inspect_checkpoint(path_or_hub_id: str | Path, *, position: str | None = None) -> CheckpointInfo:
     """What a checkpoint is. Reads config.json and safetensors headers, and the files once for their hash; loads no weights.
+
+    What it accepts loads, unless a weight is NaN or infinite, which only loading looks for.
 
     Args:
         path_or_hub_id: a folder, `owner/name` on the hub, or the name of a card.
@@ -117,48 +132,56 @@ class ReadCheckpoint:
     folder: CheckpointFolder
     config: RopePPConfig
     tensors: Mapping[str, TensorHeader]
+    """Those that the model uses."""
+    ids: SpecialIds
     evidence: tuple[str, ...]
     overruled: str = ""
     """Settings of the position embedding that are not those of config.json, as `settings_label` writes them."""
+    settled: tuple[str, ...] = ()
+    note: str | None = None
+
+    def check_sha256(self, planned: str | None) -> None:
+        """Raise UserError where config.json and weights are no longer those of a hash taken before; None: none was."""
+        if planned is not None and self.folder.sha256 != planned:
+            raise UserError(
+                f"checkpoint {printable(self.folder.path)} changed since it was planned (sha256 {planned[:8]} became "
+                f"{self.folder.sha256[:8]}); run the command again to evaluate what is there now"
+            )
 
 
 def read_checkpoint(path_or_hub_id: str | Path, position: str | None) -> ReadCheckpoint:
     """Find, detect and check; the first half of both inspecting and loading. Takes the name of a card too."""
     card, folder = card_of(path_or_hub_id), find_source(path_or_hub_id)
-    raw = folder.config
-    if raw.get("model_type") not in ("llama", "ropepp"):
-        raise UserError(
-            f"{folder.path / 'config.json'}: model_type is {raw.get('model_type')!r}; "
-            "llama (the authors' form) and ropepp are read"
-        )
-    tensors = read_headers(list(folder.files))
+    read = read_config(folder)
+    every = read_headers(folder.weights)
+    if folder.index is not None:
+        check_index(folder.index, every)
+    tensors = {name: tensor for name, tensor in every.items() if not is_left_over(name)}
     if not tensors:
-        raise UserError(f"{folder.files[0]} holds no tensors; copy or download it again")
+        raise UserError(f"{printable(folder.weights[0].path)} holds no tensors; copy or download it again")
     if position is None and card is not None:
-        embedding, overruled, evidence = detect_position(raw, tensors, card.position, f"card {card.name}")
+        embedding, overruled, evidence = detect_position(read.raw, tensors, card.position, f"card {card.name}")
     else:
-        embedding, overruled, evidence = detect_position(raw, tensors, position)
-    config = _our_config(raw, embedding.name, embedding.to_hf())
-    config.dtype = main_dtype(dict(tensors))
+        embedding, overruled, evidence = detect_position(read.raw, tensors, position)
+    config = model_config(read, embedding, main_dtype(tensors))
     check_tensors(config, tensors)
+    if config.tie_word_embeddings:
+        tensors = _tied(folder, tensors)
     if card is not None:
-        check_card(card, config, _parameters(config, tensors))
-    return ReadCheckpoint(folder, config, tensors, tuple(evidence), overruled)
+        check_card(card, config, _parameters(tensors))
+    settled = (*folder.settled, *read.settled)
+    note = None if read.fields.note is None else printable(read.fields.note)
+    return ReadCheckpoint(folder, config, tensors, read.ids, tuple(evidence), overruled, settled, note)
 
 
-def _our_config(raw: Mapping[str, Any], position: str, fields: dict[str, dict[str, Any]]) -> RopePPConfig:
-    kept = {
-        name: value
-        for name, value in raw.items()
-        if name not in _NOT_CARRIED and not name.startswith(_NOT_CARRIED_PREFIXES) and not name.startswith("_")
-    }
-    try:
-        return RopePPConfig(**kept, **fields, position=position, architectures=["RopePPForCausalLM"], use_cache=True)
-    except UserError:
-        raise
-    except Exception as error:  # the strict config raises its own kinds for a wrong type or a missing field
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"config.json can't be used: {reason}; correct the field or download it again") from error
+def _tied(folder: CheckpointFolder, tensors: Mapping[str, TensorHeader]) -> dict[str, TensorHeader]:
+    """The tensors without a head that only repeats the embedding. Raises UserError for a head of its own."""
+    if _HEAD in tensors and not same_content(folder.weights, tensors[_HEAD], tensors[_EMBEDDING]):
+        raise UserError(
+            f"{printable(folder.config.path)}: tie_word_embeddings is true, but {tensors[_HEAD].file} holds another {_HEAD} than "
+            f"{_EMBEDDING}; set the field to false if the model has this head, or remove the tensor if it has none of its own"
+        )
+    return {name: tensor for name, tensor in tensors.items() if name != _HEAD}
 
 
 def expected_shapes(config: RopePPConfig) -> dict[str, tuple[int, ...]]:
@@ -174,8 +197,14 @@ def expected_shapes(config: RopePPConfig) -> dict[str, tuple[int, ...]]:
 
 def check_tensors(config: RopePPConfig, tensors: Mapping[str, TensorHeader]) -> None:
     """Raise UserError for the first tensor that is missing, has another shape, or has no place in the model."""
+    layers = {found[1] for name in tensors if (found := _LAYER.match(name))}
+    if len(layers) != config.num_hidden_layers:  # said before so many are built
+        raise UserError(
+            f"config.json: num_hidden_layers is {config.num_hidden_layers:,}, and the weights hold {len(layers):,} layers; "
+            "they do not belong together"
+        )
     expected = expected_shapes(config)
-    optional = {"lm_head.weight"} if config.tie_word_embeddings else set()
+    optional = {_HEAD} if config.tie_word_embeddings else set()
     for name, shape in expected.items():
         if name not in tensors and name not in optional:
             raise UserError(
@@ -187,17 +216,16 @@ def check_tensors(config: RopePPConfig, tensors: Mapping[str, TensorHeader]) -> 
                 f"config.json with {config.position} makes it {list(shape)}; they do not belong together"
             )
     for name, tensor in tensors.items():
-        if name not in expected and not name.endswith("inv_freq"):
+        if name not in expected:
             raise UserError(
-                f"{tensor.file} holds {name} {list(tensor.shape)}, for which {config.position} has no place; "
+                f"{tensor.file} holds {printable(name)[:200]} {list(tensor.shape)[:8]}, for which {config.position} has no place; "
                 "name another position"
             )
 
 
-def _parameters(config: RopePPConfig, tensors: Mapping[str, TensorHeader]) -> int:
-    """Entries of the tensors that the model uses; tied ones once."""
-    tied = {"lm_head.weight"} if config.tie_word_embeddings else set()
-    return sum(tensor.size for name, tensor in tensors.items() if name not in tied and not name.endswith("inv_freq"))
+def _parameters(tensors: Mapping[str, TensorHeader]) -> int:
+    """Entries of all tensors."""
+    return sum(tensor.size for tensor in tensors.values())
 
 
 def describe(read: ReadCheckpoint) -> CheckpointInfo:
@@ -216,13 +244,15 @@ def describe(read: ReadCheckpoint) -> CheckpointInfo:
         head_dim=config.head_dim,
         layers=config.num_hidden_layers,
         hidden_size=config.hidden_size,
-        parameters=_parameters(config, read.tensors),
+        parameters=_parameters(read.tensors),
         vocab_size=config.vocab_size,
         max_position_embeddings=config.max_position_embeddings,
-        dtype=main_dtype(dict(read.tensors)),
+        dtype=main_dtype(read.tensors),
         sha256=read.folder.sha256,
         has_tokenizer=read.folder.has_tokenizer,
         overruled=read.overruled,
         settings=settings_label(embedding),
-        note=read.folder.config.get("note"),
+        note=read.note,
+        stop_ids=read.ids.stops,
+        settled=read.settled,
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ropepp_eval.checkpoints.inspection import ReadCheckpoint, read_checkpoint
+from ropepp_eval.checkpoints.weights import read_tensors
 from ropepp_eval.errors import UserError, unknown_name
 from ropepp_eval.modeling.attention import check_kernel
 
@@ -43,26 +43,41 @@ def load_checkpoint(
         UserError: it can't be used; the message names the file, field, tensor or argument.
     """
     check_attention(attention)
-    read = read_checkpoint(path_or_hub_id, position)
+    return load_read(read_checkpoint(path_or_hub_id, position), dtype=dtype, device=device, attention=attention)
+
+
+def load_read(
+    read: ReadCheckpoint, *, dtype: str | torch.dtype = "auto", device: str | torch.device = "cpu", attention: str = "sdpa"
+) -> RopePPForCausalLM:
+    """The model of a checkpoint that has been read: the tensors of exactly its files, which must be what they were then.
+
+    Raises:
+        UserError: as `load_checkpoint`; a file changed, or a weight is NaN or infinite.
+    """
+    check_attention(attention)
     check_kernel(attention, read.config.position_embedding)
-    model: RopePPForCausalLM = _from_pretrained(read, parse_dtype(dtype, read.config.dtype), device, attention)
+    wanted = parse_dtype(dtype, read.config.dtype)
+    exact = tuple(f"self_attn.{name}" for name in read.config.stored_names)
+    weights = read_tensors(read.folder.weights, read.tensors, lambda name: torch.float32 if name.endswith(exact) else wanted)
+    model: RopePPForCausalLM = _from_tensors(read, dict(weights), wanted, device, attention)
     _set_generation(model, read)
     model.eval()
     return model
 
 
-def _from_pretrained(read: ReadCheckpoint, dtype: torch.dtype, device: str | torch.device, attention: str) -> Any:
+def _from_tensors(
+    read: ReadCheckpoint, tensors: dict[str, torch.Tensor], dtype: torch.dtype, device: str | torch.device, attention: str
+) -> Any:
     from transformers.utils import logging
 
     from ropepp_eval.modeling import RopePPForCausalLM
 
     bar = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
-    try:
+    try:  # without a folder's name transformers has nothing to look for
         return RopePPForCausalLM.from_pretrained(
-            read.folder.path, config=read.config, dtype=dtype, device_map=device, attn_implementation=attention,
-            use_safetensors=True, local_files_only=True, trust_remote_code=False,
-        )  # fmt: skip
+            None, config=read.config, state_dict=tensors, dtype=dtype, device_map=device, attn_implementation=attention
+        )
     except (ImportError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{read.folder.name} can't be loaded on {device} with attention {attention!r}: {reason}") from error
@@ -72,17 +87,15 @@ def _from_pretrained(read: ReadCheckpoint, dtype: torch.dtype, device: str | tor
 
 
 def _set_generation(model: Any, read: ReadCheckpoint) -> None:
-    """Decoding caches whatever generation_config.json says: `use_cache: false` is left over from training."""
+    """Token ids alone, and a cache: neither sampling settings nor `use_cache: false` of a checkpoint are taken over."""
     from transformers import GenerationConfig
 
-    file = read.folder.path / "generation_config.json"
-    if file.is_file():
-        try:
-            model.generation_config = GenerationConfig.from_pretrained(read.folder.path)
-        except (OSError, ValueError, json.JSONDecodeError) as error:
-            raise UserError(f"{file} can't be read ({' '.join(str(error).split())[:120]}); correct or remove it") from error
-    model.generation_config.use_cache = True
-    model.config.use_cache = True
+    config = model.config
+    model.generation_config = GenerationConfig(
+        bos_token_id=config.bos_token_id, eos_token_id=config.eos_token_id, pad_token_id=config.pad_token_id, use_cache=True
+    )
+    config.name_or_path = str(read.folder.path)
+    config.use_cache = True
 
 
 def parse_dtype(dtype: str | torch.dtype, stored: str | torch.dtype) -> torch.dtype:

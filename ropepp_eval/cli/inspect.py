@@ -57,6 +57,7 @@ def text_of(info: object) -> str:
         "trained length": f"{info.max_position_embeddings:,} tokens",
         "tokenizer": "in the folder" if info.has_tokenizer else "none in the folder; name one with --tokenizer",
         "sha256": info.sha256,
+        **({"settled": "; ".join(info.settled)} if info.settled else {}),
     }
     settings = [setting for setting in info.settings.split(",") if setting and not setting.startswith("base=")]
     if settings:

@@ -37,6 +37,11 @@ class RopePPConfig(LlamaConfig):
         super().__post_init__(**kwargs)
         self.position_settings = dict(self.position_settings or {})
         embedding = self.position_embedding
+        if self.num_attention_heads % self.num_key_value_heads or self.heads.attention % self.heads.key_value:
+            raise UserError(
+                f"num_attention_heads is {self.num_attention_heads} and num_key_value_heads is {self.num_key_value_heads}; "
+                "key/value heads must divide the others evenly"
+            )
         embedding.check(self.heads, self.head_dim)
         embedding.check_bias(self.heads, self.head_dim)
         self.position_settings = embedding.to_hf()["position_settings"]

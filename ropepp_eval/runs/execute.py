@@ -103,6 +103,7 @@ def make_adapter(plan: Plan, checkpoint: PlannedCheckpoint) -> Adapter:
     longest = max(cell.longest_row_tokens for cell in plan.cells_of(checkpoint))
     settings: dict[str, Any] = {
         "pretrained": checkpoint.source,
+        "sha256": checkpoint.info.sha256,
         "tokenizer": checkpoint.tokenizer.name,
         "position": config.position,
         "dtype": config.dtype,

@@ -30,6 +30,7 @@ def computation(config: RunConfig, checkpoint: PlannedCheckpoint) -> dict[str, A
         "position": checkpoint.position,
         "position_code": _position_code(checkpoint.info.position),
         "tokenizer": checkpoint.tokenizer.sha256,
+        "stop_ids": sorted(checkpoint.info.stop_ids),
         "protocol": config.protocol,
         "cut_at_tokens": cut_at_tokens(config, checkpoint),
         **_engine(config, checkpoint),

@@ -186,22 +186,33 @@ def _rows(config: RunConfig, task: TaskEntry, length: int, tokenizer: Tokenizer,
 def _planned_checkpoints(config: RunConfig) -> list[PlannedCheckpoint]:
     from ropepp_eval.checkpoints import inspect_checkpoint
 
-    planned = []
-    for source, label in zip(config.checkpoints, _labels(config.checkpoints), strict=True):
+    found: dict[Path, tuple[str, CheckpointInfo]] = {}
+    for source in config.checkpoints:
         info = inspect_checkpoint(source, position=config.position)
-        tokenizer_source = config.tokenizer or str(info.folder)
+        first, known = found.setdefault(Path(info.folder).resolve(), (source, info))  # two spellings of one are one
+        if known.label != info.label:
+            raise UserError(
+                f"checkpoints {first} and {source} are one folder, read as {known.label} and as {info.label}; "
+                "name one of them, or say which position holds with --position"
+            )
+    planned = []
+    for (source, info), label in zip(found.values(), _labels([info for _, info in found.values()]), strict=True):
         if config.tokenizer is None and not info.has_tokenizer:
             raise UserError(
                 f"checkpoint {source} holds no tokenizer; name its tokenizer's folder or hub id with --tokenizer"
             )
-        planned.append(PlannedCheckpoint(label, source, info, load_tokenizer(tokenizer_source)))
+        planned.append(PlannedCheckpoint(label, source, info, load_tokenizer(config.tokenizer or info.folder)))
     return planned
 
 
-def _labels(sources: tuple[str, ...]) -> list[str]:
-    """The shortest ends of the paths that tell the checkpoints apart."""
-    parts = [Path(source).resolve().parts if Path(source).is_dir() else tuple(source.split("/")) for source in sources]
+def _labels(infos: list[CheckpointInfo]) -> list[str]:
+    """The shortest ends of their paths that tell the checkpoints apart; with a hash where no path does."""
+    parts = [info.path_parts for info in infos]
     depth = 1
     while len({p[-depth:] for p in parts}) < len(parts) and depth < max(map(len, parts)):
         depth += 1
-    return ["/".join(p[-depth:]) for p in parts]
+    labels = ["/".join(p[-depth:]) for p in parts]
+    return [
+        label if labels.count(label) == 1 else f"{label}@{info.sha256[:8]}"
+        for label, info in zip(labels, infos, strict=True)
+    ]

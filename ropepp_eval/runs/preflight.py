@@ -9,13 +9,16 @@ from ropepp_eval.runs.keys import resolved_device
 from ropepp_eval.runs.plan import Cell, Plan, PlannedCheckpoint
 from ropepp_eval.words import counted
 
+_SPARE_ENTRIES = 64
+"""Entries that a tokenizer may have beyond the embedding: a pad token and its like were added, and no row holds them. One that does fails."""
+
 
 def check_plan(plan: Plan) -> None:
     """Refuse a plan with a cell that can't run as asked.
 
     Raises:
         UserError: dtype, attention or device are not known or not here, a row is over its checkpoint's `max_position_embeddings` (and neither going beyond nor cutting was allowed),
-            the tokenizer has more entries than the checkpoint, or a cell does not fit in the device's memory.
+            the tokenizer has many more entries than the checkpoint, or a cell does not fit in the device's memory.
     """
     from ropepp_eval.checkpoints.loading import check_attention, parse_dtype
 
@@ -30,7 +33,7 @@ def check_plan(plan: Plan) -> None:
             _check_trained_length(cell)
     for checkpoint in plan.checkpoints:
         size, limit = len(checkpoint.tokenizer.fast), checkpoint.info.vocab_size
-        if size > limit:
+        if size > limit + _SPARE_ENTRIES:
             raise UserError(
                 f"tokenizer {checkpoint.tokenizer.name} has {size} entries, checkpoint {checkpoint.source} has room for {limit}; "
                 "name the tokenizer the checkpoint was trained with by --tokenizer"
@@ -86,6 +89,7 @@ def describe_plan(plan: Plan) -> list[str]:
             f"{info.kv_bytes_per_token:,} KV bytes a token, trained at {format_length(info.max_position_embeddings)} tokens"
             + (f" ({info.note})" if info.note else "")
         )
+        lines += [f"  {checkpoint.label}: {sentence}" for sentence in info.settled]
     lines += [f"  left out: {reason}" for reason in plan.left_out]
     lines.append(f"  {resolution_in_words(max(len(cell.rows) for cell in plan.cells))}")
     if plan.stand_in:

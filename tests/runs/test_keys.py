@@ -82,9 +82,10 @@ def change_weights(folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(content)
 
 
-CHANGED_FILES: dict[str, Callable[[Path], None]] = {
+CHANGED_FILES: dict[str, Callable[[Path], object]] = {
     "weights": change_weights,
     "norm epsilon": lambda folder: edit_json(folder / "config.json", rms_norm_eps=1e-5),
+    "stop ids": lambda folder: (folder / "generation_config.json").write_text('{"eos_token_id": [0, 7]}'),
     "trained length": lambda folder: edit_json(folder / "config.json", max_position_embeddings=4096),
 }
 

@@ -22,6 +22,7 @@ from ropepp_eval.adapters.native.grouping import Limits
 from ropepp_eval.adapters.native.scoring import Scorer
 from ropepp_eval.adapters.native.work import WorkPlan, count_work
 from ropepp_eval.adapters.settings import Settings
+from ropepp_eval.checkpoints import CheckpointInfo
 
 GENERATION_ROWS = {"cpu": 16, "cuda": 64}
 BATCH_TOKENS = {"cpu": 8192, "cuda": 65536}
@@ -45,6 +46,7 @@ class NativeLM(RowAdapter):
         dtype: str | torch.dtype = "auto",
         device: str | None = "cpu",
         attention: str = "sdpa",
+        sha256: str | None = None,
         **settings: Any,
     ) -> None:
         """Load a checkpoint.
@@ -54,33 +56,39 @@ class NativeLM(RowAdapter):
             tokenizer: folder or hub id; None takes the checkpoint's own.
             position, dtype, attention: see `ropepp_eval.load_checkpoint`.
             device: a torch device; `auto` or None takes the first GPU, else the CPU.
+            sha256: what the checkpoint's hash must be (`CheckpointInfo.sha256`); None takes it as it is.
             settings: fields of `ropepp_eval.adapters.settings.Settings`; texts are read as --model_args gives them.
 
         Raises:
             UserError: checkpoint or tokenizer can't be used, or a setting has no such value.
         """
-        from ropepp_eval.checkpoints import load_checkpoint
+        from ropepp_eval.checkpoints.inspection import describe, read_checkpoint
+        from ropepp_eval.checkpoints.loading import load_read
         from ropepp_eval.tokens.tokenizer import load_tokenizer
 
         checked = Settings.of(settings)
         loaded = load_tokenizer(str(tokenizer or pretrained))
         where = ("cuda" if torch.cuda.is_available() else "cpu") if device in (None, "auto") else str(device)
-        model = load_checkpoint(pretrained, position=position, dtype=dtype, device=where, attention=attention)
-        self._set_up(model, loaded.fast, checked, name=str(pretrained), position=position)
+        read = read_checkpoint(pretrained, position)
+        read.check_sha256(sha256)
+        model = load_read(read, dtype=dtype, device=where, attention=attention)
+        self._set_up(model, loaded.fast, checked, name=str(pretrained), checkpoint=describe(read))
 
     @classmethod
     def from_objects(cls, model: Any, tokenizer: Any, **settings: Any) -> Self:
         """An adapter around a loaded model and a `transformers` tokenizer; settings as in the constructor."""
         self = cls.__new__(cls)
-        self._set_up(model, tokenizer, Settings.of(settings), name="", position=None)
+        self._set_up(model, tokenizer, Settings.of(settings), name="", checkpoint=None)
         return self
 
-    def _set_up(self, model: Any, tokenizer: Any, settings: Settings, *, name: str, position: str | None) -> None:
+    def _set_up(
+        self, model: Any, tokenizer: Any, settings: Settings, *, name: str, checkpoint: CheckpointInfo | None
+    ) -> None:
         super().__init__(
             tokenizer,
             settings,
             name=name,
-            position=position,
+            checkpoint=checkpoint,
             trained_tokens=int(model.config.max_position_embeddings),
             vocabulary=model.get_input_embeddings().weight.shape[0],
             end_ids=end_ids(model, tokenizer),

@@ -20,7 +20,7 @@ from ropepp_eval.adapters.memory import available_memory
 from ropepp_eval.adapters.settings import Settings
 from ropepp_eval.adapters.vllm.engine import Engine, EngineDied, EngineSettings, require_vllm, vllm_version
 from ropepp_eval.adapters.vllm.requests import generate, score_spans
-from ropepp_eval.checkpoints.inspection import ReadCheckpoint, read_checkpoint
+from ropepp_eval.checkpoints.inspection import ReadCheckpoint, describe, read_checkpoint
 from ropepp_eval.checkpoints.loading import parse_dtype
 from ropepp_eval.errors import UserError
 from ropepp_eval.words import counted
@@ -44,12 +44,13 @@ class VllmLM(RowAdapter):
         dtype: Any = "auto",
         device: str | None = None,
         log_folder: str | None = None,
+        sha256: str | None = None,
         **settings: Any,
     ) -> None:
         """Start an engine.
 
         Args:
-            pretrained, tokenizer, position, dtype: as in `NativeLM`.
+            pretrained, tokenizer, position, dtype, sha256: as in `NativeLM`.
             device: None or `auto`: what this vLLM was built for; anything else must name that.
             log_folder: where `vllm-engine.log` goes; None: a temporary folder.
             settings: fields of `EngineSettings` and of `Settings`; of the latter, `chunk_tokens` and `batch_tokens` become tokens
@@ -64,11 +65,12 @@ class VllmLM(RowAdapter):
         checked, self.engine_settings = both_settings(settings)
         loaded = load_tokenizer(str(tokenizer or pretrained)).fast
         read = read_checkpoint(pretrained, position)
+        read.check_sha256(sha256)
         super().__init__(
             loaded,
             checked,
             name=str(pretrained),
-            position=position,
+            checkpoint=describe(read),
             trained_tokens=int(read.config.max_position_embeddings),
             vocabulary=int(read.config.vocab_size),
             end_ids=end_ids_of(read, loaded),
@@ -82,7 +84,7 @@ class VllmLM(RowAdapter):
     def _arguments(self, read: ReadCheckpoint, position: str | None) -> dict[str, Any]:
         """Arguments of vLLM's `LLM`."""
         from ropepp_eval.positions.registry import loaded_modules
-        from ropepp_eval.vllm_plugin import CONFIG_FORMAT, MODULES_VARIABLE, POSITION_OVERRIDE
+        from ropepp_eval.vllm_plugin import CONFIG_FORMAT, LOAD_FORMAT, MODULES_VARIABLE, PINNED_FILES, POSITION_OVERRIDE
 
         os.environ[MODULES_VARIABLE] = os.pathsep.join(map(str, loaded_modules()))  # engine processes inherit it
         settings = self.engine_settings
@@ -94,6 +96,8 @@ class VllmLM(RowAdapter):
         arguments: dict[str, Any] = {
             "model": str(read.folder.path),
             "config_format": CONFIG_FORMAT,
+            "load_format": LOAD_FORMAT,
+            "model_loader_extra_config": {PINNED_FILES: [file.as_json for file in read.folder.weights]},
             "hf_overrides": overrides,
             "skip_tokenizer_init": True,
             "generation_config": "vllm",
@@ -279,13 +283,9 @@ def cpu_cache_bytes(read: ReadCheckpoint, longest: int, dtype: str, settings: En
 
 
 def end_ids_of(read: ReadCheckpoint, tokenizer: Any) -> frozenset[int]:
-    """Tokens that end a generation: the tokenizer's EOS and the generation config's (or the config's), as in the native adapter."""
-    from transformers import GenerationConfig
-
-    written_down = (read.folder.path / "generation_config.json").is_file()
-    config = GenerationConfig.from_pretrained(read.folder.path) if written_down else read.config
-    named = [tokenizer.eos_token_id, config.eos_token_id]
-    return frozenset(i for entry in named for i in (entry if isinstance(entry, list) else [entry]) if i is not None)
+    """Tokens that end a generation: the tokenizer's EOS and the checkpoint's, as in the native adapter."""
+    eos = tokenizer.eos_token_id
+    return frozenset(read.ids.stops) | ({eos} if eos is not None else set())
 
 
 def index_of(key: Any) -> int | None:

@@ -1,0 +1,37 @@
+"""How vLLM gets a checkpoint's weights: from exactly the files that were checked, each tensor looked at for NaN."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from vllm.model_executor.model_loader.base_loader import BaseModelLoader
+
+from ropepp_eval.checkpoints.inspection import read_checkpoint
+from ropepp_eval.checkpoints.weights import read_tensors
+from ropepp_eval.errors import UserError
+from ropepp_eval.vllm_plugin import PINNED_FILES, POSITION_OVERRIDE
+
+
+class RopePPLoader(BaseModelLoader):  # type: ignore[misc]
+    """Load format `ropepp`."""
+
+    def download_model(self, model_config: Any) -> None:
+        """Nothing: the config parser has found the files."""
+
+    def load_weights(self, model: Any, model_config: Any) -> None:
+        """Raises UserError where the files are not those that whoever started the engine had checked."""
+        overrides = model_config.hf_overrides
+        asked = overrides.get(POSITION_OVERRIDE) if isinstance(overrides, Mapping) else None
+        read = read_checkpoint(model_config.model, asked)
+        pinned = (self.load_config.model_loader_extra_config or {}).get(PINNED_FILES)
+        if pinned is not None and pinned != [file.as_json for file in read.folder.weights]:
+            raise UserError(
+                f"checkpoint {read.folder.name} changed while the engine started; run again when it stays as it is"
+            )
+        exact = tuple(f"self_attn.{name}" for name in read.config.stored_names)
+        weights = read_tensors(
+            read.folder.weights, read.tensors, lambda name: torch.float32 if name.endswith(exact) else model_config.dtype
+        )
+        model.load_weights(weights)
