@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length, parse_length
 from ropepp_eval.rows.cache_key import cache_file
 from ropepp_eval.rows.files import read_rows, write_rows
 from ropepp_eval.rows.row import Row, RowBuilder, RowRequest
+
+if TYPE_CHECKING:
+    from ropepp_eval.tokens.tokenizer import Tokenizer
 
 DEFAULT_SAMPLES = 100
 DEFAULT_SEED = 42
@@ -41,13 +44,23 @@ def request_from_metadata(task: str, metadata: Mapping[str, Any]) -> RowRequest:
         samples=int(metadata.get("samples", DEFAULT_SAMPLES)),
         seed=int(metadata.get("seed", DEFAULT_SEED)),
         protocol=protocol,
-        tokenizer=load_tokenizer(str(tokenizer)),
+        tokenizer=load_tokenizer(str(tokenizer), **tokenizer_rules(metadata)),
         data=open_data(
             metadata.get("data_dir"),
             offline=bool(metadata.get("offline", False)),
             repeat_text=bool(metadata.get("repeat_text", False)),
         ),
     )
+
+
+def tokenizer_rules(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The model arguments that decide the ids of a prompt, as `load_tokenizer` takes them; texts are read as --model_args gives them."""
+    bos, prefix = (settings.get(name) for name in ("add_bos_token", "prefix_token_id"))
+    unset = (None, "None", "")
+    return {
+        "add_bos_token": None if bos in unset else str(bos).lower() in ("true", "1"),
+        "prefix_token_id": None if prefix in unset else int(prefix),
+    }
 
 
 def frozen_rows(request: RowRequest, build: RowBuilder) -> list[Row]:
@@ -60,10 +73,13 @@ def frozen_rows(request: RowRequest, build: RowBuilder) -> list[Row]:
     if request.length_tokens == 0 and not request.task.startswith("babilong_"):
         raise UserError(f"task {request.task} has no length 0k (only BABILong's facts come without other text); ask for 4k")
     path = cache_file(request, build)
-    rebuild = functools.partial(build, request)
+
+    def rebuild() -> list[Row]:
+        return [with_special_tokens(row, request.tokenizer) for row in build(request)]
+
     rows = read_rows(path, request.samples, rebuild) if path else None
     if rows is None:
-        rows = build(request)
+        rows = rebuild()
         for row in rows:
             check_budget(row)
         if path and rows:
@@ -73,6 +89,19 @@ def frozen_rows(request: RowRequest, build: RowBuilder) -> list[Row]:
         where = format_length(request.length_tokens)
         raise UserError(f"task {request.task} has no row at {where}; ask for --samples of 1 or more")
     return rows
+
+
+def with_special_tokens(row: Row, tokenizer: Tokenizer) -> Row:
+    """A builder's row with `prompt_tokens` as the adapters send them: special tokens included, and for scored choices without the blanks
+    at the prompt's end, which move to the choices."""
+    text, tokens = row.prompt, row.prompt_tokens
+    if row.choices and text != text.rstrip():
+        text = text.rstrip()
+        tokens = tokenizer.count(text)
+    tokens += tokenizer.added_tokens(text)
+    if not text and (row.choices or row.max_new_tokens):
+        tokens = 1  # the prefix token
+    return row if tokens == row.prompt_tokens else replace(row, prompt_tokens=tokens)
 
 
 def check_budget(row: Row) -> None:

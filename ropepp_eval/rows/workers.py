@@ -12,11 +12,10 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from ropepp_eval.rows.row import RowRequest
-from ropepp_eval.tokens.tokenizer import Tokenizer
+from ropepp_eval.tokens.ids import Tokenizer
 
 Built = TypeVar("Built")
 _FEWEST_TOKENS = 4_000_000
@@ -79,7 +78,7 @@ def _pool(tokenizer: Tokenizer, workers: int) -> ProcessPoolExecutor:
             workers,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_start,
-            initargs=(tokenizer.fast.backend_tokenizer.to_str(), tokenizer.name),
+            initargs=(tokenizer,),
         )
     return _open[key]
 
@@ -108,14 +107,12 @@ def _main_hidden() -> Iterator[None]:
 _tokenizer: Tokenizer | None = None
 
 
-def _start(serialized: str, name: str) -> None:
+def _start(tokenizer: Tokenizer) -> None:
     global _tokenizer
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     for module in _NEVER_NEEDED:  # an import of them fails at once, and those who would only like to have them go without
         sys.modules.setdefault(module, None)  # type: ignore[arg-type]
-    from tokenizers import Tokenizer as Backend
-
-    _tokenizer = Tokenizer(SimpleNamespace(backend_tokenizer=Backend.from_str(serialized)), name)
+    _tokenizer = tokenizer
 
 
 def _work(build: Callable[[RowRequest, range], Any], light: RowRequest, chunk: range) -> Any:

@@ -42,9 +42,9 @@ class Cell:
 
     @property
     def prompt_limit(self) -> int:
-        """Most tokens that the prompt may have."""
+        """Most tokens that the prompt's text may have."""
         budget: int = self.settings.max_new_tokens
-        return self.request.length_tokens - budget
+        return self.request.room_tokens - budget
 
     @functools.cached_property
     def background(self) -> Background:
@@ -81,7 +81,7 @@ class Cell:
         """The error for a length at which none of `questions` can be asked."""
         least = min(
             max(
-                self.tokens_with_facts_alone(question) + self.settings.max_new_tokens,
+                self.tokens_with_facts_alone(question) + self.request.length_tokens - self.prompt_limit,
                 PROMPT_TOKENS_OF_REFERENCE + TOKENS_A_LINE * (len(question.facts) + 1),
             )
             for question in questions

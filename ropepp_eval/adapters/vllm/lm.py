@@ -63,7 +63,7 @@ class VllmLM(RowAdapter):
         given = {name: settings.pop(name) for name in _ENGINE_NAMES if name in settings}
         checked = Settings.of(settings)
         self.engine_settings = translated(checked, engine_settings(given))
-        loaded = load_tokenizer(str(tokenizer or pretrained)).fast
+        loaded = load_tokenizer(str(tokenizer or pretrained), **checked.tokenizer_rules)
         read = read_checkpoint(pretrained, position)
         super().__init__(
             loaded,
@@ -72,7 +72,7 @@ class VllmLM(RowAdapter):
             position=position,
             trained_tokens=int(read.config.max_position_embeddings),
             vocabulary=int(read.config.vocab_size),
-            end_ids=end_ids_of(read, loaded),
+            end_ids=end_ids_of(read, loaded.rules.eos),
         )
         self._device_type = platform_of(device)
         self.dtype = str(parse_dtype(dtype, read.config.dtype)).removeprefix("torch.")
@@ -272,13 +272,13 @@ def cpu_cache_bytes(read: ReadCheckpoint, longest: int, dtype: str, settings: En
     return min(max(8 * one, _SMALLEST_CACHE_BYTES), free // 2)
 
 
-def end_ids_of(read: ReadCheckpoint, tokenizer: Any) -> frozenset[int]:
+def end_ids_of(read: ReadCheckpoint, eos: int | None) -> frozenset[int]:
     """Tokens that end a generation: the tokenizer's EOS and the generation config's (or the config's), as in the native adapter."""
     from transformers import GenerationConfig
 
     written_down = (read.folder.path / "generation_config.json").is_file()
     config = GenerationConfig.from_pretrained(read.folder.path) if written_down else read.config
-    named = [tokenizer.eos_token_id, config.eos_token_id]
+    named = [eos, config.eos_token_id]
     return frozenset(i for entry in named for i in (entry if isinstance(entry, list) else [entry]) if i is not None)
 
 
