@@ -30,7 +30,6 @@ Items = Annotated[tuple[T, ...], Strict(False)]
 """A list in a file, a tuple in the model; what is in it is checked strictly."""
 
 _SHOWN_CHARACTERS = 80
-_MOST_DIGITS = 20  # of a whole number: no count or id is longer, and float() of some hundreds overflows
 _BRACKETS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)  # possessive: an open string is read once
 _MARKS_OF_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
@@ -51,6 +50,8 @@ class Limits:
     size_bytes: int = 64 * 2**20
     depth: int = 32
     """Lists and mappings inside each other."""
+    digits: int = 20
+    """Of a whole number: no count or id is longer, and float() of some hundreds overflows."""
 
 
 LIMITS = Limits()
@@ -92,7 +93,7 @@ def read_bytes(file: Path, limits: Limits = LIMITS, advice: str = "correct it") 
 
 
 def parse_json(content: bytes | str, where: str, *, limits: Limits = LIMITS, advice: str = "correct it") -> Any:
-    """JSON as Python values: no key twice, no NaN, no infinity, no whole number of more than 20 digits.
+    """JSON as Python values: no key twice, no NaN, no infinity, no whole number of too many digits.
 
     Args:
         content: bytes are UTF-8; a byte order mark is taken off.
@@ -105,7 +106,11 @@ def parse_json(content: bytes | str, where: str, *, limits: Limits = LIMITS, adv
     _check_depth(text, where, limits, advice)
     try:
         return json.loads(
-            text, object_pairs_hook=_mapping, parse_constant=_no_constant, parse_float=_float, parse_int=_whole_number
+            text,
+            object_pairs_hook=_mapping,
+            parse_constant=_no_constant,
+            parse_float=_float,
+            parse_int=lambda digits: _whole_number(digits, limits),
         )
     except json.JSONDecodeError as error:
         place = f"line {error.lineno} column {error.colno}: {error.msg}"
@@ -222,9 +227,9 @@ def _float(text: str) -> float:
     return value
 
 
-def _whole_number(text: str) -> int:
-    if len(text) > _MOST_DIGITS:
-        raise ValueError(f"{text[:_MOST_DIGITS]}... has {len(text)} digits")
+def _whole_number(text: str, limits: Limits) -> int:
+    if len(text) > limits.digits:
+        raise ValueError(f"{text[: limits.digits]}... has {len(text)} digits")
     return int(text)
 
 

@@ -15,7 +15,7 @@ class Failure:
     """Why a request has no response. The other requests go on."""
 
     stage: str
-    """`request` (it can't be asked), `budget` (too long), `memory`, `model` (what came out is not finite), or `engine`
+    """`request` (it can't be asked), `budget` (too long), `ledger` (other tokens than the plan counted), `memory`, `model` (what came out is not finite), or `engine`
     (the vLLM engine died, or gave no scores)."""
     type: str
     message: str

@@ -15,6 +15,7 @@ from ropepp_eval.adapters.ledger import Generated, SpanScore, failed, generated,
 from ropepp_eval.adapters.settings import Settings
 from ropepp_eval.checkpoints import CheckpointInfo
 from ropepp_eval.errors import UserError
+from ropepp_eval.tokens.ids import Tokenizer
 
 
 class RowAdapter(LM):  # type: ignore[misc]
@@ -22,7 +23,7 @@ class RowAdapter(LM):  # type: ignore[misc]
 
     def __init__(
         self,
-        tokenizer: Any,
+        tokenizer: Tokenizer,
         settings: Settings,
         *,
         name: str,
@@ -34,7 +35,7 @@ class RowAdapter(LM):  # type: ignore[misc]
         """Set up what needs no engine.
 
         Args:
-            tokenizer: of `transformers`.
+            tokenizer: what every text becomes ids with.
             name: folder or hub id of the checkpoint; empty for a model that came as an object.
             checkpoint: what was loaded; None for such a model.
             trained_tokens: positions the model was made for; `settings.max_length` overrides them.
@@ -42,7 +43,7 @@ class RowAdapter(LM):  # type: ignore[misc]
             end_ids: tokens that end a generation.
         """
         super().__init__()
-        self.tokenizer = tokenizer
+        self.tokenizer = tokenizer.fast
         self.settings = settings
         self.name, self.checkpoint = name, checkpoint
         self.end_ids = end_ids
@@ -50,14 +51,11 @@ class RowAdapter(LM):  # type: ignore[misc]
         self.events: list[str] = []
         """What happened on the way that the user should know, such as batches halved for want of memory."""
         self._max_length = settings.max_length or trained_tokens
-        prefix = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-        self.prefix_token_id = prefix if settings.prefix_token_id is None else settings.prefix_token_id
+        self.prefix_token_id = tokenizer.rules.prefix
         self.encoder = Encoder(
             tokenizer,
             max_length=self._max_length,
             vocabulary=vocabulary,
-            prefix_token_id=self.prefix_token_id,
-            add_bos_token=settings.add_bos_token,
             truncate=settings.truncate,
             max_gen_toks=settings.max_gen_toks,
         )

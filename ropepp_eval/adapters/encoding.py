@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ from ropepp_eval.adapters.answers import Failure
 from ropepp_eval.adapters.windows import Ids, Span, as_ids, rolling_spans, sliding_spans
 from ropepp_eval.errors import UserError
 from ropepp_eval.tokens.encoding import PieceEncoder
-from ropepp_eval.tokens.tokenizer import Tokenizer
+from ropepp_eval.tokens.ids import Tokenizer
 
 AHEAD_TEXTS = 64
 """Requests whose texts are encoded together."""
@@ -66,72 +66,35 @@ class Encoder:
 
     def __init__(
         self,
-        tokenizer: Any,
+        tokenizer: Tokenizer,
         *,
         max_length: int,
         vocabulary: int,
-        prefix_token_id: int | None,
-        add_bos_token: bool | None = None,
         truncate: str | None = None,
         max_gen_toks: int = 256,
     ) -> None:
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.vocabulary = vocabulary
-        self.prefix_token_id = prefix_token_id
-        self.add_bos_token = add_bos_token
+        self.prefix_token_id = tokenizer.rules.prefix
         self.truncate = truncate
         self.max_gen_toks = max_gen_toks
         self._ahead: dict[str, list[int]] = {}
         self._pieces: PieceEncoder | None = None
-        self._plain: dict[bool, bool] = {}  # whether the backend alone gives the tokenizer's ids, by special tokens
         self._last_context: tuple[str, list[int]] = ("", [])
-        self._prefix_text: str | None = None if prefix_token_id is None else tokenizer.decode([prefix_token_id])
 
-    def encode(self, text: str, *, special: bool | None = None) -> list[int]:
-        """Token ids of `text`.
-
-        Args:
-            special: whether the tokenizer may add its special tokens. None: as `add_bos_token` says, which by default leaves
-                it to the tokenizer's own rule; never where the text begins with the prefix token already.
-        """
-        if special is None:
-            special = self._special(text)
-            known = self._ahead.get(text)
-            if known is not None:
-                return known
-        ids: list[int] = self.tokenizer.encode(text, **({} if special is None else {"add_special_tokens": special}))
-        return ids
-
-    def _special(self, text: str) -> bool | None:
-        return False if self._prefix_text and text.startswith(self._prefix_text) else self.add_bos_token
+    def encode(self, text: str) -> list[int]:
+        """Token ids of `text` as it enters the model."""
+        known = self._ahead.get(text)
+        return self.tokenizer.prompt_ids(text) if known is None else known
 
     def encode_ahead(self, texts: Iterable[str]) -> None:
         """Encode many texts in one go, by pieces where that is exact, for the calls of `encode` that follow; `forget` drops them."""
-        backend = getattr(self.tokenizer, "backend_tokenizer", None)
-        if backend is None or not hasattr(backend, "encode_batch_fast"):
-            return
-        wanted: dict[bool, list[str]] = {}
-        for text in dict.fromkeys(texts):
-            wanted.setdefault(self._special(text) is not False, []).append(text)
-        for special, group in wanted.items():
-            for begin in range(0, len(group), AHEAD_TEXTS):
-                part = group[begin : begin + AHEAD_TEXTS]
-                encoded = self._in_one_go(part, special)
-                if special not in self._plain:
-                    self._plain[special] = encoded[0] == self.encode(part[0])
-                if not self._plain[special]:
-                    break  # this tokenizer does more than its backend: one by one, as lm-eval does
-                self._ahead.update(zip(part, encoded, strict=True))
-
-    def _in_one_go(self, texts: list[str], special: bool) -> list[list[int]]:
-        """Ids by the tokenizer's backend alone: of pieces where they add up and nothing is put around a text, else whole, on all cores."""
-        backend = self.tokenizer.backend_tokenizer
+        wanted = list(dict.fromkeys(texts))
         if self._pieces is None:
-            self._pieces = PieceEncoder(Tokenizer(self.tokenizer, ""))
-        if self._pieces.independent and not (special and backend.num_special_tokens_to_add(is_pair=False)):
-            return self._pieces.encode_each(texts)
-        return [entry.ids for entry in backend.encode_batch_fast(texts, add_special_tokens=special)]
+            self._pieces = PieceEncoder(self.tokenizer)
+        for text, ids in zip(wanted, self._pieces.encode_each(wanted), strict=True):
+            self._ahead[text] = self.tokenizer.with_special_tokens(text, ids)
 
     def forget(self) -> None:
         """Drop what `encode_ahead` kept."""
@@ -152,7 +115,7 @@ class Encoder:
         kept = context.rstrip()
         continuation = context[len(kept) :] + continuation
         if not kept:
-            ids = self.encode(continuation, special=False)
+            ids = self.tokenizer.encode(continuation)
             if ids and ids[0] == self.prefix_token_id:
                 return ids[:1], ids[1:]
             return [self.prefix()], ids
@@ -187,6 +150,7 @@ class Encoder:
         try:
             job = makers[kind](index, *arguments)
             self._check_ids(job)
+            _check_count(job, planned_tokens(request))
         except RequestError as error:
             return Job(index=index, kind=kind, prompt=as_ids(error.prompt), error=error.failure)
         return job
@@ -267,6 +231,26 @@ class Encoder:
             f"{what} need {need} positions, the model has {self.max_length}; shorten it, raise max_length, "
             "or cut it knowingly with truncate=left or truncate=middle",
             prompt,
+        )
+
+
+def planned_tokens(request: Any) -> int | None:
+    """What the plan counted for the prompt of a request; None where it belongs to no row of ours."""
+    doc = request.doc
+    ours = isinstance(doc, Mapping) and {"prompt_tokens", "length_tokens", "row"} <= doc.keys()
+    return int(doc["prompt_tokens"]) if ours else None
+
+
+def _check_count(job: Job, planned: int | None) -> None:
+    """The ledger: what is sent is what was counted."""
+    sent = len(job.prompt) + job.cut
+    if planned is not None and sent != planned:
+        raise RequestError(
+            "ledger",
+            "OtherTokens",
+            f"the plan counted {planned} prompt tokens and {sent} would enter the model; "
+            "make the rows with the model's own tokenizer and settings (tokenizer, add_bos_token, prefix_token_id)",
+            job.prompt.tolist(),
         )
 
 

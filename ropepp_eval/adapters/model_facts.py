@@ -7,9 +7,9 @@ from typing import Any
 from ropepp_eval.adapters.memory import ModelShapes
 
 
-def end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+def end_ids(model: Any, eos: int | None) -> frozenset[int]:
     """Tokens that end a generation: the tokenizer's EOS and the generation config's."""
-    named = [tokenizer.eos_token_id, getattr(getattr(model, "generation_config", None), "eos_token_id", None)]
+    named = [eos, getattr(getattr(model, "generation_config", None), "eos_token_id", None)]
     return frozenset(i for entry in named for i in (entry if isinstance(entry, list) else [entry]) if i is not None)
 
 

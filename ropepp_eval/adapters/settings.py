@@ -37,6 +37,11 @@ class Settings:
     deterministic: bool = False
     """Every request alone, in pieces that depend on it only: equal bits on one device, whatever else is asked."""
 
+    @property
+    def tokenizer_rules(self) -> dict[str, Any]:
+        """What of it decides the ids of a prompt: arguments of `load_tokenizer`."""
+        return {"add_bos_token": self.add_bos_token, "prefix_token_id": self.prefix_token_id}
+
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Settings:
         """Settings from loosely typed values.

@@ -87,7 +87,7 @@ def _card(training: Training, folder: Path) -> dict[str, Any]:
         "final_answer_loss": _mean(progress.answer_losses[last]),
         "weights_sha256": hash_file(folder / WEIGHTS),
         "data_sha256": progress.data_sha256,
-        "tokenizer_sha256": training.tokenizer.sha256,
+        "tokenizer_sha256": training.tokenizer.vocabulary_sha256,
         "versions": versions(),
         "losses": progress.losses,
         "answer_losses": progress.answer_losses,

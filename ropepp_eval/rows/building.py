@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length, parse_length
@@ -12,6 +12,9 @@ from ropepp_eval.rows.cache_key import cache_file
 from ropepp_eval.rows.catalogue import task_entries
 from ropepp_eval.rows.files import read_rows, write_rows
 from ropepp_eval.rows.row import Row, RowBuilder, RowRequest
+
+if TYPE_CHECKING:
+    from ropepp_eval.tokens.tokenizer import Tokenizer
 
 DEFAULT_SAMPLES = 100
 DEFAULT_SEED = 42
@@ -42,13 +45,23 @@ def request_from_metadata(task: str, metadata: Mapping[str, Any]) -> RowRequest:
         samples=int(metadata.get("samples", DEFAULT_SAMPLES)),
         seed=int(metadata.get("seed", DEFAULT_SEED)),
         protocol=protocol,
-        tokenizer=load_tokenizer(str(tokenizer)),
+        tokenizer=load_tokenizer(str(tokenizer), **tokenizer_rules(metadata)),
         data=open_data(
             metadata.get("data_dir"),
             offline=bool(metadata.get("offline", False)),
             repeat_text=bool(metadata.get("repeat_text", False)),
         ),
     )
+
+
+def tokenizer_rules(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The model arguments that decide the ids of a prompt, as `load_tokenizer` takes them; texts are read as --model_args gives them."""
+    bos, prefix = (settings.get(name) for name in ("add_bos_token", "prefix_token_id"))
+    unset = (None, "None", "")
+    return {
+        "add_bos_token": None if bos in unset else str(bos).lower() in ("true", "1"),
+        "prefix_token_id": None if prefix in unset else int(prefix),
+    }
 
 
 def frozen_rows(request: RowRequest, build: RowBuilder) -> list[Row]:
@@ -61,10 +74,13 @@ def frozen_rows(request: RowRequest, build: RowBuilder) -> list[Row]:
     if request.length_tokens == 0:
         _check_zero_length(request.task)
     path = cache_file(request, build)
-    rebuild = functools.partial(build, request)
+
+    def rebuild() -> list[Row]:
+        return [with_special_tokens(row, request.tokenizer) for row in build(request)]
+
     rows = read_rows(path, request.samples, rebuild) if path else None
     if rows is None:
-        rows = build(request)
+        rows = rebuild()
         for row in rows:
             check_budget(row)
         if path and rows:
@@ -82,6 +98,19 @@ def _check_zero_length(task: str) -> None:
     if task not in entries or not entries[task].zero_length:
         having = sorted({entry.benchmark for entry in entries.values() if entry.zero_length})
         raise UserError(f"task {task} has no length 0k (tasks of {', '.join(having)} have one); ask for 4k")
+
+
+def with_special_tokens(row: Row, tokenizer: Tokenizer) -> Row:
+    """A builder's row with `prompt_tokens` as the adapters send them: special tokens included, and for scored choices without the blanks
+    at the prompt's end, which move to the choices."""
+    text, tokens = row.prompt, row.prompt_tokens
+    if row.choices and text != text.rstrip():
+        text = text.rstrip()
+        tokens = tokenizer.count(text)
+    tokens += tokenizer.added_tokens(text)
+    if not text and (row.choices or row.max_new_tokens):
+        tokens = 1  # the prefix token
+    return row if tokens == row.prompt_tokens else replace(row, prompt_tokens=tokens)
 
 
 def check_budget(row: Row) -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ropepp_eval.hashing import hash_json, hash_text
+from ropepp_eval.tokens.counting import piece_counter
 
 if TYPE_CHECKING:
     from ropepp_eval.data import DataFolder
@@ -21,7 +22,7 @@ class RowRequest:
     task: str
     """The task's own name, without a length."""
     length_tokens: int
-    """Prompt and generation budget together fit this many tokens."""
+    """What enters the model for a prompt (a BOS included) and the generation budget together fit this many tokens."""
     samples: int
     """How many rows; a corpus with fewer gives all it has."""
     seed: int
@@ -29,6 +30,15 @@ class RowRequest:
     """`reference` or `paper`."""
     tokenizer: Tokenizer
     data: DataFolder
+
+    @property
+    def room_tokens(self) -> int:
+        """Tokens of text and generation budget that fit the length, beside the special tokens (a BOS) that enter with the text."""
+        return self.length_tokens - self.tokenizer.most_added_tokens
+
+    def entering_tokens(self, text: str) -> int:
+        """Tokens that enter the model where `text` is the prompt, or prompt and continuation."""
+        return piece_counter(self.tokenizer).count(text) + self.tokenizer.added_tokens(text)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,7 +52,7 @@ class Row:
     prompt: str
     """What the model reads, answer prefix included; for rolling and sliding-window tasks the text to score."""
     prompt_tokens: int
-    """Tokens of `prompt`, no special tokens."""
+    """Tokens that enter the model for `prompt`, a BOS included. Builders count the text alone; `frozen_rows` adds the rest."""
     references: tuple[str, ...] = ()
     """Right answers, for tasks that generate."""
     max_new_tokens: int = 0

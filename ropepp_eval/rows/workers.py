@@ -14,12 +14,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from pickle import PicklingError
-from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from ropepp_eval.rows.row import RowRequest
 from ropepp_eval.rows.task_folders import loaded_folders, make_package
-from ropepp_eval.tokens.tokenizer import Tokenizer
+from ropepp_eval.tokens.ids import Tokenizer
 
 Built = TypeVar("Built")
 _FEWEST_TOKENS = 4_000_000
@@ -83,7 +82,7 @@ def _pool(tokenizer: Tokenizer, workers: int) -> ProcessPoolExecutor:
             workers,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_start,
-            initargs=(tokenizer.fast.backend_tokenizer.to_str(), tokenizer.name, folders),
+            initargs=(tokenizer, folders),
         )
     return _open[key]
 
@@ -112,16 +111,14 @@ def _main_hidden() -> Iterator[None]:
 _tokenizer: Tokenizer | None = None
 
 
-def _start(serialized: str, name: str, folders: tuple[Path, ...]) -> None:
+def _start(tokenizer: Tokenizer, folders: tuple[Path, ...]) -> None:
     global _tokenizer
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     for module in _NEVER_NEEDED:  # an import of them fails at once, and those who would only like to have them go without
         sys.modules.setdefault(module, None)  # type: ignore[arg-type]
-    from tokenizers import Tokenizer as Backend
-
     for folder in folders:  # what is built comes by the name of its module
         make_package(folder)
-    _tokenizer = Tokenizer(SimpleNamespace(backend_tokenizer=Backend.from_str(serialized)), name)
+    _tokenizer = tokenizer
 
 
 def _work(build: Callable[[RowRequest, range], Any], light: RowRequest, chunk: range) -> Any:

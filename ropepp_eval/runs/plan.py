@@ -13,7 +13,7 @@ from ropepp_eval.data import DataFolder, open_data
 from ropepp_eval.errors import LengthTooShort, UserError
 from ropepp_eval.hashing import hash_json
 from ropepp_eval.lengths import format_length
-from ropepp_eval.rows.building import frozen_rows
+from ropepp_eval.rows.building import frozen_rows, tokenizer_rules
 from ropepp_eval.rows.catalogue import TaskEntry, task_entries
 from ropepp_eval.rows.row import Row, RowRequest
 from ropepp_eval.runs.config import RunConfig
@@ -201,7 +201,8 @@ def _planned_checkpoints(config: RunConfig) -> list[PlannedCheckpoint]:
             raise UserError(
                 f"checkpoint {source} holds no tokenizer; name its tokenizer's folder or hub id with --tokenizer"
             )
-        planned.append(PlannedCheckpoint(label, source, info, load_tokenizer(config.tokenizer or info.folder)))
+        rules = tokenizer_rules(dict(config.adapter_options))
+        planned.append(PlannedCheckpoint(label, source, info, load_tokenizer(config.tokenizer or info.folder, **rules)))
     return planned
 
 

@@ -9,16 +9,13 @@ from ropepp_eval.runs.keys import resolved_device
 from ropepp_eval.runs.plan import Cell, Plan, PlannedCheckpoint
 from ropepp_eval.words import counted
 
-_SPARE_ENTRIES = 64
-"""Entries that a tokenizer may have beyond the embedding: a pad token and its like were added, and no row holds them. One that does fails."""
-
 
 def check_plan(plan: Plan) -> None:
     """Refuse a plan with a cell that can't run as asked.
 
     Raises:
         UserError: dtype, attention or device are not known or not here, a row is over its checkpoint's `max_position_embeddings` (and neither going beyond nor cutting was allowed),
-            the tokenizer has many more entries than the checkpoint, or a cell does not fit in the device's memory.
+            the tokenizer needs more entries than the checkpoint has, or a cell does not fit in the device's memory.
     """
     from ropepp_eval.checkpoints.loading import check_attention, parse_dtype
 
@@ -32,12 +29,7 @@ def check_plan(plan: Plan) -> None:
         if not (config.allow_beyond_trained_length or cutting):
             _check_trained_length(cell)
     for checkpoint in plan.checkpoints:
-        size, limit = len(checkpoint.tokenizer.fast), checkpoint.info.vocab_size
-        if size > limit + _SPARE_ENTRIES:
-            raise UserError(
-                f"tokenizer {checkpoint.tokenizer.name} has {size} entries, checkpoint {checkpoint.source} has room for {limit}; "
-                "name the tokenizer the checkpoint was trained with by --tokenizer"
-            )
+        _check_ids(plan, checkpoint)
         if config.backend == "native":
             _check_memory(plan, checkpoint)
 
@@ -50,6 +42,20 @@ def _check_trained_length(cell: Cell) -> None:
             f"{cell.checkpoint.source} was made for {limit} (max_position_embeddings); ask for --lengths up to "
             f"{format_length(limit)}, or test extrapolation with --allow-beyond-trained-length"
         )
+
+
+def _check_ids(plan: Plan, checkpoint: PlannedCheckpoint) -> None:
+    """A tokenizer may have entries that no row uses (a pad token); the first row of each cell shows one that is another model's."""
+    tokenizer, limit = checkpoint.tokenizer, checkpoint.info.vocab_size
+    if len(tokenizer.fast) <= limit:
+        return
+    for cell in plan.cells_of(checkpoint):
+        outside = max(tokenizer.prompt_ids(cell.rows[0].prompt), default=0)
+        if outside >= limit:
+            raise UserError(
+                f"tokenizer {tokenizer.name} has {len(tokenizer.fast)} entries, checkpoint {checkpoint.source} has room for {limit}, "
+                f"and row 0 of {cell} needs entry {outside}; name the tokenizer the checkpoint was trained with by --tokenizer"
+            )
 
 
 def _check_memory(plan: Plan, checkpoint: PlannedCheckpoint) -> None:

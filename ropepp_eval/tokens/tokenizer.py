@@ -1,82 +1,91 @@
-"""The tokenizer as rows and adapters need it: ids without special tokens, counts, and a hash of its content."""
+"""From a name to a tokenizer: the files are checked, the library reads them, and a first text is tried."""
 
 from __future__ import annotations
 
 import functools
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ropepp_eval.errors import UserError
-from ropepp_eval.hashing import hash_json
+from ropepp_eval.outside import printable
+from ropepp_eval.tokens.files import check_files, folder_of
+from ropepp_eval.tokens.ids import Tokenizer, one_line_errors
 
+__all__ = ["Tokenizer", "load_tokenizer"]
 
-class Tokenizer:
-    """A fast Hugging Face tokenizer; `encode` never adds special tokens."""
-
-    def __init__(self, fast: Any, name: str) -> None:
-        self.fast = fast
-        """The `transformers` tokenizer itself."""
-        self.name = name
-        """What the user called it: a folder or a hub id."""
-
-    def encode(self, text: str) -> list[int]:
-        """Token ids of `text`, nothing added before or after."""
-        ids: list[int] = self.fast.encode(text, add_special_tokens=False)
-        return ids
-
-    def count(self, text: str) -> int:
-        """Number of tokens of `text`."""
-        return self.count_each([text])[0]
-
-    def count_each(self, texts: list[str]) -> list[int]:
-        """Number of tokens of each text, counted alone, in one call."""
-        return [len(e) for e in self.fast.backend_tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
-
-    def decode(self, ids: list[int]) -> str:
-        """Text of `ids`, special tokens left out, no clean-up of blanks."""
-        text: str = self.fast.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text
-
-    @functools.cached_property
-    def sha256(self) -> str:
-        """Hash of what turns text into ids (vocabulary, merges, rules), whatever the folder is called."""
-        return hash_json(self.fast.backend_tokenizer.to_str())
+_TRIAL = "Here is a text: 3,141 words,\n\tand \u00e9\u2014\u4e00 \U0001f642  end. "
 
 
 @functools.lru_cache(maxsize=8)
-def load_tokenizer(name: str) -> Tokenizer:
+def load_tokenizer(name: str, *, add_bos_token: bool | None = None, prefix_token_id: int | None = None) -> Tokenizer:
     """The tokenizer of a folder or hub id. Never runs code from it.
 
+    Args:
+        name: folder or hub id.
+        add_bos_token, prefix_token_id: see `Tokenizer`.
+
     Raises:
-        UserError: there is none, or it can't count (no fast form).
+        UserError: there is none, a file of it is wrong, or it can't count (no fast form).
     """
-    folder = Path(name)
-    if not folder.is_dir() and (folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1):  # no hub id
-        raise UserError(f"tokenizer: there is no folder {name}; name a folder or hub id with --tokenizer")
-    if folder.is_dir() and not any((folder / f).is_file() for f in ("tokenizer.json", "vocab.json", "tokenizer.model")):
-        raise UserError(
-            f"tokenizer: {name} holds no tokenizer.json, vocab.json or tokenizer.model; "
-            "put the model's tokenizer there or name another folder with --tokenizer"
-        )
-    try:
-        fast = _loader((folder / "tokenizer.json").is_file()).from_pretrained(name, trust_remote_code=False)
-    except Exception as error:  # what transformers raises here differs by file format and by release
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"tokenizer {name!r} can't be loaded ({reason}); name a folder or hub id with --tokenizer"
-        ) from error
-    if not getattr(fast, "is_fast", False):
-        raise UserError(f"tokenizer {name!r} has no fast form (tokenizer.json), so it can't count; convert it first")
-    fast.model_max_length = int(1e30)  # we check lengths ourselves; its own warning would be noise
-    return Tokenizer(fast, name)
+    folder = folder_of(name)
+    check_files(folder)
+    with _panics_kept_quiet(), one_line_errors(f"tokenizer {printable(name)} can't be loaded"):
+        fast = _loader(folder).from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
+        if not getattr(fast, "is_fast", False):
+            raise UserError(f"tokenizer {name!r} has no fast form (tokenizer.json), so it can't count; convert it first")
+        fast.model_max_length = int(1e30)  # we check lengths ourselves; its own warning would be noise
+        tokenizer = Tokenizer(fast, name, add_bos_token=add_bos_token, prefix_token_id=prefix_token_id)
+        ids = tokenizer.encode(_TRIAL)
+        tokenizer.decode(ids)
+        if ids != fast.encode(_TRIAL, add_special_tokens=False):
+            raise UserError(
+                f"tokenizer {printable(name)}: its class {type(fast).__name__} gives other ids than the `tokenizers` library does; "
+                "save it as a tokenizer.json of its own"
+            )
+    return tokenizer
 
 
-def _loader(complete: bool) -> Any:
+def _loader(folder: Path) -> Any:
     """The class that loads a tokenizer. That of a complete `tokenizer.json` does not import torch, which takes seconds and 400 MB."""
-    if complete:
+    if (folder / "tokenizer.json").is_file():
         from transformers import PreTrainedTokenizerFast
 
         return PreTrainedTokenizerFast
     from transformers import AutoTokenizer
 
     return AutoTokenizer
+
+
+@contextmanager
+def _panics_kept_quiet() -> Iterator[None]:
+    """The Rust library writes a panic and its stack to the standard error before it raises; our one line says it.
+
+    What is written meanwhile is held back, and thrown away only where there was a panic.
+    """
+    sys.stderr.flush()
+    try:
+        screen = os.dup(2)
+    except OSError:  # no standard error at all
+        yield
+        return
+    panicked = False
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except UserError as error:
+            panicked = type(error.__cause__).__name__ == "PanicException"
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(screen, 2)
+            os.close(screen)
+            if not panicked:
+                held.seek(0)
+                sys.stderr.write(held.read().decode("utf-8", "replace"))
+                sys.stderr.flush()

@@ -42,8 +42,8 @@ class Cell:
 
     @property
     def prompt_limit(self) -> int:
-        """Most tokens that the prompt may have."""
-        return self.request.length_tokens - self.settings.max_new_tokens
+        """Most tokens that the prompt's text may have."""
+        return self.request.room_tokens - self.settings.max_new_tokens
 
     @functools.cached_property
     def background(self) -> Background:
@@ -77,7 +77,7 @@ class Cell:
         """The error for a length at which none of `questions` can be asked."""
         least = min(
             max(
-                self.tokens_with_facts_alone(question) + self.settings.max_new_tokens,
+                self.tokens_with_facts_alone(question) + self.request.length_tokens - self.prompt_limit,
                 PROMPT_TOKENS_OF_REFERENCE + TOKENS_A_LINE * (len(question.facts) + 1),
             )
             for question in questions

@@ -29,7 +29,7 @@ def published_rows(cell: Cell) -> list[Row] | None:
         if not cell.facts_only and tokens > cell.prompt_limit:
             raise UserError(
                 f"task {cell.request.task}: published row {number} of {format_length(length)} needs "
-                f"{tokens + cell.settings.max_new_tokens} tokens with this tokenizer; take babilong/ out of the data folder "
+                f"{tokens + length - cell.prompt_limit} tokens with this tokenizer; take babilong/ out of the data folder "
                 "to have rows fitted to the length, or use another tokenizer"
             )
         rows.append(

@@ -51,7 +51,7 @@ def _row(request: RowRequest, number: int, target: Passage, fillers: list[Filler
     filling = fill_window(
         request.task,
         request.length_tokens,
-        counter.count,
+        request.entering_tokens,
         lambda room: _fill(target, others, room, counter),
         smallest_piece_tokens=_SMALLEST_TAIL_TOKENS,
     )

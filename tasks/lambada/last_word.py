@@ -19,7 +19,7 @@ def last_word_rows(request: RowRequest) -> list[Row]:
     """
     corpus = load_passages(request.data)
     passages = corpus.passages[: request.samples]
-    longest = max(request.tokenizer.count_each([passage.text for passage in passages]), default=0)
+    longest = max((request.entering_tokens(passage.text) for passage in passages), default=0)
     if longest > request.length_tokens:
         raise UserError(
             f"task {request.task}: its longest passage has {longest} tokens, over the length of "

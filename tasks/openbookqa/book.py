@@ -133,7 +133,7 @@ def fitted_window(request: RowRequest, question: Question, shelf: Shelf, number:
     filling = fill_window(
         request.task,
         request.length_tokens,
-        piece_counter(request.tokenizer).count,
+        request.entering_tokens,
         assemble,
         smallest_piece_tokens=_SMALLEST_LINE_TOKENS,
     )

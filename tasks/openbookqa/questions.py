@@ -30,7 +30,7 @@ def question_rows(request: RowRequest) -> list[Row]:
         _row(request, number, question, RANKINGS[ranking](question, request.tokenizer), ranking, stand_in)
         for number, question in enumerate(questions[: request.samples])
     ]
-    longest = max((request.tokenizer.count(row.prompt + choice) for row in rows for choice in row.choices), default=0)
+    longest = max((request.entering_tokens(row.prompt + choice) for row in rows for choice in row.choices), default=0)
     if longest > request.length_tokens:
         raise UserError(
             f"task {request.task}: its longest question has {longest} tokens, over the length of "

@@ -25,7 +25,7 @@ def whole_text_parts(question: Question, tokenizer: Tokenizer) -> tuple[str, tup
     first token of the text is scored too, and the BOS counts as a token, as in OpenCompass.
     """
     texts = [whole_text(question, letter) for letter in LETTERS]
-    has_bos = bool(tokenizer.fast.encode(""))
+    has_bos = bool(tokenizer.most_added_tokens)
     first = "" if has_bos else tokenizer.decode(tokenizer.encode(texts[0])[:1])
     tokens = [count + has_bos for count in tokenizer.count_each(texts)]
     return first, tuple(text[len(first) :] for text in texts), {"tokens_of_choices": tokens}

@@ -83,7 +83,7 @@ def build_chunk(request: RowRequest, numbers: range, whole: bool = False) -> Chu
         try:
             rows.append(builder.row(number))
         except TooShort as short:
-            needed = max(needed, short.needed_tokens + builder.max_new_tokens)
+            needed = max(needed, short.needed_tokens + builder.max_new_tokens + request.tokenizer.most_added_tokens)
             continue
         if number % _CHECK_EVERY == 0 and not whole:
             real = request.tokenizer.count(rows[-1].prompt)

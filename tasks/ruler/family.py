@@ -34,8 +34,8 @@ class Family(abc.ABC):
         self.counter: PieceCounter = piece_counter(request.tokenizer)
         self.max_new_tokens = int(self.settings["max_new_tokens"][self.name])
         """Generation budget in tokens."""
-        self.prompt_budget = request.length_tokens - self.max_new_tokens
-        """Tokens the prompt may hold."""
+        self.prompt_budget = request.room_tokens - self.max_new_tokens
+        """Tokens the prompt's text may hold."""
 
     @abc.abstractmethod
     def row(self, number: int) -> Row:

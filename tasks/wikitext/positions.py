@@ -78,7 +78,11 @@ def _window(request: RowRequest, lines: list[str], tokens: list[int], counter: P
         return Filling("".join(pieces), tuple(pieces), exhausted=len(pieces) == len(lines))
 
     return fill_window(
-        request.task, request.length_tokens, counter.count, assemble, smallest_piece_tokens=_SMALLEST_HEAD_TOKENS
+        request.task,
+        request.length_tokens,
+        request.entering_tokens,
+        assemble,
+        smallest_piece_tokens=_SMALLEST_HEAD_TOKENS,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
@@ -10,23 +11,18 @@ from tokenizers import Tokenizer as Backend
 from ropepp_eval.text.filler import filler_words
 from ropepp_eval.tokens.tokenizer import Tokenizer
 
-_LLAMA_3 = (
+LLAMA_3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 _SIZE = 700
 
 
-class _Fast:
-    """What `Tokenizer` needs of a transformers tokenizer."""
-
-    def __init__(self, backend: Backend) -> None:
-        self.backend_tokenizer = backend
-
-    def encode(self, text: str, add_special_tokens: bool) -> list[int]:
-        return list(self.backend_tokenizer.encode(text, add_special_tokens=add_special_tokens).ids)
+def wrapped(backend: Backend, name: str) -> Tokenizer:
+    """A backend as the package uses it."""
+    return Tokenizer(SimpleNamespace(backend_tokenizer=backend), name)
 
 
-def _sample() -> list[str]:
+def sample_texts() -> list[str]:
     words, _ = filler_words(3000, "tokenizer")
     text = " ".join(words)
     return [
@@ -37,8 +33,8 @@ def _sample() -> list[str]:
 
 
 def _trained(backend: Backend, trainer: Any, name: str) -> Tokenizer:
-    backend.train_from_iterator(_sample(), trainer)
-    return Tokenizer(_Fast(backend), name)
+    backend.train_from_iterator(sample_texts(), trainer)
+    return wrapped(backend, name)
 
 
 def byte_level(pre_tokenizer: Any, name: str) -> Tokenizer:
@@ -54,7 +50,7 @@ def like_gpt2() -> Tokenizer:
 
 
 def like_llama3() -> Tokenizer:
-    split = pre_tokenizers.Split(Regex(_LLAMA_3), "isolated")
+    split = pre_tokenizers.Split(Regex(LLAMA_3), "isolated")
     plain = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     return byte_level(pre_tokenizers.Sequence([split, plain]), "like Llama 3")
 

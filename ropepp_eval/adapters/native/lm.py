@@ -23,6 +23,7 @@ from ropepp_eval.adapters.native.scoring import Scorer
 from ropepp_eval.adapters.native.work import WorkPlan, count_work
 from ropepp_eval.adapters.settings import Settings
 from ropepp_eval.checkpoints import CheckpointInfo
+from ropepp_eval.tokens.ids import Tokenizer
 
 GENERATION_ROWS = {"cpu": 16, "cuda": 64}
 BATCH_TOKENS = {"cpu": 8192, "cuda": 65536}
@@ -67,22 +68,23 @@ class NativeLM(RowAdapter):
         from ropepp_eval.tokens.tokenizer import load_tokenizer
 
         checked = Settings.of(settings)
-        loaded = load_tokenizer(str(tokenizer or pretrained))
+        loaded = load_tokenizer(str(tokenizer or pretrained), **checked.tokenizer_rules)
         where = ("cuda" if torch.cuda.is_available() else "cpu") if device in (None, "auto") else str(device)
         read = read_checkpoint(pretrained, position)
         read.check_sha256(sha256)
         model = load_read(read, dtype=dtype, device=where, attention=attention)
-        self._set_up(model, loaded.fast, checked, name=str(pretrained), checkpoint=describe(read))
+        self._set_up(model, loaded, checked, name=str(pretrained), checkpoint=describe(read))
 
     @classmethod
     def from_objects(cls, model: Any, tokenizer: Any, **settings: Any) -> Self:
         """An adapter around a loaded model and a `transformers` tokenizer; settings as in the constructor."""
         self = cls.__new__(cls)
-        self._set_up(model, tokenizer, Settings.of(settings), name="", checkpoint=None)
+        checked = Settings.of(settings)
+        self._set_up(model, Tokenizer(tokenizer, "", **checked.tokenizer_rules), checked, name="", checkpoint=None)
         return self
 
     def _set_up(
-        self, model: Any, tokenizer: Any, settings: Settings, *, name: str, checkpoint: CheckpointInfo | None
+        self, model: Any, tokenizer: Tokenizer, settings: Settings, *, name: str, checkpoint: CheckpointInfo | None
     ) -> None:
         super().__init__(
             tokenizer,
@@ -91,7 +93,7 @@ class NativeLM(RowAdapter):
             checkpoint=checkpoint,
             trained_tokens=int(model.config.max_position_embeddings),
             vocabulary=model.get_input_embeddings().weight.shape[0],
-            end_ids=end_ids(model, tokenizer),
+            end_ids=end_ids(model, tokenizer.rules.eos),
         )
         self.model = model.eval()
         self.work: WorkPlan | None = None

@@ -63,7 +63,7 @@ class VllmLM(RowAdapter):
 
         require_vllm()
         checked, self.engine_settings = both_settings(settings)
-        loaded = load_tokenizer(str(tokenizer or pretrained)).fast
+        loaded = load_tokenizer(str(tokenizer or pretrained), **checked.tokenizer_rules)
         read = read_checkpoint(pretrained, position)
         read.check_sha256(sha256)
         super().__init__(
@@ -73,7 +73,7 @@ class VllmLM(RowAdapter):
             checkpoint=describe(read),
             trained_tokens=int(read.config.max_position_embeddings),
             vocabulary=int(read.config.vocab_size),
-            end_ids=end_ids_of(read, loaded),
+            end_ids=end_ids_of(read, loaded.rules.eos),
         )
         self._device_type = platform_of(device)
         self.dtype = str(parse_dtype(dtype, read.config.dtype)).removeprefix("torch.")
@@ -282,9 +282,8 @@ def cpu_cache_bytes(read: ReadCheckpoint, longest: int, dtype: str, settings: En
     return min(max(8 * one, _SMALLEST_CACHE_BYTES), free // 2)
 
 
-def end_ids_of(read: ReadCheckpoint, tokenizer: Any) -> frozenset[int]:
+def end_ids_of(read: ReadCheckpoint, eos: int | None) -> frozenset[int]:
     """Tokens that end a generation: the tokenizer's EOS and the checkpoint's, as in the native adapter."""
-    eos = tokenizer.eos_token_id
     return frozenset(read.ids.stops) | ({eos} if eos is not None else set())
 
 
