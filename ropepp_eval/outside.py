@@ -32,6 +32,7 @@ Items = Annotated[tuple[T, ...], Strict(False)]
 _SHOWN_CHARACTERS = 80
 _MOST_DIGITS = 20  # of a whole number: no count or id is longer, and float() of some hundreds overflows
 _BRACKETS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)  # possessive: an open string is read once
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _MARKS_OF_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
 _YamlLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -92,7 +93,7 @@ def read_bytes(file: Path, limits: Limits = LIMITS, advice: str = "correct it") 
 
 
 def parse_json(content: bytes | str, where: str, *, limits: Limits = LIMITS, advice: str = "correct it") -> Any:
-    """JSON as Python values: no key twice, no NaN, no infinity, no whole number of more than 20 digits.
+    """JSON as Python values: no key twice, no NaN, no infinity, no half characters, no whole number of more than 20 digits.
 
     Args:
         content: bytes are UTF-8; a byte order mark is taken off.
@@ -101,12 +102,15 @@ def parse_json(content: bytes | str, where: str, *, limits: Limits = LIMITS, adv
     Raises:
         UserError: it is none, in one line.
     """
-    text = _text(content, where, limits, advice)
+    text = decoded(content, where, limits=limits, advice=advice)
     _check_depth(text, where, limits, advice)
     try:
-        return json.loads(
+        content = json.loads(
             text, object_pairs_hook=_mapping, parse_constant=_no_constant, parse_float=_float, parse_int=_whole_number
         )
+        if _SURROGATE.search(text):
+            _check_characters(content)
+        return content
     except json.JSONDecodeError as error:
         place = f"line {error.lineno} column {error.colno}: {error.msg}"
         raise UserError(f"{where} is not JSON ({place}); {advice}") from error
@@ -116,7 +120,7 @@ def parse_json(content: bytes | str, where: str, *, limits: Limits = LIMITS, adv
 
 def parse_yaml(content: bytes | str, where: str, *, limits: Limits = LIMITS, advice: str = "correct it") -> Any:
     """YAML as Python values: plain types only, no aliases, no key twice, no NaN or infinity. Raises UserError."""
-    text = _text(content, where, limits, advice)
+    text = decoded(content, where, limits=limits, advice=advice)
     try:
         _check_events(text, limits)
         loader = _Yaml(text)
@@ -130,6 +134,21 @@ def parse_yaml(content: bytes | str, where: str, *, limits: Limits = LIMITS, adv
         raise UserError(f"{where} is not YAML ({place}{printable(error.problem or error)}); {advice}") from error
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UserError(f"{where} can't be used as YAML ({printable(error)[:200]}); {advice}") from error
+
+
+def decoded(content: bytes | str, where: str, *, limits: Limits = LIMITS, advice: str = "correct it") -> str:
+    """UTF-8 as a text, a byte order mark taken off. Raises UserError, which names the first wrong byte."""
+    if len(content) > limits.size_bytes:
+        raise UserError(f"{where} has more than {limits.size_bytes:,} bytes, the most that is read; {advice}")
+    if isinstance(content, str):
+        return content.removeprefix("\ufeff")
+    if content[:2] in _MARKS_OF_UTF16 or b"\0" in content[:4]:
+        raise UserError(f"{where} is UTF-16 or UTF-32, or no text; save it as UTF-8")
+    try:
+        return content.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        byte = content[error.start]
+        raise UserError(f"{where} is not UTF-8 (byte {error.start:,} is 0x{byte:02x}); save it as UTF-8") from error
 
 
 def checked(content: Any, model: type[T], where: str, *, advice: str = "correct it") -> T:
@@ -168,20 +187,6 @@ def _shortened(value: object, depth: int = 3) -> object:
     return "..." if isinstance(value, (dict, list, tuple)) else value
 
 
-def _text(content: bytes | str, where: str, limits: Limits, advice: str) -> str:
-    if len(content) > limits.size_bytes:
-        raise UserError(f"{where} has more than {limits.size_bytes:,} bytes, the most that is read; {advice}")
-    if isinstance(content, str):
-        return content.removeprefix("\ufeff")
-    if content[:2] in _MARKS_OF_UTF16 or b"\0" in content[:4]:
-        raise UserError(f"{where} is UTF-16 or UTF-32, or no text; save it as UTF-8")
-    try:
-        return content.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        byte = content[error.start]
-        raise UserError(f"{where} is not UTF-8 (byte {error.start:,} is 0x{byte:02x}); save it as UTF-8") from error
-
-
 def _check_depth(text: str, where: str, limits: Limits, advice: str) -> None:
     if text.count("[") + text.count("{") <= limits.depth:
         return
@@ -210,6 +215,14 @@ def _float(text: str) -> float:
     if math.isinf(value):
         raise ValueError(f"{text[:_SHOWN_CHARACTERS]} is larger than any number here")
     return value
+
+
+def _check_characters(content: Any) -> None:
+    """An escape such as \\ud83d without its other half is no character: nothing could encode or tokenize the text."""
+    try:
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{shown(error.object[error.start])} is half a character") from error
 
 
 def _whole_number(text: str) -> int:

@@ -100,7 +100,7 @@ def describe_plan(plan: Plan) -> list[str]:
             f"{info.kv_bytes_per_token:,} KV bytes a token, made for {format_length(info.max_position_embeddings)}"
             + (f" ({info.note})" if info.note else "")
         )
-    lines += [f"  left out: {reason}" for reason in plan.left_out]
+    lines += [f"  left out: {reason}" for reason in (*plan.left_out, *plan.questions_left_out)]
     lines.append(f"  {resolution_in_words(max(len(cell.rows) for cell in plan.cells))}")
     if plan.stand_in:
         lines.append(
