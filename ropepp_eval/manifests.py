@@ -69,6 +69,8 @@ class Manifest(TypedDict, total=False):
     versions: dict[str, str]
     ran: dict[str, dict[str, Any]]
     events: dict[str, list[str]]
+    failures: list[str]
+    """Why rows failed, a line each; empty where none did."""
     commit: str | None
     dirty: bool | None
 

@@ -7,6 +7,8 @@ with its own standard error. Everything else is lm-eval's (`ropepp-eval lm-eval 
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -38,11 +40,16 @@ def main(args: argparse.Namespace) -> int:
     return main_with(args.arguments)
 
 
+def _at_home(word: str) -> str:
+    """`~` for the home folder at the begin of an argument, and of a value in `pretrained=~/mine` or in metadata as JSON."""
+    return re.sub(r"""(^|[=,"'])~(?=/)""", lambda found: found[1] + os.path.expanduser("~"), word)
+
+
 def rewritten(arguments: list[str], folder: Path) -> list[str]:
     """lm-eval's arguments with every task of ours, and the user's own `--include_path`, served from `folder`."""
     from ropepp_eval.rows.lm_eval_lengths import write_at_length, write_stubs
 
-    result = list(arguments)
+    result = [_at_home(word) for word in arguments]
     if "--tasks" not in result and "-t" not in result:
         return result
     write_stubs(resource_dir("tasks"), folder)

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from ropepp_eval.cli.options import add_position_arguments, load_position_modules
+from ropepp_eval.cli.options import add_position_arguments, load_position_modules, path
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import parse_length, parse_lengths
 
@@ -16,21 +16,27 @@ EXAMPLE = "ropepp-eval run models/demo/rope --tasks niah_single_1 --lengths 256,
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("checkpoints", nargs="+", metavar="CHECKPOINT", help="folder, hub id or name of a card (`ropepp-eval models`)")
+    add(
+        "checkpoints",
+        nargs="+",
+        type=path,
+        metavar="CHECKPOINT",
+        help="folder, hub id or name of a card (`ropepp-eval models`)",
+    )
     add("--tasks", required=True, help="task and group names with commas (`ropepp-eval tasks` lists them)")
     add("--lengths", required=True, type=parse_lengths, help="context lengths with commas: 2k,4k,8k,16k,32k,64k")
     add("--samples", type=int, default=100, help="rows a cell (default 100)")
     add("--seed", type=int, default=42, help="seed of the rows (default 42)")
     add("--protocol", default="reference", help="reference (each benchmark's own) or paper (the paper's settings)")
-    add("--data-dir", help="folder of real corpora (docs/data.md); without it generated text stands in, marked")
+    add("--data-dir", type=path, help="folder of real corpora (docs/data.md); without it generated text stands in, marked")
     add("--repeat-text", action="store_true", help="use a corpus again where it is too small for a length (default: refuse)")
     add("--offline", action="store_true", help="never touch the network")
-    add("--out", help="run folder (default: runs/ and a name made of the settings)")
+    add("--out", type=path, help="run folder (default: runs/ and a name made of the settings)")
     add("--device", default="auto", help="cpu, cuda, cuda:1, mps (default: cuda where there is one)")
     add("--dtype", default="auto", help="float32, bfloat16, float16 (default: the checkpoint's)")
     add("--attention", default="sdpa", help="eager, sdpa, flash_attention_2, flex_attention (default sdpa)")
     add_position_arguments(parser)
-    add("--tokenizer", help="folder or hub id (default: the checkpoint's own)")
+    add("--tokenizer", type=path, help="folder or hub id (default: the checkpoint's own)")
     add(
         "--allow-beyond-trained-length",
         action="store_true",
@@ -64,8 +70,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     if args.offline:  # before anything that reads it is imported
         os.environ["HF_HUB_OFFLINE"] = "1"
+    from ropepp_eval.outside import printable
     from ropepp_eval.runs.config import RunConfig
     from ropepp_eval.runs.execute import run
+    from ropepp_eval.runs.store import read_manifest
 
     load_position_modules(args.position_module)
     names = ("tasks", "lengths", "samples", "seed", "protocol", "data_dir", "offline", "out", "device", "dtype", "attention")
@@ -86,12 +94,17 @@ def main(args: argparse.Namespace) -> int:
 
     def say(line: str) -> None:
         if not args.quiet:
-            print(line, file=sys.stderr, flush=True)
+            print(printable(line), file=sys.stderr, flush=True)
 
     folder = run(config, retry_failed=args.retry_failed, report=say)
     print_table(str(folder), args.format)
     say(f"rows and settings: {folder}   (ropepp-eval table {folder})")
-    return 0
+    manifest = read_manifest(folder) or {}
+    if manifest.get("status") != "error":
+        return 0
+    for line in manifest.get("failures", []):
+        print(f"failed: {printable(line)}", file=sys.stderr)
+    return 1
 
 
 def print_table(folder: str, style: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
+from ropepp_eval.cli.options import path
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length, parse_length
 
@@ -18,10 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("task", nargs="?", help="task to show")
     add("--length", type=parse_length, default=4096, help="context length of the row (default 4k)")
     add("--row", type=int, default=0, help="number of the row, from 0")
-    add("--tokenizer", help="folder or hub id of the tokenizer the row is fitted with")
+    add("--tokenizer", type=path, help="folder or hub id of the tokenizer the row is fitted with")
     add("--seed", type=int, default=42)
     add("--protocol", default="reference", help="reference or paper")
-    add("--data-dir", help="folder of real corpora; without it generated text stands in")
+    add("--data-dir", type=path, help="folder of real corpora; without it generated text stands in")
     add("--repeat-text", action="store_true", help="use a corpus again where it is too small for the length")
     add("--offline", action="store_true", help="never touch the network")
     add("--format", choices=("text", "json"), default="text")
