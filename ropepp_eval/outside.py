@@ -92,12 +92,17 @@ def read_bytes(file: Path, limits: Limits = LIMITS, advice: str = "correct it") 
     return content
 
 
-def parse_json(content: bytes | str, where: str, *, limits: Limits = LIMITS, advice: str = "correct it") -> Any:
+def parse_json(
+    content: bytes | str, where: str, *, limits: Limits = LIMITS, advice: str = "correct it", lenient: bool = False
+) -> Any:
     """JSON as Python values: no key twice, no NaN, no infinity, no half characters, no whole number of more than 20 digits.
 
     Args:
         content: bytes are UTF-8; a byte order mark is taken off.
         where: what messages call it, such as `run.json` or `rows.jsonl line 3`.
+        limits: of size and depth.
+        advice: what to do about it, the end of every message.
+        lenient: let NaN, infinity and half characters stand, which models answer and other programs write.
 
     Raises:
         UserError: it is none, in one line.
@@ -106,9 +111,13 @@ def parse_json(content: bytes | str, where: str, *, limits: Limits = LIMITS, adv
     _check_depth(text, where, limits, advice)
     try:
         content = json.loads(
-            text, object_pairs_hook=_mapping, parse_constant=_no_constant, parse_float=_float, parse_int=_whole_number
+            text,
+            object_pairs_hook=_mapping,
+            parse_constant=float if lenient else _no_constant,
+            parse_float=_float,
+            parse_int=_whole_number,
         )
-        if _SURROGATE.search(text):
+        if not lenient and _SURROGATE.search(text):
             _check_characters(content)
         return content
     except json.JSONDecodeError as error:
@@ -158,6 +167,15 @@ def checked(content: Any, model: type[T], where: str, *, advice: str = "correct 
         return result
     except ValidationError as error:
         raise UserError(f"{where}{_complaint(error, content)}; {advice}") from error
+
+
+def complaint_of(content: Any, model: Any) -> str:
+    """What is wrong with `content` as `model`: the first field, its value and what is allowed; empty where nothing is."""
+    try:
+        _adapter(model).validate_python(content)
+    except ValidationError as error:
+        return _complaint(error, content).removeprefix(":").strip()
+    return ""
 
 
 def printable(text: object) -> str:
