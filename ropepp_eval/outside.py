@@ -93,7 +93,13 @@ def read_bytes(file: Path, limits: Limits = LIMITS, advice: str = "correct it") 
 
 
 def parse_json(
-    content: bytes | str, where: str, *, limits: Limits = LIMITS, advice: str = "correct it", lenient: bool = False
+    content: bytes | str,
+    where: str,
+    *,
+    limits: Limits = LIMITS,
+    advice: str = "correct it",
+    lenient: bool = False,
+    halves: bool = False,
 ) -> Any:
     """JSON as Python values: no key twice, no NaN, no infinity, no half characters, no whole number of more than 20 digits.
 
@@ -102,7 +108,8 @@ def parse_json(
         where: what messages call it, such as `run.json` or `rows.jsonl line 3`.
         limits: of size and depth.
         advice: what to do about it, the end of every message.
-        lenient: let NaN, infinity and half characters stand, which models answer and other programs write.
+        lenient: let NaN and infinity stand, which other programs write.
+        halves: let half characters (lone surrogates) stand, which models answer.
 
     Raises:
         UserError: it is none, in one line.
@@ -117,7 +124,7 @@ def parse_json(
             parse_float=_float,
             parse_int=_whole_number,
         )
-        if not lenient and _SURROGATE.search(text):
+        if not halves and _SURROGATE.search(text):
             _check_characters(content)
         return content
     except json.JSONDecodeError as error:

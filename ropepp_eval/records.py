@@ -122,11 +122,11 @@ def parse_line(line: bytes) -> tuple[dict[str, Any] | None, str]:
     return (None, wrong) if wrong else (record, "")
 
 
-def json_or_reason(content: bytes) -> tuple[Any, str]:
-    """JSON that we or another program wrote, half characters and NaN included; or why it is none."""
+def json_or_reason(content: bytes, *, halves: bool = True) -> tuple[Any, str]:
+    """JSON that we or another program wrote, NaN and (with `halves`) half characters included; or why it is none."""
     try:
-        text = content.decode("utf-8", "surrogatepass")
-        return parse_json(text, "it", limits=_LIMITS, advice="", lenient=True), ""
+        text = content.decode("utf-8", "surrogatepass" if halves else "strict")
+        return parse_json(text, "it", limits=_LIMITS, advice="", lenient=True, halves=halves), ""
     except (UserError, UnicodeDecodeError) as error:
         said = first_line(error).removeprefix("it ").removesuffix("; ").removeprefix("is ")
         return None, said if said.startswith("not JSON") else f"not JSON ({said})"

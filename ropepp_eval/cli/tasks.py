@@ -8,6 +8,7 @@ import json
 from ropepp_eval.cli.options import path
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length, parse_length
+from ropepp_eval.outside import printable
 
 HELP = "List tasks and groups, or show one row: its exact prompt, references and token counts."
 EXAMPLE = "ropepp-eval tasks show niah_single_1 --length 4k --row 0 --tokenizer models/tokenizer"
@@ -98,7 +99,7 @@ def shown_row(args: argparse.Namespace) -> str:
         raise UserError(f"task {args.task} has {len(rows)} rows with this data; --row may be 0 to {len(rows) - 1}")
     row = rows[args.row]
     if args.format == "json":
-        return json.dumps(row.as_doc() | {"sha256": row.sha256}, indent=1, ensure_ascii=False)
+        return _inert(json.dumps(row.as_doc() | {"sha256": row.sha256}, indent=1, ensure_ascii=False))
     used = row.prompt_tokens + row.max_new_tokens
     fill = f" = {used / row.length_tokens:.1%} of the length" if row.length_tokens else ""
     facts = [
@@ -109,4 +110,11 @@ def shown_row(args: argparse.Namespace) -> str:
         f"details       {json.dumps(dict(row.details), ensure_ascii=False)}",
         f"row sha256    {row.sha256}" + ("   (generated text stands in for the real corpus)" if row.stand_in else ""),
     ]
-    return "\n".join([*facts, "prompt, between the lines:", "-" * 40, row.prompt, "-" * 40])
+    prompt = "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in row.prompt)
+    return "\n".join([*map(printable, facts), "prompt, between the lines:", "-" * 40, prompt, "-" * 40])
+
+
+def _inert(text: str) -> str:
+    """JSON with every character that a terminal would obey or hide as an escape: it is read back as the same values."""
+    shown = (c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+    return "".join(c if c.isprintable() or c == "\n" else f"\\u{ord(c):04x}" for c in "".join(shown))

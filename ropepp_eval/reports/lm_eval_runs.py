@@ -38,7 +38,7 @@ def read_results_file(path: Path) -> tuple[RunFolder | None, list[Damage]]:
     rows are all there and give another value than lm-eval wrote is left out and named.
     """
     try:
-        content, reason = json_or_reason(path.read_bytes())
+        content, reason = json_or_reason(path.read_bytes(), halves=False)
         reason = f"not readable ({reason})" if reason else why_unusable(content)
     except OSError as error:
         reason = f"not readable ({first_line(error)})"
