@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import time
 from collections import Counter
@@ -27,33 +28,42 @@ def main() -> int:
         return bool(found.wrong)
     names = args.only.split(",") if args.only else list(TARGETS)
     begin = time.monotonic()
+    print(
+        f"| format | cases | read (status 0) | refused (2) | wrong | slowest, s | largest, MiB |\n{'| --- ' * 7}|",
+        flush=True,
+    )
     with ThreadPoolExecutor(args.workers) as pool:  # each thread waits for a process of its own
         parts = [names[place :: args.workers] for place in range(args.workers)]
         found = [verdict for part in pool.map(lambda part: _run(part, args.cases // len(names)), parts) for verdict in part]
-    _print_table(found, time.monotonic() - begin)
+    print(_line("all", found))
+    print(f"\n{time.monotonic() - begin:.0f} s", file=sys.stderr)
     return any(verdict.wrong for verdict in found)
 
 
 def _run(names: list[str], cases: int) -> list[Verdict]:
-    found = list(verdicts((name, number) for name in names for number in range(-1, cases)))
-    for verdict in found:
-        if verdict.wrong:
-            print(f"{verdict.name}: {verdict.wrong}", file=sys.stderr, flush=True)
+    """The verdicts of some formats; a line for each format as it is done, and one for each case that went wrong."""
+    asked = ((name, number) for name in names for number in range(-1, cases))
+    found: list[Verdict] = []
+    for name, group in itertools.groupby(verdicts(asked), key=lambda verdict: verdict.target):
+        part = []
+        for verdict in group:
+            part.append(verdict)
+            if verdict.wrong:
+                print(f"{verdict.name}: {verdict.wrong}", file=sys.stderr, flush=True)
+        print(_line(name, part), flush=True)
+        found += part
     return found
 
 
-def _print_table(found: list[Verdict], seconds: float) -> None:
-    print(f"| format | cases | read (status 0) | refused (2) | wrong | slowest, s | largest, MiB |\n{'| --- ' * 7}|")
-    for name in [*dict.fromkeys(verdict.target for verdict in found), "all"]:
-        part = [verdict for verdict in found if verdict.number >= 0 and name in (verdict.target, "all")]
-        if part:
-            status = Counter(verdict.status for verdict in part)
-            slowest, largest = max(v.seconds for v in part), max(v.peak_bytes for v in part) / 2**20
-            wrong = sum(bool(verdict.wrong) for verdict in part)
-            print(
-                f"| {name} | {len(part):,} | {status[0] + status[1]:,} | {status[2]:,} | {wrong} | {slowest:.1f} | {largest:.0f} |"
-            )
-    print(f"\n{seconds:.0f} s")
+def _line(name: str, found: list[Verdict]) -> str:
+    part = [verdict for verdict in found if verdict.number >= 0]
+    status = Counter(verdict.status for verdict in part)
+    slowest = max((verdict.seconds for verdict in part), default=0.0)
+    largest = max((verdict.peak_bytes for verdict in part), default=0) / 2**20
+    wrong = sum(bool(verdict.wrong) for verdict in found)
+    return (
+        f"| {name} | {len(part):,} | {status[0] + status[1]:,} | {status[2]:,} | {wrong} | {slowest:.1f} | {largest:.0f} |"
+    )
 
 
 if __name__ == "__main__":
