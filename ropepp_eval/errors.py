@@ -15,7 +15,15 @@ class LengthTooShort(UserError):
 
 
 class Interrupted(Exception):
-    """The user pressed Ctrl-C. What was finished is on disk; the command line exits with status 130."""
+    """Ctrl-C, SIGTERM or SIGHUP ended the work. What was finished is on disk; the command line exits with 128 + the signal's number."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP arrived: it ends a command exactly as Ctrl-C does."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__()
+        self.signal_number = signal_number
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], next_step: str) -> UserError:

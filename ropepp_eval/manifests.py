@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from functools import cache
 from typing import Any, Required
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
-from ropepp_eval.records import READABLE, Count, Number, first_line
+from ropepp_eval.outside import complaint_of, shown
+from ropepp_eval.records import READABLE, Count, Number, json_or_reason
 
 LARGEST = 256 << 20
 """Bytes of a manifest: a plan of 24 checkpoints, 40 tasks and 6 lengths has three."""
-_STRICT = ConfigDict(strict=True)
+_STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 _NOT_AVERAGED = ("lambada", "wikitext", "openbookqa")
 """What `averaged` was in manifests from before tasks said it themselves."""
 
@@ -75,32 +74,25 @@ class Manifest(TypedDict, total=False):
     versions: dict[str, str]
     ran: dict[str, dict[str, Any]]
     events: dict[str, list[str]]
+    failures: list[str]
+    """Why rows failed, a line each; empty where none did."""
     commit: str | None
     dirty: bool | None
-
-
-@cache
-def _manifests() -> TypeAdapter[Manifest]:
-    return TypeAdapter(Manifest)
 
 
 def parse_manifest(content: bytes) -> tuple[dict[str, Any] | None, str]:
     """The manifest, or None and why it is none, in words that follow the file's name."""
     if len(content) > LARGEST:
         return None, f"larger than {LARGEST >> 20} MiB"
-    try:
-        manifest = json.loads(content.decode("utf-8", "surrogatepass"))
-    except (ValueError, RecursionError) as error:
-        return None, f"not readable ({first_line(error)})"
+    manifest, reason = json_or_reason(content)
+    if reason:
+        return None, f"not readable ({reason})"
     if not isinstance(manifest, dict) or "tasks" not in manifest:
         return None, "not a run's manifest (no `tasks`)"
     if isinstance(manifest.get("format"), bool) or manifest.get("format") not in READABLE:
-        return None, f"format {str(manifest.get('format'))[:40]!r}, this release reads {' and '.join(map(str, READABLE))}"
-    try:
-        _manifests().validate_python(manifest)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        return None, f"not a run's manifest ({'.'.join(map(str, first['loc'][:4]))}: {first['msg'].lower()})"
+        return None, f"format {shown(manifest.get('format'))}, this release reads {' and '.join(map(str, READABLE))}"
+    if wrong := complaint_of(manifest, Manifest):
+        return None, f"not a run's manifest ({wrong})"
     for task in manifest["tasks"].values():
         task.setdefault("averaged", task.get("benchmark") not in _NOT_AVERAGED)
     return manifest, ""

@@ -24,6 +24,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Strict, TypeAdapter, ValidationError
 
 from ropepp_eval.errors import UserError
+from ropepp_eval.inert import inert
 
 T = TypeVar("T")
 Items = Annotated[tuple[T, ...], Strict(False)]
@@ -31,6 +32,7 @@ Items = Annotated[tuple[T, ...], Strict(False)]
 
 _SHOWN_CHARACTERS = 80
 _BRACKETS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)  # possessive: an open string is read once
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _MARKS_OF_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
 _YamlLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -68,55 +70,70 @@ def read_json(file: Path, model: type[T], *, limits: Limits = LIMITS, advice: st
     Raises:
         UserError: the file is missing, no plain file, too large, or not what the model says.
     """
-    content = parse_json(read_bytes(file, limits, advice), printable(file), limits=limits, advice=advice)
-    return checked(content, model, printable(file), advice=advice)
+    content = parse_json(read_bytes(file, limits, advice), inert(file), limits=limits, advice=advice)
+    return checked(content, model, inert(file), advice=advice)
 
 
 def read_yaml(file: Path, model: type[T], *, limits: Limits = LIMITS, advice: str = "correct it") -> T:
     """A YAML file as `model`; otherwise as `read_json`."""
-    content = parse_yaml(read_bytes(file, limits, advice), printable(file), limits=limits, advice=advice)
-    return checked(content, model, printable(file), advice=advice)
+    content = parse_yaml(read_bytes(file, limits, advice), inert(file), limits=limits, advice=advice)
+    return checked(content, model, inert(file), advice=advice)
 
 
 def read_bytes(file: Path, limits: Limits = LIMITS, advice: str = "correct it") -> bytes:
     """The bytes of a plain file within the limits. Raises UserError."""
     try:
         if not stat.S_ISREG(file.stat().st_mode):  # a pipe would wait for ever, a device never end
-            raise UserError(f"{printable(file)} is no plain file; {advice}")
+            raise UserError(f"{inert(file)} is no plain file; {advice}")
         with file.open("rb") as stream:
             content = stream.read(limits.size_bytes + 1)
     except OSError as error:
-        raise UserError(f"{printable(file)} can't be read ({error.strerror or error}); {advice}") from error
+        raise UserError(f"{inert(file)} can't be read ({error.strerror or error}); {advice}") from error
     if len(content) > limits.size_bytes:
-        raise UserError(f"{printable(file)} has more than {limits.size_bytes:,} bytes, the most that is read; {advice}")
+        raise UserError(f"{inert(file)} has more than {limits.size_bytes:,} bytes, the most that is read; {advice}")
     return content
 
 
-def parse_json(content: bytes | str, where: str, *, limits: Limits = LIMITS, advice: str = "correct it") -> Any:
-    """JSON as Python values: no key twice, no NaN, no infinity, no whole number of too many digits.
+def parse_json(
+    content: bytes | str,
+    where: str,
+    *,
+    limits: Limits = LIMITS,
+    advice: str = "correct it",
+    lenient: bool = False,
+    halves: bool = False,
+) -> Any:
+    """JSON as Python values: no key twice, no NaN, no infinity, no half characters, no whole number of too many digits.
 
     Args:
         content: bytes are UTF-8; a byte order mark is taken off.
         where: what messages call it, such as `run.json` or `rows.jsonl line 3`.
+        limits: of size and depth.
+        advice: what to do about it, the end of every message.
+        lenient: let NaN and infinity stand, which other programs write.
+        halves: let half characters (lone surrogates) stand, which models answer.
 
     Raises:
         UserError: it is none, in one line.
     """
-    text = _text(content, where, limits, advice)
+    text = decoded(content, where, limits=limits, advice=advice)
     _check_depth(text, where, limits, advice)
     try:
-        return json.loads(
+        content = json.loads(
             text,
             object_pairs_hook=_mapping,
-            parse_constant=_no_constant,
+            parse_constant=float if lenient else _no_constant,
             parse_float=_float,
             parse_int=lambda digits: _whole_number(digits, limits),
         )
+        if not halves and _SURROGATE.search(text):
+            _check_characters(content)
+        return content
     except json.JSONDecodeError as error:
         place = f"line {error.lineno} column {error.colno}: {error.msg}"
         raise UserError(f"{where} is not JSON ({place}); {advice}") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{where} can't be used as JSON ({printable(error)}); {advice}") from error
+        raise UserError(f"{where} can't be used as JSON ({inert(error)}); {advice}") from error
 
 
 def parse_yaml(
@@ -130,7 +147,7 @@ def parse_yaml(
     Raises:
         UserError: it is none, in one line.
     """
-    text = _text(content, where, limits, advice)
+    text = decoded(content, where, limits=limits, advice=advice)
     try:
         _check_events(text, limits)
         loader = _Yaml(text)
@@ -142,9 +159,24 @@ def parse_yaml(
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"line {mark.line + 1} column {mark.column + 1}: " if mark else ""
-        raise UserError(f"{where} is not YAML ({place}{printable(error.problem or error)}); {advice}") from error
+        raise UserError(f"{where} is not YAML ({place}{inert(error.problem or error)}); {advice}") from error
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise UserError(f"{where} can't be used as YAML ({printable(error)[:200]}); {advice}") from error
+        raise UserError(f"{where} can't be used as YAML ({inert(error)[:200]}); {advice}") from error
+
+
+def decoded(content: bytes | str, where: str, *, limits: Limits = LIMITS, advice: str = "correct it") -> str:
+    """UTF-8 as a text, a byte order mark taken off. Raises UserError, which names the first wrong byte."""
+    if len(content) > limits.size_bytes:
+        raise UserError(f"{where} has more than {limits.size_bytes:,} bytes, the most that is read; {advice}")
+    if isinstance(content, str):
+        return content.removeprefix("\ufeff")
+    if content[:2] in _MARKS_OF_UTF16 or b"\0" in content[:4]:
+        raise UserError(f"{where} is UTF-16 or UTF-32, or no text; save it as UTF-8")
+    try:
+        return content.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        byte = content[error.start]
+        raise UserError(f"{where} is not UTF-8 (byte {error.start:,} is 0x{byte:02x}); save it as UTF-8") from error
 
 
 def checked(content: Any, model: type[T], where: str, *, advice: str = "correct it") -> T:
@@ -156,9 +188,13 @@ def checked(content: Any, model: type[T], where: str, *, advice: str = "correct 
         raise UserError(f"{where}{_complaint(error, content)}; {advice}") from error
 
 
-def printable(text: object) -> str:
-    """`text` on one line, with every character that a terminal would obey or hide written as an escape."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
+def complaint_of(content: Any, model: Any) -> str:
+    """What is wrong with `content` as `model`: the first field, its value and what is allowed; empty where nothing is."""
+    try:
+        _adapter(model).validate_python(content)
+    except ValidationError as error:
+        return _complaint(error, content).removeprefix(":").strip()
+    return ""
 
 
 def shown(value: object) -> str:
@@ -168,7 +204,7 @@ def shown(value: object) -> str:
         text = json.dumps(short, ensure_ascii=False)
     except (TypeError, ValueError):
         text = repr(short)
-    text = printable(text)
+    text = inert(text)
     return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + "..."
 
 
@@ -181,20 +217,6 @@ def _shortened(value: object, depth: int = 3) -> object:
     if depth and isinstance(value, (list, tuple)):
         return [_shortened(item, depth - 1) for item in value[:_SHOWN_CHARACTERS]]
     return "..." if isinstance(value, (dict, list, tuple)) else value
-
-
-def _text(content: bytes | str, where: str, limits: Limits, advice: str) -> str:
-    if len(content) > limits.size_bytes:
-        raise UserError(f"{where} has more than {limits.size_bytes:,} bytes, the most that is read; {advice}")
-    if isinstance(content, str):
-        return content.removeprefix("\ufeff")
-    if content[:2] in _MARKS_OF_UTF16 or b"\0" in content[:4]:
-        raise UserError(f"{where} is UTF-16 or UTF-32, or no text; save it as UTF-8")
-    try:
-        return content.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        byte = content[error.start]
-        raise UserError(f"{where} is not UTF-8 (byte {error.start:,} is 0x{byte:02x}); save it as UTF-8") from error
 
 
 def _check_depth(text: str, where: str, limits: Limits, advice: str) -> None:
@@ -225,6 +247,14 @@ def _float(text: str) -> float:
     if math.isinf(value):
         raise ValueError(f"{text[:_SHOWN_CHARACTERS]} is larger than any number here")
     return value
+
+
+def _check_characters(content: Any) -> None:
+    """An escape such as \\ud83d without its other half is no character: nothing could encode or tokenize the text."""
+    try:
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{shown(error.object[error.start])} is half a character") from error
 
 
 def _whole_number(text: str, limits: Limits) -> int:
@@ -310,7 +340,7 @@ def _place(loc: Sequence[int | str], content: Any) -> tuple[tuple[int | str, ...
 
 def _path_text(path: Sequence[int | str]) -> str:
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part[:_SHOWN_CHARACTERS]}" for part in path)
-    return printable(text.removeprefix("."))
+    return inert(text.removeprefix("."))
 
 
 _WORDS = {
@@ -330,8 +360,8 @@ _WORDS = {
 def _allowed(error: Any) -> str:
     """What a field must be, from one of pydantic's errors."""
     if error["type"] in ("value_error", "assertion_error"):
-        return printable(error["ctx"]["error"])
+        return inert(error["ctx"]["error"])
     if error["type"] in _WORDS:
         return f"it must be {_WORDS[error['type']]}"
     message: str = error["msg"]
-    return printable(message.replace("Input should be", "it must be").replace("Input", "it"))
+    return inert(message.replace("Input should be", "it must be").replace("Input", "it"))

@@ -17,6 +17,10 @@ from typing import Annotated, Any, Required
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
+from ropepp_eval.errors import UserError
+from ropepp_eval.inert import inert
+from ropepp_eval.outside import Limits, parse_json
+
 FORMAT = 2
 """Number that this release writes into lines and `run.json`."""
 READABLE = (1, 2)
@@ -27,6 +31,7 @@ LONGEST_LINE = 64 << 20
 
 _CHECKSUM = re.compile(rb',"checksum":"([0-9a-f]{16})"\}\n$')
 _STRICT = ConfigDict(strict=True)
+_LIMITS = Limits(size_bytes=256 << 20)
 Count = Annotated[int, Field(ge=0, le=1 << 40)]
 Number = int | float
 Score = Number | Annotated[list[Number], Field(min_length=2, max_length=2)] | None
@@ -103,10 +108,9 @@ def parse_line(line: bytes) -> tuple[dict[str, Any] | None, str]:
         return None, "cut"
     if len(line) > LONGEST_LINE:
         return None, f"longer than {LONGEST_LINE >> 20} MiB"
-    try:
-        record = json.loads(line.decode("utf-8", "surrogatepass"))
-    except (ValueError, RecursionError) as error:
-        return None, f"not JSON ({first_line(error)})"
+    record, reason = json_or_reason(line)
+    if reason:
+        return None, reason
     if not isinstance(record, dict):
         return None, "not a row"
     found = record.get("format", 1)
@@ -117,6 +121,16 @@ def parse_line(line: bytes) -> tuple[dict[str, Any] | None, str]:
     record.pop("checksum", None)
     wrong = _wrong(record)
     return (None, wrong) if wrong else (record, "")
+
+
+def json_or_reason(content: bytes, *, halves: bool = True) -> tuple[Any, str]:
+    """JSON that we or another program wrote, NaN and (with `halves`) half characters included; or why it is none."""
+    try:
+        text = content.decode("utf-8", "surrogatepass" if halves else "strict")
+        return parse_json(text, "it", limits=_LIMITS, advice="", lenient=True, halves=halves), ""
+    except (UserError, UnicodeDecodeError) as error:
+        said = first_line(error).removeprefix("it ").removesuffix("; ").removeprefix("is ")
+        return None, said if said.startswith("not JSON") else f"not JSON ({said})"
 
 
 def _is_whole(line: bytes) -> bool:
@@ -133,7 +147,7 @@ def _wrong(record: dict[str, Any]) -> str:
         missing = [str(one["loc"][0]) for one in errors if one["type"] == "missing" and len(one["loc"]) == 1]
         if missing:
             return f"a row without {', '.join(missing)}"
-        return f"a row whose {'.'.join(map(str, errors[0]['loc'][:2]))} is not what a run writes"
+        return f"a row whose {inert('.'.join(map(str, errors[0]['loc'][:2])))[:80]} is not what a run writes"
     return ""
 
 
@@ -156,10 +170,10 @@ def parse_lines(content: bytes) -> tuple[list[dict[str, Any]], list[tuple[int, s
 
 
 def first_line(error: BaseException) -> str:
-    """Of the error's message; its kind where it has none."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    """Of the error's message, without control characters; its kind where it has none."""
+    return inert((str(error).splitlines() or [type(error).__name__])[0])
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = inert(repr(value))
     return text if len(text) <= 40 else text[:37] + "..."

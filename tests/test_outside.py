@@ -10,18 +10,8 @@ import pytest
 from pydantic import ConfigDict, Field, ValidationError
 
 from ropepp_eval.errors import UserError
-from ropepp_eval.outside import (
-    Items,
-    Limits,
-    Outside,
-    checked,
-    parse_json,
-    parse_yaml,
-    printable,
-    read_json,
-    read_yaml,
-    shown,
-)
+from ropepp_eval.inert import inert
+from ropepp_eval.outside import Items, Limits, Outside, checked, parse_json, parse_yaml, read_json, read_yaml, shown
 
 
 class Inner(Outside):
@@ -44,7 +34,7 @@ def refused(content: bytes | str, tmp_path: Path, name: str = "odd.json") -> str
         (read_json if name.endswith("json") else read_yaml)(file, Format)
     message = str(caught.value)
     assert name in message
-    assert message == printable(message), "a message is one line without control characters"
+    assert message == inert(message), "a message is one line without control characters"
     assert len(message.replace(str(tmp_path), "")) < 400
     return message
 

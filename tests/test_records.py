@@ -80,3 +80,14 @@ def test_damaged_lines_are_counted_by_number_and_a_cut_last_one_is_not() -> None
 def test_numbers_that_are_not_finite_are_never_written() -> None:
     with pytest.raises(ValueError, match="Out of range"):
         line_of(record("a", scores={"x": float("nan")}))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"[" * 40 + b"]" * 40 + b"\n", b'{"format": 1, "format": 1}\n', b'{"x": ' + b"9" * 40 + b"}\n", b'{"\x1b[31m": \n'],
+)
+def test_why_a_line_is_no_record_is_one_line_without_control_characters(line: bytes) -> None:
+    found, reason = parse_line(line)
+    assert found is None
+    assert reason.startswith("not JSON (")
+    assert reason.isprintable()

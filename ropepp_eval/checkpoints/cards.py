@@ -7,11 +7,12 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import yaml
+from pydantic import ConfigDict, Field
 
 from ropepp_eval.errors import UserError, unknown_name
+from ropepp_eval.outside import Items, Outside, read_yaml
 from ropepp_eval.paths import resource_dir
 
 if TYPE_CHECKING:
@@ -44,6 +45,23 @@ class Card:
     """Bytes that a token adds to the cache in bfloat16."""
 
 
+class _CardFile(Outside):
+    """A card as its file holds it; see `Card` for what its fields mean."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str
+    hub_id: str
+    position: str
+    base: Annotated[float, Field(gt=0)] | None
+    trained_length_tokens: Annotated[int, Field(gt=0, le=1 << 24)]
+    tokenizer: str
+    tokenizer_note: str
+    published: Items[dict[str, str]]
+    shape: dict[str, Annotated[int, Field(gt=0, le=1 << 24)]]
+    parameters: Annotated[int, Field(gt=0)]
+    kv_bytes_per_token: Annotated[int, Field(gt=0)]
+
+
 def list_cards() -> list[Card]:
     """All cards, by file name."""
     return list(_cards(resource_dir("models")).values())
@@ -69,13 +87,8 @@ def _cards(folder: Path) -> dict[str, Card]:
 
 
 def _read(file: Path) -> Card:
-    try:
-        content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
-        card = Card(**{**content, "published": tuple(content["published"])})
-    except (yaml.YAMLError, TypeError, KeyError) as error:
-        reason = " ".join(str(error).split())[:160]
-        wanted = ", ".join(field.name for field in dataclasses.fields(Card))
-        raise UserError(f"card {file} can't be read ({reason}); it must hold {wanted}") from error
+    wanted = ", ".join(field.name for field in dataclasses.fields(Card))
+    card = Card(**dict(read_yaml(file, _CardFile, advice=f"a card must hold {wanted}")))
     if card.name != file.stem:
         raise UserError(f"card {file} names {card.name!r}; name it as its file")
     return card

@@ -9,8 +9,9 @@ from typing import Any
 from ropepp_eval.checkpoints.folder import CheckpointFolder
 from ropepp_eval.checkpoints.formats import CARRIED, ConfigFile, GenerationFile
 from ropepp_eval.errors import UserError
+from ropepp_eval.inert import inert
 from ropepp_eval.modeling.configuration import RopePPConfig
-from ropepp_eval.outside import checked, parse_json, printable, shown
+from ropepp_eval.outside import checked, parse_json, shown
 from ropepp_eval.positions import Position
 
 _ADVICE = "correct it or download it again"
@@ -43,13 +44,13 @@ class ReadConfig:
 
 def read_config(folder: CheckpointFolder) -> ReadConfig:
     """Read and check both files. Raises UserError with the file, the field, its value and what is allowed."""
-    where = printable(folder.config.path)
+    where = inert(folder.config.path)
     raw = parse_json(folder.config.read(), where, advice=_ADVICE)
     if not isinstance(raw, dict):
         raise UserError(f"{where} holds {shown(raw)}, not fields; copy or download it again")
     if raw.get("model_type") not in ("llama", "ropepp"):
         raise UserError(
-            f"{where}: model_type is {printable(repr(raw.get('model_type')))[:80]}; "
+            f"{where}: model_type is {inert(repr(raw.get('model_type')))[:80]}; "
             "llama (the authors' form) and ropepp are read"
         )
     fields = checked(raw, ConfigFile, where, advice=_ADVICE)
@@ -79,7 +80,7 @@ def _check_readings(raw: Mapping[str, Any], where: str) -> None:
 def _special_ids(folder: CheckpointFolder, ids: dict[str, Any], vocabulary: int) -> tuple[SpecialIds, list[str]]:
     sources = dict.fromkeys(ids, "config.json")
     if folder.generation is not None:
-        where = printable(folder.generation.path)
+        where = inert(folder.generation.path)
         said = checked(parse_json(folder.generation.read(), where, advice=_ADVICE), GenerationFile, where, advice=_ADVICE)
         for name in ("bos_token_id", "eos_token_id"):
             if getattr(said, name) is not None:

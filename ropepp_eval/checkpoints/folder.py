@@ -16,7 +16,8 @@ from ropepp_eval.checkpoints.formats import IndexFile
 from ropepp_eval.checkpoints.pinned import PinnedFile
 from ropepp_eval.errors import UserError
 from ropepp_eval.hashing import hash_json
-from ropepp_eval.outside import printable, read_json
+from ropepp_eval.inert import inert
+from ropepp_eval.outside import read_json
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _SNAPSHOT = re.compile(r"models--(?:(?P<owner>.+?)--)?(?P<name>.+)")
@@ -124,7 +125,7 @@ def _resolved(path: Path, name: str, written: str) -> CheckpointFolder:
         )
     for sidecar, what in _NOT_APPLIED.items():
         if sidecar in held:
-            raise UserError(f"{printable(path / sidecar)} asks for {what}")
+            raise UserError(f"{inert(path / sidecar)} asks for {what}")
     index = read_json(path / INDEX_NAME, IndexFile).weight_map if INDEX_NAME in held else None
     files, settled = _weights(path, held, index, written)
     return CheckpointFolder(
@@ -148,13 +149,13 @@ def _weights(path: Path, held: set[str], index: Mapping[str, str] | None, writte
         files = [SINGLE_NAME]
         if shards := [name for name in found if name.startswith("model-") and _SHARD.fullmatch(name)]:
             raise UserError(
-                f"{printable(path)} holds {SINGLE_NAME} and {shards[0]} but no index, so either may be the weights; "
+                f"{inert(path)} holds {SINGLE_NAME} and {shards[0]} but no index, so either may be the weights; "
                 "remove the stale ones"
             )
     else:
         return _by_other_names(path, found, written)
     others = [name for name in found if name not in files]
-    return files, (f"not read: {printable(', '.join(others))}",) if others else ()
+    return files, (f"not read: {inert(', '.join(others))}",) if others else ()
 
 
 def _indexed(path: Path, held: set[str], index: Mapping[str, str]) -> list[str]:
@@ -162,12 +163,10 @@ def _indexed(path: Path, held: set[str], index: Mapping[str, str]) -> list[str]:
     shards = sorted(set(index.values()))
     for shard in shards:
         if shard not in held:
-            raise UserError(
-                f"{printable(path)} lacks {printable(shard)}, which {INDEX_NAME} names; copy or download it again"
-            )
+            raise UserError(f"{inert(path)} lacks {inert(shard)}, which {INDEX_NAME} names; copy or download it again")
     if SINGLE_NAME in held and SINGLE_NAME not in shards:
         raise UserError(
-            f"{printable(path)} holds {SINGLE_NAME} and {INDEX_NAME}, which names {len(shards)} other files, so either may be the "
+            f"{inert(path)} holds {SINGLE_NAME} and {INDEX_NAME}, which names {len(shards)} other files, so either may be the "
             "weights; remove the stale ones"
         )
     return shards
@@ -187,14 +186,14 @@ def _by_other_names(path: Path, found: list[str], written: str) -> tuple[list[st
         )
     first = _SHARD.fullmatch(found[0])
     if first is None and len(found) == 1:
-        return found, (f"the weights are {printable(found[0])}, the only safetensors file",)
+        return found, (f"the weights are {inert(found[0])}, the only safetensors file",)
     count = int(first[3]) if first and len(found) == int(first[3]) else 0
     if first is None or found != [f"{first[1]}-{i:05}-of-{first[3]}.safetensors" for i in range(1, count + 1)]:
         raise UserError(
-            f"{printable(path)} holds {printable(', '.join(found[:4]))} but neither {SINGLE_NAME} nor {INDEX_NAME}, so which are the "
+            f"{inert(path)} holds {inert(', '.join(found[:4]))} but neither {SINGLE_NAME} nor {INDEX_NAME}, so which are the "
             "weights can't be told; copy the index too, or remove what does not belong there"
         )
-    return found, (f"no index; all {count} shards of {printable(first[1])} are read",)
+    return found, (f"no index; all {count} shards of {inert(first[1])} are read",)
 
 
 def _download(hub_id: str) -> Path:

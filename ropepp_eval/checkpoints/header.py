@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from ropepp_eval.checkpoints.formats import TensorEntry
 from ropepp_eval.checkpoints.pinned import PinnedFile
 from ropepp_eval.errors import UserError
-from ropepp_eval.outside import Limits, checked, parse_json, printable, shown
+from ropepp_eval.inert import inert
+from ropepp_eval.outside import Limits, checked, parse_json, shown
 
 DTYPES = {"F64": ("float64", 8), "F32": ("float32", 4), "F16": ("float16", 2), "BF16": ("bfloat16", 2)}
 """Dtypes of the format that a model can be computed from: torch's name and the bytes of an entry."""
@@ -61,7 +62,7 @@ def read_headers(files: Iterable[PinnedFile]) -> dict[str, TensorHeader]:
         for name, tensor in _read_one(file).items():
             if name in tensors:
                 raise UserError(
-                    f"{printable(file.path)} holds {shown(name)}, which {tensors[name].file} holds too; remove the stale file"
+                    f"{inert(file.path)} holds {shown(name)}, which {tensors[name].file} holds too; remove the stale file"
                 )
             tensors[name] = tensor
     return tensors
@@ -79,12 +80,12 @@ def check_index(index: Mapping[str, str], tensors: Mapping[str, TensorHeader]) -
 
 
 def _broken(file: PinnedFile, why: str) -> UserError:
-    return UserError(f"{printable(file.path)} is not a whole safetensors file ({why}); copy or download it again")
+    return UserError(f"{inert(file.path)} is not a whole safetensors file ({why}); copy or download it again")
 
 
 def _read_one(file: PinnedFile) -> dict[str, TensorHeader]:
     text = _header_text(file)
-    where = f"{printable(file.path)}: header"
+    where = f"{inert(file.path)}: header"
     content = parse_json(text, where, limits=_LIMITS, advice=_ADVICE)
     if not isinstance(content, dict):
         raise _broken(file, "its header is no mapping")

@@ -15,8 +15,8 @@ from ropepp_eval.checkpoints.folder import CheckpointFolder, card_of, find_sourc
 from ropepp_eval.checkpoints.header import TensorHeader, check_index, is_left_over, main_dtype, read_headers
 from ropepp_eval.checkpoints.weights import same_content
 from ropepp_eval.errors import UserError
+from ropepp_eval.inert import inert
 from ropepp_eval.modeling.configuration import RopePPConfig
-from ropepp_eval.outside import printable
 from ropepp_eval.positions.scaling import scaling_label
 from ropepp_eval.positions.settings import position_label, settings_label
 
@@ -144,7 +144,7 @@ class ReadCheckpoint:
         """Raise UserError where config.json and weights are no longer those of a hash taken before; None: none was."""
         if planned is not None and self.folder.sha256 != planned:
             raise UserError(
-                f"checkpoint {printable(self.folder.path)} changed since it was planned (sha256 {planned[:8]} became "
+                f"checkpoint {inert(self.folder.path)} changed since it was planned (sha256 {planned[:8]} became "
                 f"{self.folder.sha256[:8]}); run the command again to evaluate what is there now"
             )
 
@@ -158,7 +158,7 @@ def read_checkpoint(path_or_hub_id: str | Path, position: str | None) -> ReadChe
         check_index(folder.index, every)
     tensors = {name: tensor for name, tensor in every.items() if not is_left_over(name)}
     if not tensors:
-        raise UserError(f"{printable(folder.weights[0].path)} holds no tensors; copy or download it again")
+        raise UserError(f"{inert(folder.weights[0].path)} holds no tensors; copy or download it again")
     if position is None and card is not None:
         embedding, overruled, evidence = detect_position(read.raw, tensors, card.position, f"card {card.name}")
     else:
@@ -170,7 +170,7 @@ def read_checkpoint(path_or_hub_id: str | Path, position: str | None) -> ReadChe
     if card is not None:
         check_card(card, config, _parameters(tensors))
     settled = (*folder.settled, *read.settled)
-    note = None if read.fields.note is None else printable(read.fields.note)
+    note = None if read.fields.note is None else inert(read.fields.note)
     return ReadCheckpoint(folder, config, tensors, read.ids, tuple(evidence), overruled, settled, note)
 
 
@@ -178,7 +178,7 @@ def _tied(folder: CheckpointFolder, tensors: Mapping[str, TensorHeader]) -> dict
     """The tensors without a head that only repeats the embedding. Raises UserError for a head of its own."""
     if _HEAD in tensors and not same_content(folder.weights, tensors[_HEAD], tensors[_EMBEDDING]):
         raise UserError(
-            f"{printable(folder.config.path)}: tie_word_embeddings is true, but {tensors[_HEAD].file} holds another {_HEAD} than "
+            f"{inert(folder.config.path)}: tie_word_embeddings is true, but {tensors[_HEAD].file} holds another {_HEAD} than "
             f"{_EMBEDDING}; set the field to false if the model has this head, or remove the tensor if it has none of its own"
         )
     return {name: tensor for name, tensor in tensors.items() if name != _HEAD}
@@ -218,7 +218,7 @@ def check_tensors(config: RopePPConfig, tensors: Mapping[str, TensorHeader]) -> 
     for name, tensor in tensors.items():
         if name not in expected:
             raise UserError(
-                f"{tensor.file} holds {printable(name)[:200]} {list(tensor.shape)[:8]}, for which {config.position} has no place; "
+                f"{tensor.file} holds {inert(name)[:200]} {list(tensor.shape)[:8]}, for which {config.position} has no place; "
                 "name another position"
             )
 

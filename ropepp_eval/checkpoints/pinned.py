@@ -15,7 +15,8 @@ from io import BufferedReader
 from pathlib import Path
 
 from ropepp_eval.errors import UserError
-from ropepp_eval.outside import LIMITS, Limits, printable
+from ropepp_eval.inert import inert
+from ropepp_eval.outside import LIMITS, Limits
 
 _TICK_NS = 20_000_000  # file systems take times from a clock that moves every 1 to 10 ms
 _MOST_WAITS = 100
@@ -47,7 +48,7 @@ class PinnedFile:
             before, found = found, _pin(path)
             if found == before:
                 return found
-        raise UserError(f"{printable(path)} is being written to; wait until it is whole")
+        raise UserError(f"{inert(path)} is being written to; wait until it is whole")
 
     @property
     def as_json(self) -> list[str | int]:
@@ -60,7 +61,7 @@ class PinnedFile:
         try:
             stream = self.path.open("rb")
         except OSError as error:
-            raise UserError(f"{printable(self.path)} can't be read ({error.strerror or error}); check it") from error
+            raise UserError(f"{inert(self.path)} can't be read ({error.strerror or error}); check it") from error
         with stream:
             self._compare(os.fstat(stream.fileno()))
             yield stream
@@ -69,7 +70,7 @@ class PinnedFile:
     def read(self, limits: Limits = LIMITS) -> bytes:
         """All bytes of a small file. Raises UserError where it has more than the limit."""
         if self.size > limits.size_bytes:
-            raise UserError(f"{printable(self.path)} has {self.size:,} bytes; at most {limits.size_bytes:,} are read")
+            raise UserError(f"{inert(self.path)} has {self.size:,} bytes; at most {limits.size_bytes:,} are read")
         with self.open() as stream:
             return stream.read()
 
@@ -80,16 +81,16 @@ class PinnedFile:
 
     def _compare(self, now: os.stat_result) -> None:
         if _state(self.path, now) != self:
-            raise UserError(f"{printable(self.path)} changed while it was in use; run again when it stays as it is")
+            raise UserError(f"{inert(self.path)} changed while it was in use; run again when it stays as it is")
 
 
 def _pin(path: Path) -> PinnedFile:
     try:
         found = path.stat()
     except OSError as error:
-        raise UserError(f"{printable(path)} can't be read ({error.strerror or error}); check it") from error
+        raise UserError(f"{inert(path)} can't be read ({error.strerror or error}); check it") from error
     if not stat.S_ISREG(found.st_mode):
-        raise UserError(f"{printable(path)} is no plain file; put the file itself there")
+        raise UserError(f"{inert(path)} is no plain file; put the file itself there")
     return _state(path, found)
 
 

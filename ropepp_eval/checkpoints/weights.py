@@ -11,7 +11,8 @@ from torch import Tensor
 from ropepp_eval.checkpoints.header import DTYPES, TensorHeader
 from ropepp_eval.checkpoints.pinned import PinnedFile
 from ropepp_eval.errors import UserError
-from ropepp_eval.outside import printable, shown
+from ropepp_eval.inert import inert
+from ropepp_eval.outside import shown
 
 _COMPARED_BYTES = 1 << 24
 
@@ -47,7 +48,7 @@ def _tensor(stream: BufferedReader, file: PinnedFile, header: TensorHeader) -> T
     content = bytearray(header.bytes)
     stream.seek(header.begin)
     if stream.readinto(content) != len(content):
-        raise UserError(f"{printable(file.path)} ended early; copy or download it again")
+        raise UserError(f"{inert(file.path)} ended early; copy or download it again")
     return torch.frombuffer(content, dtype=dtype).reshape(header.shape)
 
 
@@ -59,7 +60,7 @@ def _finite(tensor: Tensor) -> bool:
 
 
 def _not_finite(name: str, file: PinnedFile, stored: Tensor, wanted: Tensor) -> UserError:
-    where = f"{shown(name)} in {printable(file.path)}"
+    where = f"{shown(name)} in {inert(file.path)}"
     if _finite(stored):
         highest = stored.abs().max().item()
         return UserError(

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import importlib
 import os
+import signal
 import sys
+import tempfile
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from types import FrameType
+from typing import Any
 
-from ropepp_eval.errors import Interrupted, UserError
+from ropepp_eval.errors import Interrupted, Terminated, UserError
 from ropepp_eval.inert import inert, inert_output
+
+_LONGEST_REASON = 300
 
 COMMANDS = {
     "run": "evaluate checkpoints on tasks at context lengths; resumable",
@@ -106,8 +115,12 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command, its output inert. Returns the exit status: 0 done, 1 a check failed, 2 the user's error, 4 undecided (a
-    gate), 130 Ctrl-C."""
+    """Run one command, its output inert.
+
+    Returns:
+        The exit status: 0 done; 1 a check failed, or all rows of a run did; 2 the user's error; 3 a bug of ours; 4 undecided (a gate);
+        128 + the signal's number where Ctrl-C (130), SIGTERM (143) or SIGHUP (129) ended it.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     if given[:1] == ["--debug"]:
@@ -118,37 +131,91 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(given: list[str], debug: bool) -> int:
     try:
-        return _dispatch(given)
-    except UserError as error:
-        if debug:
-            traceback.print_exc()
-        print(f"error: {inert(error)}", file=sys.stderr)
-        return 2
-    except (KeyboardInterrupt, Interrupted) as error:
-        if debug:
-            traceback.print_exc()
-        said = str(error) or "what was finished is on disk; the same command goes on from there"
-        print(f"\ninterrupted: {inert(said)}", file=sys.stderr)
-        return 130
+        with ending_signals() as arrived:
+            status = _dispatch(given)
+            sys.stdout.flush()  # a full disk behind `> file` is met here, not after the last handler
+            return status
     except BrokenPipeError:  # `ropepp-eval table ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
+    except (Exception, KeyboardInterrupt) as error:
         if debug:
             traceback.print_exc()
-        print(f"error: {inert(os_error_line(error))}", file=sys.stderr)
-        return 2
+        status, line = verdict(error, arrived)
+        print(line, file=sys.stderr)
+        return status
+
+
+def verdict(error: BaseException, arrived: Sequence[int] = ()) -> tuple[int, str]:
+    """Exit status and the one line for what ended a command; `arrived` are the signals that did."""
+    if isinstance(error, UserError):
+        return 2, f"error: {inert(error)}"
+    if isinstance(error, (KeyboardInterrupt, Interrupted)):
+        number = signal.Signals(arrived[0] if arrived else signal.SIGINT)
+        by = "interrupted" if number == signal.SIGINT else f"ended by {number.name}"
+        said = inert(error) or "what was finished is on disk; the same command goes on from there"
+        return 128 + number, f"{by}: {said}"
+    if isinstance(error, OSError) and error.errno is not None:
+        return 2, f"error: {inert(os_error_line(error))}"
+    said = inert(str(error).strip())[:_LONGEST_REASON]
+    reason = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    return 3, f"error: unexpected {reason}; this is a bug in ropepp-eval: {_traceback_place(error)}"
+
+
+def _traceback_place(error: BaseException) -> str:
+    text = "".join(traceback.format_exception(error))
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="ropepp-eval-", suffix=".traceback", delete=False, encoding="utf-8", errors="backslashreplace"
+        ) as file:
+            file.write(text)
+    except OSError:
+        return "run it again with --debug to see the traceback"
+    return f"its traceback is in {inert(file.name)}"
+
+
+@contextlib.contextmanager
+def ending_signals() -> Iterator[list[int]]:
+    """SIGTERM and SIGHUP end what runs inside as Ctrl-C does. Gives the list that takes the signals as they arrive.
+
+    One that is ignored (SIGHUP under `nohup`) stays ignored. Worker processes that inherit this die of the signal as usual.
+    """
+    arrived: list[int] = []
+    owner = os.getpid()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != owner:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        arrived.append(number)
+        raise Terminated(number)
+
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP)}
+        before = {n: handler for n, handler in before.items() if handler is not signal.SIG_IGN and handler is not None}
+    try:
+        for number in before:
+            signal.signal(number, end)
+        yield arrived
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def os_error_line(error: OSError) -> str:
     """A full disk, a read-only folder and their like, in one line with what to do."""
-    import errno
-
+    go_on = "run the same command again: it goes on from the last finished row"
     advice = {
-        errno.ENOSPC: "free some space and run the same command again: it goes on from the last finished row",
-        errno.EDQUOT: "free some of your quota and run the same command again: it goes on from the last finished row",
+        errno.ENOSPC: f"free some space and {go_on}",
+        errno.EDQUOT: f"free some of your quota and {go_on}",
+        errno.EFBIG: f"a limit on the size of files (`ulimit -f`) was met; raise it and {go_on}",
         errno.EACCES: "choose a folder you may write to",
+        errno.EPERM: "choose a folder you may write to",
         errno.EROFS: "the file system is read-only; choose another folder with --out",
+        errno.ENAMETOOLONG: "give a shorter name",
+        errno.EMFILE: "raise the number of open files (`ulimit -n`)",
     }.get(error.errno or 0, "see --debug for where it happened")
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{error.strerror or error}; {advice}"

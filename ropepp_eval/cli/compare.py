@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ropepp_eval.reports.gate import Gate
     from ropepp_eval.reports.layouts import LayoutOptions
 
+from ropepp_eval.cli.options import path
+
 HELP = "test the difference between two checkpoints on the rows that both answered"
 EXAMPLE = "ropepp-eval compare ropepp_ec rope runs/first"
 
@@ -21,7 +23,9 @@ EXAMPLE = "ropepp-eval compare ropepp_ec rope runs/first"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("first", metavar="A", help="a checkpoint, as `ropepp-eval table` calls it")
     parser.add_argument("second", metavar="B", help="another checkpoint")
-    parser.add_argument("dirs", metavar="DIR", nargs="+", help="run folders, or folders of run folders; any mix merges")
+    parser.add_argument(
+        "dirs", type=path, metavar="DIR", nargs="+", help="run folders, or folders of run folders; any mix merges"
+    )
     parser.add_argument(
         "--format", default="text", metavar="FORMAT", help="text (default), markdown, csv, latex, json, html"
     )

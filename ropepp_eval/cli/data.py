@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ropepp_eval.cli.options import path
 from ropepp_eval.words import counted
 
 if TYPE_CHECKING:
@@ -26,9 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     add = parser.add_argument
     add("action", choices=("prepare", "check"), help="prepare a data folder, or check one")
-    add("folder", nargs="?", help=f"data folder to check (default {DEFAULT_FOLDER})")
-    add("--from", dest="source", metavar="hub|DIR|generated", help="prepare: where the data comes from (default hub)")
-    add("--into", metavar="DIR", help=f"prepare: the data folder (default {DEFAULT_FOLDER})")
+    add("folder", nargs="?", type=path, help=f"data folder to check (default {DEFAULT_FOLDER})")
+    add(
+        "--from",
+        dest="source",
+        type=path,
+        metavar="hub|DIR|generated",
+        help="prepare: where the data comes from (default hub)",
+    )
+    add("--into", type=path, metavar="DIR", help=f"prepare: the data folder (default {DEFAULT_FOLDER})")
     add(
         "--only",
         default="",
@@ -79,7 +86,7 @@ def _prepare(args: argparse.Namespace, into: Path) -> Manifest:
     if source == "hub":
         only = [name.strip() for name in args.only.split(",") if name.strip()]
         return prepare.prepare_from_hub(into, only=only, lengths=args.lengths, offline=args.offline)
-    return prepare.prepare_from_folder(Path(source).expanduser(), into)
+    return prepare.prepare_from_folder(Path(source), into)
 
 
 def _check(root: Path, style: str) -> int:

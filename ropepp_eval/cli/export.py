@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from ropepp_eval.cli.options import add_position_arguments, load_position_modules
+from ropepp_eval.cli.options import add_position_arguments, load_position_modules, path
 
 HELP = "Write a checkpoint as a self-describing folder: our model_type, a complete config, safetensors, its tokenizer."
 EXAMPLE = "ropepp-eval export models/demo/ropepp_eh exported/ropepp_eh"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", help="folder, hub id, or the name of a card")
-    parser.add_argument("target", help="folder to write; it must not exist yet")
+    parser.add_argument("checkpoint", type=path, help="folder, hub id, or the name of a card")
+    parser.add_argument("target", type=path, help="folder to write; it must not exist yet")
     add_position_arguments(parser)
     parser.add_argument("--dtype", default="auto", help="auto (as stored), bfloat16, float16 or float32")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from ropepp_eval.cli.options import add_position_arguments, load_position_modules
+from ropepp_eval.cli.options import add_position_arguments, load_position_modules, path
 
 HELP = "Say which position embedding a checkpoint has, by which evidence, and how large it and its cache are."
 EXAMPLE = "ropepp-eval inspect models/demo/ropepp_ec"
@@ -13,7 +13,7 @@ EXAMPLE = "ropepp-eval inspect models/demo/ropepp_ec"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("checkpoint", nargs="+", help="folder, hub id, or the name of a card")
+    add("checkpoint", nargs="+", type=path, help="folder, hub id, or the name of a card")
     add_position_arguments(parser)
     add("--format", choices=("text", "json"), default="text")
 

@@ -7,6 +7,8 @@ with its own standard error. `--task-folder DIR` adds tasks of one's own. Everyt
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -39,6 +41,11 @@ def main(args: argparse.Namespace) -> int:
     return main_with(args.arguments)
 
 
+def _at_home(word: str) -> str:
+    """`~` for the home folder at the begin of an argument, and of a value in `pretrained=~/mine` or in metadata as JSON."""
+    return re.sub(r"""(^|[=,"'])~(?=/)""", lambda found: found[1] + os.path.expanduser("~"), word)
+
+
 def rewritten(arguments: list[str], folder: Path) -> list[str]:
     """lm-eval's arguments with every task of ours, of `--task-folder` and of `--include_path` served from `folder`."""
     from ropepp_eval.rows.lm_eval_lengths import write_at_length, write_stubs, write_tasks
@@ -46,7 +53,7 @@ def rewritten(arguments: list[str], folder: Path) -> list[str]:
     ours = argparse.ArgumentParser(prog="ropepp-eval lm-eval", add_help=False, allow_abbrev=False, exit_on_error=False)
     add_task_arguments(ours)
     try:
-        known, result = ours.parse_known_args(arguments)
+        known, result = ours.parse_known_args([_at_home(word) for word in arguments])
     except argparse.ArgumentError as error:
         raise UserError(f"ropepp-eval lm-eval: {error}") from error
     load_task_folders(known.task_folder)

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
+
+
+def path(text: str) -> str:
+    """Type of every option and argument that may name a file or folder: `~` is the home folder, as after a blank in a shell."""
+    return os.path.expanduser(text)
 
 
 def add_position_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,6 +19,7 @@ def add_position_arguments(parser: argparse.ArgumentParser) -> None:
         "--position-module",
         action="append",
         default=[],
+        type=path,
         metavar="FILE",
         help="Python file that registers a position embedding",
     )

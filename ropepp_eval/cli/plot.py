@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ropepp_eval.cli.options import path
 from ropepp_eval.errors import UserError, unknown_name
 
 HELP = "draw score against length, depth maps, loss by position, cache size against score"
@@ -12,11 +13,13 @@ EXAMPLE = "ropepp-eval plot runs/first --kind lengths --out plots"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dirs", metavar="DIR", nargs="+", help="run folders, or folders of run folders; any mix merges")
+    parser.add_argument(
+        "dirs", type=path, metavar="DIR", nargs="+", help="run folders, or folders of run folders; any mix merges"
+    )
     parser.add_argument(
         "--kind", default="all", metavar="KIND", help="lengths, depth, cache, positions or all (default: all)"
     )
-    parser.add_argument("--out", default="plots", metavar="FOLDER", help="where the pictures go (default: plots)")
+    parser.add_argument("--out", type=path, default="plots", metavar="FOLDER", help="where the pictures go (default: plots)")
     parser.add_argument("--format", default="png,svg", metavar="LIST", help="png, svg or both with a comma (default: both)")
     parser.add_argument("--metric", metavar="NAME", help="draw this metric (default: each task's first)")
     parser.add_argument("--partial", action="store_true", help="average over the members present")

@@ -6,7 +6,13 @@ import argparse
 import os
 import sys
 
-from ropepp_eval.cli.options import add_position_arguments, add_task_arguments, load_position_modules, load_task_folders
+from ropepp_eval.cli.options import (
+    add_position_arguments,
+    add_task_arguments,
+    load_position_modules,
+    load_task_folders,
+    path,
+)
 from ropepp_eval.errors import UserError
 from ropepp_eval.inert import inert
 from ropepp_eval.lengths import parse_length, parse_lengths
@@ -17,7 +23,13 @@ EXAMPLE = "ropepp-eval run models/demo/rope --tasks niah_single_1 --lengths 256,
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("checkpoints", nargs="+", metavar="CHECKPOINT", help="folder, hub id or name of a card (`ropepp-eval models`)")
+    add(
+        "checkpoints",
+        nargs="+",
+        type=path,
+        metavar="CHECKPOINT",
+        help="folder, hub id or name of a card (`ropepp-eval models`)",
+    )
     add("--tasks", required=True, help="task and group names with commas (`ropepp-eval tasks` lists them)")
     add_task_arguments(parser)
     add("--lengths", required=True, type=parse_lengths, help="context lengths with commas: 2k,4k,8k,16k,32k,64k")
@@ -28,15 +40,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add("--seed", type=int, default=42, help="seed of the rows (default 42)")
     add("--protocol", default="reference", help="reference (each benchmark's own) or paper (the paper's settings)")
-    add("--data-dir", help="folder of real corpora (docs/data.md); without it generated text stands in, marked")
+    add("--data-dir", type=path, help="folder of real corpora (docs/data.md); without it generated text stands in, marked")
     add("--repeat-text", action="store_true", help="use a corpus again where it is too small for a length (default: refuse)")
     add("--offline", action="store_true", help="never touch the network")
-    add("--out", help="run folder (default: runs/ and a name made of the settings)")
+    add("--out", type=path, help="run folder (default: runs/ and a name made of the settings)")
     add("--device", default="auto", help="cpu, cuda, cuda:1, mps (default: cuda where there is one)")
     add("--dtype", default="auto", help="float32, bfloat16, float16 (default: the checkpoint's)")
     add("--attention", default="sdpa", help="eager, sdpa, flash_attention_2, flex_attention (default sdpa)")
     add_position_arguments(parser)
-    add("--tokenizer", help="folder or hub id (default: the checkpoint's own)")
+    add("--tokenizer", type=path, help="folder or hub id (default: the checkpoint's own)")
     add(
         "--allow-beyond-trained-length",
         action="store_true",
@@ -72,6 +84,7 @@ def main(args: argparse.Namespace) -> int:
         os.environ["HF_HUB_OFFLINE"] = "1"
     from ropepp_eval.runs.config import RunConfig
     from ropepp_eval.runs.execute import run
+    from ropepp_eval.runs.store import read_manifest
 
     load_position_modules(args.position_module)
     load_task_folders(args.task_folder)
@@ -99,7 +112,12 @@ def main(args: argparse.Namespace) -> int:
     folder = run(config, retry_failed=args.retry_failed, report=say)
     print_table(str(folder), args.format)
     say(f"rows and settings: {folder}   (ropepp-eval table {folder})")
-    return 0
+    manifest = read_manifest(folder) or {}
+    if manifest.get("status") != "error":
+        return 0
+    for line in manifest.get("failures", []):
+        print(f"failed: {inert(line)}", file=sys.stderr)
+    return 1
 
 
 def _samples(args: argparse.Namespace) -> int:

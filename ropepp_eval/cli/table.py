@@ -6,6 +6,7 @@ import argparse
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ropepp_eval.cli.options import path
 from ropepp_eval.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ COUNTS = ("rows", "failed", "cut", "fill")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dirs", metavar="DIR", nargs="+", help="run folders, or folders of run folders; any mix merges")
+    parser.add_argument(
+        "dirs", type=path, metavar="DIR", nargs="+", help="run folders, or folders of run folders; any mix merges"
+    )
     parser.add_argument("--layout", default="lengths", metavar="LAYOUT", help=f"{', '.join(LAYOUTS)} (default: lengths)")
     parser.add_argument(
         "--format", default="text", metavar="FORMAT", help="text (default), markdown, csv, latex, json, html"

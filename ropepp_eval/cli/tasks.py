@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from ropepp_eval.cli.options import add_task_arguments, load_task_folders
+from ropepp_eval.cli.options import add_task_arguments, load_task_folders, path
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length, parse_length
 from ropepp_eval.words import counted
@@ -20,10 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("task", nargs="?", help="task to show")
     add("--length", type=parse_length, default=4096, help="context length of the row (default 4k)")
     add("--row", type=int, default=0, help="number of the row, from 0")
-    add("--tokenizer", help="folder or hub id of the tokenizer the row is fitted with")
+    add("--tokenizer", type=path, help="folder or hub id of the tokenizer the row is fitted with")
     add("--seed", type=int, default=42)
     add("--protocol", default="reference", help="reference or paper")
-    add("--data-dir", help="folder of real corpora; without it generated text stands in")
+    add("--data-dir", type=path, help="folder of real corpora; without it generated text stands in")
     add("--repeat-text", action="store_true", help="use a corpus again where it is too small for the length")
     add("--offline", action="store_true", help="never touch the network")
     add_task_arguments(parser)
@@ -103,7 +103,7 @@ def shown_row(args: argparse.Namespace) -> str:
         )
     row = rows[args.row]
     if args.format == "json":
-        return json.dumps(row.as_doc() | {"sha256": row.sha256}, indent=1, ensure_ascii=False)
+        return _inert(json.dumps(row.as_doc() | {"sha256": row.sha256}, indent=1, ensure_ascii=False))
     used = row.prompt_tokens + row.max_new_tokens
     fill = f" = {used / row.length_tokens:.1%} of the length" if row.length_tokens else ""
     facts = [
@@ -114,4 +114,11 @@ def shown_row(args: argparse.Namespace) -> str:
         f"details       {json.dumps(dict(row.details), ensure_ascii=False)}",
         f"row sha256    {row.sha256}" + ("   (generated text stands in for the real corpus)" if row.stand_in else ""),
     ]
-    return "\n".join([*facts, "prompt, between the lines:", "-" * 40, row.prompt, "-" * 40])
+    prompt = "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in row.prompt)
+    return "\n".join([*map(printable, facts), "prompt, between the lines:", "-" * 40, prompt, "-" * 40])
+
+
+def _inert(text: str) -> str:
+    """JSON with every character that a terminal would obey or hide as an escape: it is read back as the same values."""
+    shown = (c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+    return "".join(c if c.isprintable() or c == "\n" else f"\\u{ord(c):04x}" for c in "".join(shown))

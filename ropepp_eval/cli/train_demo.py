@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ropepp_eval.cli.options import path
 from ropepp_eval.errors import UserError
 
 HELP = "Train tiny models on generated text, one for each position embedding, or check a trained one against its card."
@@ -15,13 +16,14 @@ _CHECKED_BY_DEFAULT = "models/demo/rope"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("position", nargs="*", help="position embeddings to train, one model each, or `all` for the demo's seven")
-    add("--out", type=Path, help="folder to write to; a model goes to OUT/<position>, which must not exist yet")
+    add("--out", type=path, help="folder to write to; a model goes to OUT/<position>, which must not exist yet")
     add("--steps", type=int, help="training steps; the committed models' number without it")
     add("--seed", type=int, help="seed of weights and texts; the committed models' without it")
     add("--threads", type=int, default=1, help="CPU threads; another number rounds otherwise (default 1)")
     add("--no-compile", action="store_true", help="without torch.compile: no C++ compiler needed, about half as fast")
     add(
         "--check",
+        type=path,
         nargs="?",
         const=_CHECKED_BY_DEFAULT,
         metavar="FOLDER",
@@ -71,5 +73,5 @@ def _train(args: argparse.Namespace) -> int:
         )
         for position in positions
     ]
-    train_models(trainings, args.out)
+    train_models(trainings, Path(args.out))
     return 0

@@ -5,7 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ropepp_eval.cli.options import add_position_arguments, add_task_arguments, load_position_modules, load_task_folders
+from ropepp_eval.cli.options import (
+    add_position_arguments,
+    add_task_arguments,
+    load_position_modules,
+    load_task_folders,
+    path,
+)
 from ropepp_eval.lengths import parse_lengths
 
 HELP = "Compare vLLM with the native adapter on one checkpoint, by length. Status 1 where log-probabilities differ too much."
@@ -14,7 +20,7 @@ EXAMPLE = "ropepp-eval verify-backend models/demo/ropepp_ec --lengths 256,512 --
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("checkpoint", metavar="CHECKPOINT", help="folder or hub id")
+    add("checkpoint", type=path, metavar="CHECKPOINT", help="folder or hub id")
     add("--lengths", required=True, type=parse_lengths, help="context lengths with commas: 2k,16k,64k")
     add("--task", default="niah_single_1", help="task whose rows are asked (default niah_single_1)")
     add_task_arguments(parser)
@@ -23,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--dtype", default="auto", help="float32, bfloat16, float16 (default: the checkpoint's)")
     add("--device", default="auto", help="cpu or cuda (default: what the installed vLLM runs on)")
     add_position_arguments(parser)
-    add("--tokenizer", help="folder or hub id (default: the checkpoint's own)")
+    add("--tokenizer", type=path, help="folder or hub id (default: the checkpoint's own)")
     add("--tensor-parallel-size", type=int, default=1, help="processes that share the heads")
     add(
         "--gpu-memory-utilization",

@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ropepp_eval.data.text_files import read_text
 from ropepp_eval.errors import UserError
+from ropepp_eval.inert import inert
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,14 +43,14 @@ def read_questions(path: Path) -> list[Question]:
     Raises:
         UserError: a line does not parse, or an ID is out of order (file and line number are named).
     """
-    return _questions_of(path.read_text(encoding="utf-8"), str(path))
+    return _questions_of(read_text(path), inert(path))
 
 
 def _questions_of(text: str, source: str) -> list[Question]:
     questions: list[Question] = []
     facts: dict[int, str] = {}
     story, last = -1, 0
-    for number, raw in enumerate(text.splitlines(), 1):
+    for number, raw in enumerate(text.split("\n"), 1):
         if not raw.strip():
             continue
         line = _parse(raw, source, number)
@@ -89,7 +91,12 @@ def _parse(raw: str, source: str, number: int) -> _Line:
         return _Line(int(head), rest)
     fields = rest.split("\t")
     identifiers = fields[2].split() if len(fields) == 3 else []
-    if not identifiers or not fields[1] or not all(part.isascii() and part.isdigit() for part in identifiers):
+    if (
+        not identifiers
+        or not fields[0].strip()
+        or not fields[1].strip()
+        or not all(part.isascii() and part.isdigit() for part in identifiers)
+    ):
         raise _broken(source, number, repr(raw[:60]), "`ID question<TAB>answer<TAB>supporting IDs`")
     return _Line(int(head), fields[0], fields[1], tuple(int(part) for part in identifiers))
 

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from ropepp_eval.data.folder import DataFolder
 from ropepp_eval.data.sentences import split_sentences
+from ropepp_eval.data.text_files import read_text
 from ropepp_eval.errors import UserError
+from ropepp_eval.inert import inert
 
 STAND_IN_BOOKS = 8
 STAND_IN_SENTENCES = 4000
@@ -55,12 +57,11 @@ def load_books(data: DataFolder) -> Books:
 @functools.lru_cache(maxsize=64)
 def _sentences_of(path: Path, size: int, modified_ns: int) -> tuple[str, ...]:
     """Sentences of one book; size and time are part of the key, so that a changed file is read again."""
-    with path.open(encoding="utf-8", newline="") as file:
-        text = file.read()
+    text = read_text(path)
     # as the reference's splitter sees a stretch of a book, whose ends are cut anywhere: first and last sentence are left out
     sentences = tuple(split_sentences(text)[1:-1])
     if not sentences:
-        raise UserError(f"book {path} holds fewer than three sentences; remove it or put back the whole text")
+        raise UserError(f"book {inert(path)} holds fewer than three sentences; remove it or put back the whole text")
     return sentences
 
 

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
-from ropepp_eval.errors import UserError
+from pydantic import ConfigDict, Field
+
 from ropepp_eval.files import write_json
+from ropepp_eval.outside import Outside, read_json
 
 NAME = "data.json"
 FORMAT = 1
+
+
+class _StoredFile(Outside):
+    model_config = ConfigDict(extra="forbid")
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    size_bytes: Annotated[int, Field(ge=0)]
+    origin: str
+
+
+class _Stored(Outside):
+    """`data.json` as it lies on disk."""
+
+    model_config = ConfigDict(extra="forbid")
+    format: Literal[1]  # `FORMAT`
+    source: Literal["hub", "folder", "generated"]
+    files: dict[str, _StoredFile]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,16 +58,11 @@ def read_manifest(root: Path) -> Manifest | None:
         UserError: it does not parse, or is of a format this release does not know.
     """
     path = root / NAME
-    if not path.is_file():
+    if not path.exists():
         return None
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] != FORMAT:
-            raise UserError(f"{path} has format {content['format']}, this release reads {FORMAT}; prepare the folder anew")
-        files = {name: FileRecord(**record) for name, record in content["files"].items()}
-        return Manifest(source=content["source"], files=files)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is broken ({error}); run `ropepp-eval data prepare` again") from error
+    content = read_json(path, _Stored, advice="run `ropepp-eval data prepare` again")
+    files = {name: FileRecord(**record.model_dump()) for name, record in content.files.items()}
+    return Manifest(source=content.source, files=files)
 
 
 def write_manifest(root: Path, manifest: Manifest) -> None:

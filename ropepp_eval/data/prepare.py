@@ -10,6 +10,7 @@ from typing import Any
 from ropepp_eval.data.conversions import CONVERSIONS
 from ropepp_eval.data.hub_sources import HUB_SOURCES, HubFile, HubSource
 from ropepp_eval.data.manifest import NAME, FileRecord, Manifest, read_manifest, write_manifest
+from ropepp_eval.data.text_files import read_json_records
 from ropepp_eval.errors import UserError, unknown_name
 from ropepp_eval.files import write_atomically
 from ropepp_eval.hashing import hash_file
@@ -145,12 +146,7 @@ def _records(path: Path) -> list[dict[str, Any]]:
         import pyarrow.parquet
 
         return list(pyarrow.parquet.read_table(path).to_pylist())
-    import json
-
-    text = path.read_text(encoding="utf-8")
-    return (
-        list(json.loads(text)) if text.lstrip().startswith("[") else [json.loads(line) for line in text.split("\n") if line]
-    )
+    return read_json_records(path, dict[str, Any])
 
 
 def _store(into: Path, source: str, contents: Iterable[tuple[str, bytes, str]]) -> Manifest:

@@ -6,14 +6,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 from ropepp_eval.data.folder import DataFolder
+from ropepp_eval.data.left_out import LeftOut
+from ropepp_eval.data.text_files import read_json_records
 from ropepp_eval.errors import UserError
+from ropepp_eval.inert import inert
+from ropepp_eval.outside import Outside, checked
 
-FIELDS = ("input", "question", "target")
 _PATTERNS = (
     "{task}/{length}.json",
     "{task}/{length}.parquet",
@@ -24,14 +25,32 @@ _PATTERNS = (
 )
 
 
-def read_published(data: DataFolder, task: str, length: str) -> list[dict[str, str]] | None:
-    """The rows of `task` (`qa1`) at `length` (`4k`), each with `input`, `question` and `target`; None where there are none.
+class PublishedRow(Outside):
+    """One published row."""
+
+    input: str
+    """The context: background with the facts in it."""
+    question: str
+    target: str
+
+
+def read_published(data: DataFolder, task: str, length: str) -> tuple[list[PublishedRow], str] | None:
+    """The rows of `task` (`qa1`) at `length` (`4k`) that have an answer, and what was left out; None where there are none.
 
     Raises:
         UserError: a file does not parse or a row lacks a field.
     """
     paths = published_files(data, task, length)
-    return [row for path in paths for row in _read(path)] if paths else None
+    if not paths:
+        return None
+    rows = [row for path in paths for row in _read(path)]
+    left_out = LeftOut()
+    for number, row in enumerate(rows):
+        if not row.target.strip():
+            left_out.add(f"row {number}", "without a reference answer")
+    kept = [row for row in rows if row.target.strip()]
+    left_out.check(len(kept), paths)
+    return kept, left_out.in_words(len(kept))
 
 
 def published_files(data: DataFolder, task: str, length: str) -> list[Path]:
@@ -43,28 +62,17 @@ def published_files(data: DataFolder, task: str, length: str) -> list[Path]:
     return []
 
 
-def _read(path: Path) -> list[dict[str, str]]:
-    try:
-        rows = _read_parquet(path) if path.suffix == ".parquet" else _read_json(path)
-    except (ValueError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"published rows {path} can't be read ({reason}); get the file anew") from error
-    for number, row in enumerate(rows):
-        missing = [field for field in FIELDS if not isinstance(row, dict) or not isinstance(row.get(field), str)]
-        if missing:
-            raise UserError(f"published rows {path}: row {number} has no text in field {missing[0]!r}; get the file anew")
-    return [{field: row[field] for field in FIELDS} for row in rows]
-
-
-def _read_json(path: Path) -> list[Any]:
-    """A JSON array, or one object a line."""
-    text = path.read_text(encoding="utf-8")
-    if text.lstrip().startswith("["):
-        return list(json.loads(text))
-    return [json.loads(line) for line in text.split("\n") if line.strip()]
-
-
-def _read_parquet(path: Path) -> list[Any]:
+def _read(path: Path) -> list[PublishedRow]:
+    if path.suffix != ".parquet":
+        return read_json_records(path, PublishedRow)
     import pyarrow.parquet
 
-    return list(pyarrow.parquet.read_table(path, columns=list(FIELDS)).to_pylist())
+    try:
+        rows = pyarrow.parquet.read_table(path, columns=list(PublishedRow.model_fields)).to_pylist()
+    except (ValueError, OSError) as error:
+        reason = inert((str(error).splitlines() or [type(error).__name__])[0])
+        raise UserError(f"published rows {inert(path)} can't be read ({reason}); get the file anew") from error
+    where = f"published rows {inert(path)}"
+    return [
+        checked(row, PublishedRow, f"{where}: row {number}", advice="get the file anew") for number, row in enumerate(rows)
+    ]

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ropepp_eval.data import DataFolder
+from ropepp_eval.data.text_files import read_text
 from ropepp_eval.errors import UserError
+from ropepp_eval.inert import inert
+from ropepp_eval.outside import shown
 
 _MODEL = "tokenizers/punkt_tab/english"
 _FILES = ("abbrev_types.txt", "collocations.tab", "sent_starters.txt", "ortho_context.tab")
@@ -46,15 +49,20 @@ def sentence_spans(text: str, data: DataFolder) -> list[tuple[int, int]]:
 def _splitter(folder: Path) -> Any:
     from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
 
-    def lines(name: str) -> list[str]:
-        return [line for line in (folder / name).read_text(encoding="utf-8").split("\n") if line]
+    def lines(name: str, fields: int) -> list[list[str]]:
+        found = [line.split("\t") for line in read_text(folder / name, may_be_empty=True).split("\n") if line]
+        for number, line in enumerate(found, start=1):
+            if len(line) != fields:
+                raise UserError(f"{inert(folder / name)}:{number} has {len(line)} fields, not {fields}; get the model anew")
+        return found
 
     parameters = PunktParameters()
-    parameters.abbrev_types = set(lines("abbrev_types.txt"))
-    parameters.sent_starters = set(lines("sent_starters.txt"))
-    parameters.collocations = {tuple(line.split("\t")) for line in lines("collocations.tab")}
-    for line in lines("ortho_context.tab"):
-        word, flags = line.split("\t")
+    parameters.abbrev_types = {word for (word,) in lines("abbrev_types.txt", 1)}
+    parameters.sent_starters = {word for (word,) in lines("sent_starters.txt", 1)}
+    parameters.collocations = {(first, second) for first, second in lines("collocations.tab", 2)}
+    for word, flags in lines("ortho_context.tab", 2):
+        if not (flags.isascii() and flags.isdigit() and len(flags) < 10):
+            raise UserError(f"{inert(folder)}/ortho_context.tab: {shown(word)} has flags {shown(flags)}; get the model anew")
         parameters.ortho_context[word] = int(flags)
     splitter = PunktSentenceTokenizer()
     splitter._params = parameters

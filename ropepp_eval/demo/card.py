@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import ConfigDict, Field
 
 from ropepp_eval.demo import recipe
 from ropepp_eval.errors import UserError
 from ropepp_eval.files import write_atomically, write_json
 from ropepp_eval.hashing import hash_file
+from ropepp_eval.outside import Items, Outside, read_json
 from ropepp_eval.runs.provenance import versions
 
 if TYPE_CHECKING:
@@ -35,7 +38,29 @@ def write_checkpoint(training: Training, folder: Path) -> None:
     write_atomically(folder / PICTURE, _picture(training))
 
 
-def read_card(folder: Path) -> dict[str, Any]:
+class _Settings(Outside):
+    """`training.Settings`: what the same training needs."""
+
+    model_config = ConfigDict(extra="forbid")
+    position: str
+    steps: Annotated[int, Field(gt=0)]
+    seed: int
+    threads: Annotated[int, Field(gt=0, le=1024)]
+    compiled: bool
+    shape: dict[str, Annotated[int, Field(gt=0, le=1 << 16)]]
+
+
+class CardFile(Outside):
+    """What is read of `card.json`."""
+
+    command: str = ""
+    settings: _Settings
+    losses: Annotated[Items[float], Field(min_length=1)]
+    weights_sha256: str
+    tokenizer_sha256: str
+
+
+def read_card(folder: Path) -> CardFile:
     """The card in `folder`.
 
     Raises:
@@ -46,14 +71,7 @@ def read_card(folder: Path) -> dict[str, Any]:
         raise UserError(
             f"{folder} holds no {CARD}; name a folder that `ropepp-eval train-demo` wrote, such as models/demo/rope"
         )
-    try:
-        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} is no JSON ({error}); restore it, or train the model again") from error
-    missing = sorted({"settings", "losses", "weights_sha256", "tokenizer_sha256"} - set(card))
-    if missing:
-        raise UserError(f"{path} lacks {missing[0]!r}; restore it, or train the model again")
-    return card
+    return read_json(path, CardFile, advice="restore it, or train the model again")
 
 
 def command_of(settings: Settings) -> str:

@@ -11,6 +11,7 @@ from ropepp_eval.demo.card import WEIGHTS, read_card, write_checkpoint
 from ropepp_eval.demo.training import Settings, first_losses, forget, train
 from ropepp_eval.errors import Interrupted, UserError
 from ropepp_eval.hashing import hash_file
+from ropepp_eval.inert import inert
 from ropepp_eval.paths import resource_dir
 from ropepp_eval.tokens.tokenizer import Tokenizer, load_tokenizer
 
@@ -95,14 +96,14 @@ def check_model(folder: Path, steps: int = CHECK_STEPS) -> Check:
     """
     card = read_card(folder)
     if not (folder / WEIGHTS).is_file():
-        raise UserError(f"{folder} holds no {WEIGHTS}; restore it, or train the model again: {card.get('command', '')}")
-    settings, tokenizer = Settings(**{**card["settings"], "compiled": False}), demo_tokenizer()
+        raise UserError(f"{folder} holds no {WEIGHTS}; restore it, or train the model again: {inert(card.command)}")
+    settings, tokenizer = Settings(**{**card.settings.model_dump(), "compiled": False}), demo_tokenizer()
     steps = min(steps, settings.steps)
     losses = first_losses(settings, tokenizer, steps)
-    differences = [abs(now - then) for now, then in zip(losses, card["losses"], strict=False)]
+    differences = [abs(now - then) for now, then in zip(losses, card.losses, strict=False)]
     return Check(
         steps=steps,
         largest_difference=max(differences),
-        weights_as_carded=hash_file(folder / WEIGHTS) == card["weights_sha256"],
-        tokenizer_as_carded=tokenizer.vocabulary_sha256 == card["tokenizer_sha256"],
+        weights_as_carded=hash_file(folder / WEIGHTS) == card.weights_sha256,
+        tokenizer_as_carded=tokenizer.vocabulary_sha256 == card.tokenizer_sha256,
     )

@@ -11,10 +11,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import parse_length
+from ropepp_eval.outside import Items, Outside, complaint_of
 from ropepp_eval.reports.aggregation import STATISTICS
 from ropepp_eval.reports.published import published_names
 
@@ -77,6 +80,42 @@ class Task:
         return wanted if wanted in names else names[0]
 
 
+class _ListedMetric(Outside):
+    metric: str | None = None
+
+
+class _Metadata(Outside):
+    scale: dict[str, float] | None = None
+
+
+class _TaskConfig(Outside):
+    metric_list: Items[_ListedMetric] | None = None
+    metadata: _Metadata | None = None
+
+
+class _Asked(Outside):
+    effective: Annotated[int, Field(ge=0)] | None = None
+
+
+class _ModelConfig(Outside):
+    model: str | None = None
+    model_dtype: str | None = None
+    attention: str | None = None
+
+
+class ResultsFile(Outside):
+    """What is read of `results_DATE.json`; the rest of it may be anything. Values may be NaN or `N/A`."""
+
+    model_config = ConfigDict(allow_inf_nan=True)
+    model_name: str
+    config: _ModelConfig
+    configs: dict[str, _TaskConfig]
+    results: dict[str, dict[str, Any]]
+    asked: Annotated[dict[str, _Asked], Field(alias="n-samples")] = {}  # noqa: RUF012 (pydantic copies it)
+    higher_is_better: dict[str, dict[str, bool | None]] = {}  # noqa: RUF012
+    lm_eval_version: str | None = None
+
+
 def why_unusable(content: Any) -> str:
     """Why this is no results file; empty where it is one."""
     if not isinstance(content, dict):
@@ -87,7 +126,10 @@ def why_unusable(content: Any) -> str:
             return f"not lm-eval's results (no `{part}`)"
     if not isinstance(content.get("config"), dict):
         return "not lm-eval's results (no `config`)"
-    return "" if content.get("model_name") and isinstance(content["model_name"], str) else "no `model_name` in it"
+    if not (content.get("model_name") and isinstance(content["model_name"], str)):
+        return "no `model_name` in it"
+    wrong = complaint_of(content, ResultsFile)
+    return f"not lm-eval's results ({wrong})" if wrong else ""
 
 
 def tasks_of(content: Mapping[str, Any]) -> list[Task]:

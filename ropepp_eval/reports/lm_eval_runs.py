@@ -7,9 +7,12 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from ropepp_eval.records import CELL_FIELDS, first_line
+from pydantic import Field
+
+from ropepp_eval.outside import Outside, complaint_of
+from ropepp_eval.records import CELL_FIELDS, first_line, json_or_reason
 from ropepp_eval.reports.aggregation import aggregate
 from ropepp_eval.reports.lm_eval_results import (
     BENCHMARK,
@@ -36,9 +39,9 @@ def read_results_file(path: Path) -> tuple[RunFolder | None, list[Damage]]:
     rows are all there and give another value than lm-eval wrote is left out and named.
     """
     try:
-        content = json.loads(path.read_bytes())
-        reason = why_unusable(content)
-    except (OSError, ValueError) as error:
+        content, reason = json_or_reason(path.read_bytes(), halves=False)
+        reason = f"not readable ({reason})" if reason else why_unusable(content)
+    except OSError as error:
         reason = f"not readable ({first_line(error)})"
     if reason:
         return None, [Damage(path.name, None, reason)]
@@ -116,12 +119,14 @@ def contradiction(task: Task, rows: Sequence[Mapping[str, Any]]) -> str:
 def _read_samples(path: Path, task: Task, name: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[Damage]]:
     """Rows of one task, one a document, and damage. No file: no rows."""
     try:
-        lines = path.read_bytes().splitlines() if path.exists() else []
+        lines = path.read_bytes().split(b"\n") if path.exists() else []
     except OSError as error:
         return [], [Damage(path.name, None, f"not readable ({first_line(error)})", task.name)]
     rows: dict[int, dict[str, Any]] = {}
     damage = []
     for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         sample, reason = _parse_sample(line)
         if sample is None:
             damage.append(Damage(path.name, number, reason, task.name))
@@ -131,14 +136,24 @@ def _read_samples(path: Path, task: Task, name: Mapping[str, Any]) -> tuple[list
     return list(rows.values()), damage
 
 
+class Sample(Outside):
+    """What is read of a line of `samples_TASK_DATE.jsonl`."""
+
+    doc_id: Annotated[int, Field(ge=0)]
+    doc_hash: str
+    prompt_hash: str | None = None
+    target_hash: str | None = None
+    filter: str = "none"
+
+
 def _parse_sample(line: bytes) -> tuple[dict[str, Any] | None, str]:
-    try:
-        sample = json.loads(line)
-    except ValueError as error:
-        return None, f"not JSON ({first_line(error)})"
-    if not isinstance(sample, dict) or not isinstance(sample.get("doc_id"), int) or "doc_hash" not in sample:
+    sample, reason = json_or_reason(line)
+    if reason:
+        return None, reason
+    if not isinstance(sample, dict) or "doc_id" not in sample or "doc_hash" not in sample:
         return None, "not a sample of lm-eval's (no `doc_id` or `doc_hash`)"
-    return sample, ""
+    wrong = complaint_of(sample, Sample)
+    return (None, f"not a sample of lm-eval's ({wrong})") if wrong else (sample, "")
 
 
 def _row(sample: Mapping[str, Any], name: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from ropepp_eval.errors import UserError
-from ropepp_eval.outside import Items, Outside, checked, parse_yaml, printable, read_bytes
+from ropepp_eval.inert import inert
+from ropepp_eval.outside import Items, Outside, checked, parse_yaml, read_bytes
 
 FUNCTION = "!function"
 """lm-eval's tag for a function: `!function hooks.rows`."""
@@ -108,16 +109,16 @@ def read_content(path: Path, within: tuple[Path, ...] = ()) -> dict[str, Any]:
         UserError: a file is missing, no YAML or includes itself.
     """
     if path in within:
-        raise UserError(f"{printable(path)}: include is itself, by way of other files; take it out")
+        raise UserError(f"{inert(path)}: include is itself, by way of other files; take it out")
     content = checked(
-        parse_yaml(read_bytes(path, advice=_ADVICE), printable(path), advice=_ADVICE, tags=(FUNCTION,)),
+        parse_yaml(read_bytes(path, advice=_ADVICE), inert(path), advice=_ADVICE, tags=(FUNCTION,)),
         dict[str, Any],
-        printable(path),
+        inert(path),
         advice=_ADVICE,
     )
     merged: dict[str, Any] = {}
     included = content.pop("include", [])
-    for name in [included] if isinstance(included, str) else checked(included, list[str], f"{printable(path)}: include"):
+    for name in [included] if isinstance(included, str) else checked(included, list[str], f"{inert(path)}: include"):
         merged |= read_content(path.parent / name, (*within, path))
     return merged | content
 
@@ -141,7 +142,7 @@ def task_of(path: Path, content: dict[str, Any]) -> TaskFile | GroupFile | None:
         UserError: a field is missing or wrong, in one line with file and field.
     """
     if "group" in content:
-        return checked(content, GroupFile, printable(path), advice=_ADVICE)
+        return checked(content, GroupFile, inert(path), advice=_ADVICE)
     if "dataset_path" in content and "class" not in content:
         return None
-    return checked(content, TaskFile, printable(path), advice=_ADVICE)
+    return checked(content, TaskFile, inert(path), advice=_ADVICE)

@@ -21,7 +21,7 @@ from typing import Any
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.hashing import hash_file, hash_json, hash_text
-from ropepp_eval.outside import printable
+from ropepp_eval.inert import inert
 from ropepp_eval.paths import resource_dir
 
 ENTRY_POINTS = "ropepp_eval.tasks"
@@ -50,7 +50,7 @@ class TaskFolder:
         try:
             found: Any = getattr(importlib.import_module(module), name, None)
         except (Exception, SystemExit) as error:
-            reason = printable(f"{type(error).__name__}: {error}".partition("\n")[0])
+            reason = inert(f"{type(error).__name__}: {error}".partition("\n")[0])
             raise UserError(f"{dotted}, whose import fails with {reason}; correct it") from error
         if not callable(found):
             raise UserError(f"{dotted}, which is no function there; define it, or correct the name")
@@ -126,7 +126,7 @@ def _installed() -> tuple[TaskFolder, ...]:
         except (Exception, SystemExit) as error:
             raise UserError(
                 f"entry point {entry.name} = {entry.value} of {ENTRY_POINTS} fails with {type(error).__name__}: "
-                f"{printable(error)}; correct or uninstall the package that names it"
+                f"{inert(error)}; correct or uninstall the package that names it"
             ) from error
         places = list(spec.submodule_search_locations or ()) if spec else []
         if not places:

@@ -72,10 +72,10 @@ class RunConfig:
         if not values["lengths"]:
             raise UserError("no context length was named; give --lengths, such as --lengths 2k,4k,8k")
         for name in ("data_dir", "out", "tokenizer"):
-            values[name] = None if values.get(name) is None else os.fspath(values[name])
+            values[name] = None if values.get(name) is None else os.path.expanduser(os.fspath(values[name]))
         options = values.get("adapter_options", ())
         values["adapter_options"] = tuple(sorted(options.items() if isinstance(options, dict) else options))
-        config = cls(checkpoints=tuple(dict.fromkeys(os.fspath(c) for c in checkpoints)), **values)
+        config = cls(checkpoints=tuple(dict.fromkeys(os.path.expanduser(os.fspath(c)) for c in checkpoints)), **values)
         config.check()
         return config
 

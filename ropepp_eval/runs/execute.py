@@ -18,11 +18,12 @@ from ropepp_eval.rows.requests import requests_of
 from ropepp_eval.rows.row import Row
 from ropepp_eval.runs.config import RunConfig
 from ropepp_eval.runs.keys import cut_at_tokens
+from ropepp_eval.runs.outcome import outcome_of
 from ropepp_eval.runs.plan import Cell, Plan, PlannedCheckpoint, build_plan
 from ropepp_eval.runs.preflight import check_plan, describe_plan
 from ropepp_eval.runs.progress import Progress
 from ropepp_eval.runs.provenance import code_state, versions
-from ropepp_eval.runs.store import RunStore
+from ropepp_eval.runs.store import RunStore, read_manifest, refuse_foreign
 
 
 class Adapter(Protocol):
@@ -38,21 +39,51 @@ def run(config: RunConfig, *, retry_failed: bool = False, report: Callable[[str]
 
     Raises:
         UserError: something given can't be used; nothing was run.
-        Interrupted: Ctrl-C; what was finished is on disk.
+        Interrupted: Ctrl-C, SIGTERM or SIGHUP; what was finished is on disk.
     """
     say = report or (lambda line: None)
     plan = build_plan(config)
     check_plan(plan)
     for line in describe_plan(plan):
         say(line)
-    with RunStore.open(plan.folder, manifest_of(plan)) as store:
+    manifest = manifest_of(plan)
+    if is_finished(plan, manifest, retry_failed):
+        say(f"finished before in {plan.folder}: all {plan.rows:,} rows are there")
+        return plan.folder
+    with RunStore.open(plan.folder, manifest) as store:
         try:
             execute(plan, store, retry_failed=retry_failed, say=say)
+            outcome = outcome_of(record for cell in plan.cells for record in records_of(cell, plan, store))
+            failures = outcome.lines()
+            store.write_manifest(status=outcome.status, finished=_now(), failures=failures)
         except KeyboardInterrupt:
-            store.write_manifest(status="cancelled")
+            store.note_status("cancelled")
             raise Interrupted(f"finished rows are in {store.folder}; the same command goes on from there") from None
-        store.write_manifest(status="success", finished=_now())
+        except BaseException:
+            store.note_status("error")
+            raise
+    if outcome.status == "success":  # of a run without any score the command line says it even with --quiet
+        for line in failures:
+            say(line)
     return plan.folder
+
+
+def is_finished(plan: Plan, manifest: dict[str, Any], retry_failed: bool) -> bool:
+    """Whether the folder holds this run with every row answered. Nothing is written then: its disk may be read-only."""
+    folder = plan.folder
+    earlier = read_manifest(folder) if folder.is_dir() else None
+    if earlier is None or not earlier.get("finished"):
+        return False
+    refuse_foreign(folder, manifest)
+    store = RunStore(folder, earlier)
+    return all(len(records_of(cell, plan, store, retry_failed)) == len(cell.rows) for cell in plan.cells)
+
+
+def records_of(cell: Cell, plan: Plan, store: RunStore, retry_failed: bool = False) -> list[dict[str, Any]]:
+    """The stored records of the cell's rows."""
+    done = store.records(cell, retry_failed=retry_failed)
+    keys = [plan.key_of(cell, row) for row in cell.rows]
+    return [done[key] for key in keys if key in done]
 
 
 def execute(plan: Plan, store: RunStore, *, retry_failed: bool = False, say: Callable[[str], None] = print) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ropepp_eval.data import DataFolder, open_data
+from ropepp_eval.data.left_out import NOTE
 from ropepp_eval.errors import LengthTooShort, UserError
 from ropepp_eval.hashing import hash_json
 from ropepp_eval.lengths import format_length
@@ -97,6 +98,14 @@ class Plan:
     def stand_in(self) -> bool:
         """True where generated text stands in for a real corpus in any row."""
         return any(row.stand_in for cell in self.cells for row in cell.rows)
+
+    @property
+    def questions_left_out(self) -> list[str]:
+        """Which questions of a task's corpus can't be asked, a line each."""
+        found = {
+            f"{cell.task.name}: {row.details[NOTE]}": None for cell in self.cells for row in cell.rows if NOTE in row.details
+        }
+        return list(found)
 
     @functools.cached_property
     def data_sha256(self) -> str | None:

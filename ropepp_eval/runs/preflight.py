@@ -96,7 +96,7 @@ def describe_plan(plan: Plan) -> list[str]:
             + (f" ({info.note})" if info.note else "")
         )
         lines += [f"  {checkpoint.label}: {sentence}" for sentence in info.settled]
-    lines += [f"  left out: {reason}" for reason in plan.left_out]
+    lines += [f"  left out: {reason}" for reason in (*plan.left_out, *plan.questions_left_out)]
     lines.append(f"  {resolution_in_words(max(len(cell.rows) for cell in plan.cells))}")
     if plan.stand_in:
         lines.append(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +17,8 @@ from ropepp_eval.files import write_atomically, write_json
 from ropepp_eval.manifests import parse_manifest
 from ropepp_eval.records import line_of, parse_line
 from ropepp_eval.runs.plan import Cell
+
+_LINE = re.compile(rb"[^\n]*\n|[^\n]+\Z")  # a carriage return ends no line
 
 
 class RunStore:
@@ -35,7 +39,7 @@ class RunStore:
     @classmethod
     def open(cls, folder: Path, manifest: dict[str, Any]) -> RunStore:
         """Open `folder` for the run that `manifest` describes, making it where it is not there."""
-        _refuse_foreign(folder, manifest)
+        refuse_foreign(folder, manifest)
         folder.mkdir(parents=True, exist_ok=True)
         store = cls(folder, manifest)
         store._take_lock()
@@ -69,27 +73,42 @@ class RunStore:
         """The file of a cell's rows."""
         return self.folder / "rows" / cell.checkpoint.folder_name / f"{cell.task.name}@{cell.length_tokens}.jsonl"
 
+    def note_status(self, status: str) -> None:
+        """Write how the run ended, where that can be written: a full disk must not hide why it ended."""
+        with contextlib.suppress(OSError):
+            self.write_manifest(status=status)
+
     def finished(self, cell: Cell, *, retry_failed: bool = False) -> dict[str, dict[str, Any]]:
         """Records of the cell by key. Lines that a crash cut, or that can't be read, are taken out of the file."""
         path = self.path_of(cell)
-        if not path.exists():
-            return {}
-        content = path.read_bytes()
+        records, kept, damage = self._read(cell, retry_failed)
+        self.damage += damage
+        if path.exists() and sum(map(len, kept)) != path.stat().st_size:
+            write_atomically(path, b"".join(kept))
+        return records
+
+    def records(self, cell: Cell, *, retry_failed: bool = False) -> dict[str, dict[str, Any]]:
+        """As `finished`, but nothing is written."""
+        return self._read(cell, retry_failed)[0]
+
+    def _read(self, cell: Cell, retry_failed: bool) -> tuple[dict[str, dict[str, Any]], list[bytes], list[str]]:
+        """Records by key, their lines, and the lines that are no records of ours."""
+        path = self.path_of(cell)
+        content = path.read_bytes() if path.exists() else b""
         records: dict[str, dict[str, Any]] = {}
         kept: list[bytes] = []
-        for number, line in enumerate(content.splitlines(keepends=True), start=1):
+        damage: list[str] = []
+        for number, line in enumerate(_LINE.findall(content), start=1):
             record, reason = parse_line(line)
             if record is None or "key" not in record:
                 if line.endswith(b"\n"):  # one without its end is what a crash leaves
-                    self.damage.append(f"{path.relative_to(self.folder)}, line {number}: {reason or 'a row without key'}")
+                    damage.append(f"{path.relative_to(self.folder)}, line {number}: {reason or 'a row without key'}")
                 continue
             if (retry_failed and record["error"] is not None) or record["key"] in records:
                 continue
             records[record["key"]] = record
             kept.append(line)
-        if sum(map(len, kept)) != len(content):
-            write_atomically(path, b"".join(kept))
-        return records
+        return records, kept, damage
 
     def append(self, cell: Cell, record: dict[str, Any]) -> None:
         """Add one row's record and flush it to disk before returning."""
@@ -136,7 +155,8 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return manifest
 
 
-def _refuse_foreign(folder: Path, manifest: dict[str, Any]) -> None:
+def refuse_foreign(folder: Path, manifest: dict[str, Any]) -> None:
+    """Raise UserError where `folder` is not free for the run of `manifest` and not this run's either."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"output {folder} is a file; name a folder with --out")
     earlier = read_manifest(folder)

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ropepp_eval.errors import UserError
-from ropepp_eval.outside import Items, Limits, Outside, printable, read_bytes, read_json
+from ropepp_eval.inert import inert
+from ropepp_eval.outside import Items, Limits, Outside, read_bytes, read_json
 
 NAMES = (
     "tokenizer.json",
@@ -116,11 +117,11 @@ def folder_of(name: str) -> Path:
     folder = Path(name).expanduser()
     if not folder.is_dir():
         if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:  # no hub id
-            raise UserError(f"tokenizer: there is no folder {printable(name)}; name a folder or hub id with --tokenizer")
+            raise UserError(f"tokenizer: there is no folder {inert(name)}; name a folder or hub id with --tokenizer")
         folder = _snapshot(name)
     if not any((folder / f).is_file() for f in ("tokenizer.json", "vocab.json", "tokenizer.model")):
         raise UserError(
-            f"tokenizer: {printable(name)} holds no tokenizer.json, vocab.json or tokenizer.model; "
+            f"tokenizer: {inert(name)} holds no tokenizer.json, vocab.json or tokenizer.model; "
             "put the model's tokenizer there or name another folder with --tokenizer"
         )
     return folder
@@ -132,7 +133,7 @@ def _snapshot(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=[*NAMES, "tokenizer.model", "config.json"]))
     except Exception as error:  # what the hub raises differs by cause and by release
-        reason = printable((str(error).strip().splitlines() or [type(error).__name__])[0])
+        reason = inert((str(error).strip().splitlines() or [type(error).__name__])[0])
         raise UserError(
             f"tokenizer {name!r} can't be loaded ({reason}); name a folder or hub id with --tokenizer"
         ) from error

@@ -10,7 +10,7 @@ from typing import Any
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.hashing import hash_json
-from ropepp_eval.outside import printable
+from ropepp_eval.inert import inert
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +163,7 @@ class Tokenizer:
         both = [frame for frame in frames[0] if frame in frames[1]]
         if len(both) != 1:
             raise UserError(
-                f"tokenizer {printable(self.name)}: its template (post_processor) does not simply put tokens around a text; "
+                f"tokenizer {inert(self.name)}: its template (post_processor) does not simply put tokens around a text; "
                 "correct tokenizer.json"
             )
         return both[0]
@@ -178,7 +178,7 @@ class Tokenizer:
     @contextmanager
     def _errors(self) -> Iterator[None]:
         """What the Rust library raises, a panic among it, as one line."""
-        with one_line_errors(f"tokenizer {printable(self.name)} can't encode or decode a text"):
+        with one_line_errors(f"tokenizer {inert(self.name)} can't encode or decode a text"):
             yield
 
 
@@ -200,5 +200,5 @@ def one_line_errors(what: str) -> Iterator[None]:
         raise
     except BaseException as error:  # pyo3's PanicException derives from BaseException and can't be imported
         lines = str(error).strip().splitlines()
-        reason = printable(lines[0][:300]) if lines else type(error).__name__
+        reason = inert(lines[0][:300]) if lines else type(error).__name__
         raise UserError(f"{what} ({reason}); correct its files or name another tokenizer with --tokenizer") from error

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ropepp_eval.errors import UserError
-from ropepp_eval.outside import printable
+from ropepp_eval.inert import inert
 from ropepp_eval.tokens.files import check_files, folder_of
 from ropepp_eval.tokens.ids import Tokenizer, one_line_errors
 
@@ -34,7 +34,7 @@ def load_tokenizer(name: str, *, add_bos_token: bool | None = None, prefix_token
     """
     folder = folder_of(name)
     check_files(folder)
-    with _panics_kept_quiet(), one_line_errors(f"tokenizer {printable(name)} can't be loaded"):
+    with _panics_kept_quiet(), one_line_errors(f"tokenizer {inert(name)} can't be loaded"):
         fast = _loader(folder).from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
         if not getattr(fast, "is_fast", False):
             raise UserError(f"tokenizer {name!r} has no fast form (tokenizer.json), so it can't count; convert it first")
@@ -44,7 +44,7 @@ def load_tokenizer(name: str, *, add_bos_token: bool | None = None, prefix_token
         tokenizer.decode(ids)
         if ids != fast.encode(_TRIAL, add_special_tokens=False):
             raise UserError(
-                f"tokenizer {printable(name)}: its class {type(fast).__name__} gives other ids than the `tokenizers` library does; "
+                f"tokenizer {inert(name)}: its class {type(fast).__name__} gives other ids than the `tokenizers` library does; "
                 "save it as a tokenizer.json of its own"
             )
     return tokenizer

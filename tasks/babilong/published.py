@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ropepp_eval.data.left_out import noted
 from ropepp_eval.data.published_babilong import read_published
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length
@@ -19,12 +20,13 @@ def published_rows(cell: Cell) -> list[Row] | None:
         UserError: a row is over the length with this tokenizer (rows are never cut).
     """
     length = cell.request.length_tokens
-    records = read_published(cell.request.data, cell.task, format_length(length))
-    if records is None:
+    found = read_published(cell.request.data, cell.task, format_length(length))
+    if found is None:
         return None
+    records, left_out = found
     rows = []
     for number, record in enumerate(records[: cell.request.samples]):
-        prompt = cell.fill(record["input"], record["question"])
+        prompt = cell.fill(record.input, record.question)
         tokens = cell.request.tokenizer.count(prompt)
         if not cell.facts_only and tokens > cell.prompt_limit:
             raise UserError(
@@ -39,10 +41,12 @@ def published_rows(cell: Cell) -> list[Row] | None:
                 row=number,
                 prompt=prompt,
                 prompt_tokens=tokens,
-                references=(record["target"],),
+                references=(record.target,),
                 max_new_tokens=cell.settings.max_new_tokens,
                 cluster=f"published/{cell.task}/{number}",
-                details={"source": "published", "question": record["question"], "scoring": cell.settings.scoring},
+                details=noted(
+                    {"source": "published", "question": record.question, "scoring": cell.settings.scoring}, left_out
+                ),
             )
         )
     return rows

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 from ropepp_eval.data import DataFolder
-from ropepp_eval.data.json_lines import read_json_lines
-from ropepp_eval.errors import UserError
+from ropepp_eval.data.text_files import read_json_lines
+from ropepp_eval.outside import Outside
 from ropepp_eval.tasks.lambada.stand_in import stand_in_passages
 
 
@@ -48,8 +51,15 @@ def load_passages(data: DataFolder) -> Passages:
     files = data.files("lambada", "lambada_test.jsonl")
     if not files:
         return Passages(tuple(Passage(text) for text in stand_in_passages()), stand_in=True)
-    records = read_json_lines(files[0], ["text"])
-    for number, record in enumerate(records, start=1):
-        if " " not in str(record["text"]).strip():
-            raise UserError(f"{files[0]}: passage {number} has no blank, so no last word to predict; get the file anew")
-    return Passages(tuple(Passage(str(record["text"])) for record in records), stand_in=False)
+    return Passages(tuple(Passage(record.text) for record in read_json_lines(files[0], _Record)), stand_in=False)
+
+
+def _with_last_word(text: str) -> str:
+    context, _, last_word = text.rpartition(" ")
+    if not context.strip() or not last_word.strip():
+        raise ValueError("it must end in a blank and a last word, which is what is asked for")
+    return text
+
+
+class _Record(Outside):
+    text: Annotated[str, AfterValidator(_with_last_word)]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ropepp_eval.data.left_out import noted
 from ropepp_eval.hashing import hash_json
 from ropepp_eval.rows.row import Row, RowRequest
 from ropepp_eval.streams import private_stream
-from ropepp_eval.tasks.openbookqa.corpus import Library, Question, load_library, load_questions
+from ropepp_eval.tasks.openbookqa.corpus import Library, Question, left_out_of, load_library, load_questions
 from ropepp_eval.tokens.counting import piece_counter
 from ropepp_eval.tokens.fitting import Filling, fill_window
 from ropepp_eval.tokens.tokenizer import Tokenizer
@@ -38,8 +39,9 @@ def nofact_rows(request: RowRequest) -> list[Row]:
 def _rows(request: RowRequest, *, with_fact: bool) -> list[Row]:
     questions, stand_in = load_questions(request.data, facts=True)
     shelf = Shelf(load_library(request.data), request.tokenizer)
+    left_out = left_out_of(request.data, facts=True)
     return [
-        _row(request, number, question, shelf, with_fact, stand_in)
+        _row(request, number, question, shelf, with_fact, stand_in, left_out)
         for number, question in enumerate(questions[: request.samples])
     ]
 
@@ -91,7 +93,9 @@ class Window:
         return f"{self.before}{self.fact + chr(10) if with_fact else ''}{after}\n{self.question.stem}"
 
 
-def _row(request: RowRequest, number: int, question: Question, shelf: Shelf, with_fact: bool, stand_in: bool) -> Row:
+def _row(
+    request: RowRequest, number: int, question: Question, shelf: Shelf, with_fact: bool, stand_in: bool, left_out: str
+) -> Row:
     depth = DEPTHS_PERCENT[number % len(DEPTHS_PERCENT)]
     window = fitted_window(request, question, shelf, number, depth)
     prompt = window.prompt(with_fact=with_fact)
@@ -112,7 +116,7 @@ def _row(request: RowRequest, number: int, question: Question, shelf: Shelf, wit
         gold=question.gold,
         stand_in=stand_in,
         cluster=hash_json(question.fact)[:12],
-        details=details,
+        details=noted(details, left_out),
     )
 
 

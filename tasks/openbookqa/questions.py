@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ropepp_eval.data.left_out import noted
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length
 from ropepp_eval.rows.protocols import protocol_settings
 from ropepp_eval.rows.row import Row, RowRequest
-from ropepp_eval.tasks.openbookqa.corpus import Question, load_questions
+from ropepp_eval.tasks.openbookqa.corpus import Question, left_out_of, load_questions
 from ropepp_eval.tasks.openbookqa.settings import OpenBookSettings
 from ropepp_eval.tasks.openbookqa.whole_text import whole_text_parts, whole_text_scores
 from ropepp_eval.tokens.tokenizer import Tokenizer
@@ -26,8 +27,9 @@ def question_rows(request: RowRequest) -> list[Row]:
     """
     ranking = protocol_settings("openbookqa", request.protocol, OpenBookSettings).ranking
     questions, stand_in = load_questions(request.data, facts=False)
+    left_out = left_out_of(request.data, facts=False)
     rows = [
-        _row(request, number, question, RANKINGS[ranking](question, request.tokenizer), ranking, stand_in)
+        _row(request, number, question, RANKINGS[ranking](question, request.tokenizer), ranking, stand_in, left_out)
         for number, question in enumerate(questions[: request.samples])
     ]
     longest = max((request.entering_tokens(row.prompt + choice) for row in rows for choice in row.choices), default=0)
@@ -39,7 +41,9 @@ def question_rows(request: RowRequest) -> list[Row]:
     return rows
 
 
-def _row(request: RowRequest, number: int, question: Question, parts: Parts, ranking: str, stand_in: bool) -> Row:
+def _row(
+    request: RowRequest, number: int, question: Question, parts: Parts, ranking: str, stand_in: bool, left_out: str
+) -> Row:
     prompt, choices, details = parts
     return Row(
         task=request.task,
@@ -50,7 +54,7 @@ def _row(request: RowRequest, number: int, question: Question, parts: Parts, ran
         choices=choices,
         gold=question.gold,
         stand_in=stand_in,
-        details={"question": question.name, "ranking": ranking, **details},
+        details=noted({"question": question.name, "ranking": ranking, **details}, left_out),
     )
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import functools
-import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from pydantic import Field, Strict
 
 from ropepp_eval.data import DataFolder
-from ropepp_eval.errors import UserError
+from ropepp_eval.data.left_out import LeftOut
+from ropepp_eval.data.text_files import read_json_file, read_json_records
+from ropepp_eval.outside import Items, Outside
 from ropepp_eval.text.invented_questions import articles
 
 _FILES = {"qa_squad": ("squad", "*.json"), "qa_hotpotqa": ("hotpotqa", "*dev*.json")}
@@ -38,6 +42,8 @@ class Corpus:
     documents: tuple[str, ...]
     questions: tuple[Question, ...]
     stand_in: bool
+    left_out: str = ""
+    """Which questions of the files can't be asked, in words."""
 
 
 def corpus_files(task: str, data: DataFolder) -> list[Path]:
@@ -61,52 +67,93 @@ def read_corpus(task: str, data: DataFolder, length_tokens: int) -> Corpus:
 @functools.lru_cache(maxsize=4)
 def _read(task: str, paths: tuple[Path, ...], stamps: object) -> Corpus:
     reader = _squad if task == "qa_squad" else _hotpotqa
-    contents = []
-    for path in paths:
-        try:
-            contents.append(json.loads(path.read_text(encoding="utf-8")))
-        except ValueError as error:
-            raise UserError(f"{path} is not JSON ({error}); put the original file there") from error
-    try:
-        return reader(contents)
-    except (KeyError, TypeError, ValueError) as error:
-        names = ", ".join(map(str, paths))
-        reason = f"{type(error).__name__}: {error}"
-        raise UserError(f"{names}: not in the original schema ({reason}); put the original file there") from error
+    left_out = LeftOut()
+    corpus = reader(paths, left_out)
+    left_out.check(len(corpus.questions), paths)
+    return replace(corpus, left_out=left_out.in_words(len(corpus.questions)))
 
 
-def _squad(contents: list[Any]) -> Corpus:
-    """SQuAD v2: every answerable question, with the paragraph it is about and the others of its article."""
-    found = [article for content in contents for article in content["data"]]
-    documents = sorted({paragraph["context"] for article in found for paragraph in article["paragraphs"]})
+class _SquadAnswer(Outside):
+    text: str
+
+
+class _SquadQuestion(Outside):
+    id: str = ""
+    question: str
+    is_impossible: bool = False
+    """Made to have no answer (SQuAD 2.0): RULER asks none of these, so they are not counted among those left out."""
+    answers: Items[_SquadAnswer] = ()
+
+
+class _SquadParagraph(Outside):
+    context: str
+    qas: Items[_SquadQuestion]
+
+
+class _SquadArticle(Outside):
+    title: str
+    paragraphs: Items[_SquadParagraph]
+
+
+class _SquadFile(Outside):
+    data: Items[_SquadArticle]
+
+
+def _squad(paths: Sequence[Path], left_out: LeftOut) -> Corpus:
+    """SQuAD: every answerable question, with the paragraph it is about and the others of its article."""
+    found = [article for path in paths for article in read_json_file(path, _SquadFile).data]
+    documents = sorted({paragraph.context for article in found for paragraph in article.paragraphs})
     index = {document: number for number, document in enumerate(documents)}
     questions = []
     for article in found:
-        of_article = [index[paragraph["context"]] for paragraph in article["paragraphs"]]
-        for paragraph, own in zip(article["paragraphs"], of_article, strict=True):
+        of_article = [index[paragraph.context] for paragraph in article.paragraphs]
+        for paragraph, own in zip(article.paragraphs, of_article, strict=True):
             related = tuple(other for other in of_article if other != own)
-            for qa in paragraph["qas"]:
-                if not qa["is_impossible"]:
-                    answers = tuple(answer["text"] for answer in qa["answers"])
-                    questions.append(Question(qa["question"], answers, (own,), (own,), related, article["title"]))
+            for qa in paragraph.qas:
+                if qa.is_impossible:
+                    continue
+                answers = tuple(answer.text for answer in qa.answers if answer.text.strip())
+                if any(answer in paragraph.context for answer in answers):
+                    questions.append(Question(qa.question, answers, (own,), (own,), related, article.title))
+                else:
+                    reason = "whose answer is not in its paragraph" if answers else "without a reference answer"
+                    left_out.add(qa.id or qa.question, reason)
     return Corpus(tuple(documents), tuple(questions), stand_in=False)
 
 
-def _hotpotqa(contents: list[Any]) -> Corpus:
-    """HotpotQA (distractor setting): each question with its ten paragraphs, of which two are needed."""
-    found = [entry for content in contents for entry in content]
-    documents = sorted({_paragraph(title, lines) for entry in found for title, lines in entry["context"]})
+_Paragraph = Annotated[tuple[str, Items[str]], Strict(False)]
+_Fact = Annotated[tuple[str, int], Strict(False)]
+
+
+class _HotpotEntry(Outside):
+    id: Annotated[str, Field(alias="_id")]
+    question: str
+    answer: str = ""
+    supporting_facts: Items[_Fact] = ()
+    context: Items[_Paragraph]
+
+
+def _hotpotqa(paths: Sequence[Path], left_out: LeftOut) -> Corpus:
+    """HotpotQA: each question with its (ten) paragraphs, of which two are needed. In the full-wiki files some are not among them."""
+    found = [entry for path in paths for entry in read_json_records(path, _HotpotEntry)]
+    documents = sorted({_paragraph(title, lines) for entry in found for title, lines in entry.context})
     index = {document: number for number, document in enumerate(documents)}
     questions = []
     for entry in found:
-        own = {title: index[_paragraph(title, lines)] for title, lines in entry["context"]}
-        needed = tuple(dict.fromkeys(own[title] for title, _ in entry["supporting_facts"]))
-        gold = tuple(index[_paragraph(title, lines)] for title, lines in entry["context"])
-        questions.append(Question(entry["question"], (entry["answer"],), needed, gold, (), entry["_id"]))
+        own = {title: index[_paragraph(title, lines)] for title, lines in entry.context}
+        titles = [title for title, _ in entry.supporting_facts]
+        if not entry.answer.strip():
+            left_out.add(entry.id, "without a reference answer")
+        elif not titles or any(title not in own for title in titles):
+            left_out.add(entry.id, "without a supporting paragraph")
+        else:
+            needed = tuple(dict.fromkeys(own[title] for title in titles))
+            gold = tuple(index[_paragraph(title, lines)] for title, lines in entry.context)
+            questions.append(Question(entry.question, (entry.answer,), needed, gold, (), entry.id))
     return Corpus(tuple(documents), tuple(questions), stand_in=False)
 
 
-def _paragraph(title: str, lines: list[str]) -> str:
+def _paragraph(title: str, lines: Sequence[str]) -> str:
     return f"{title}\n{''.join(lines)}"
 
 

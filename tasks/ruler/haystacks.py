@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ropepp_eval.data import DataFolder
 from ropepp_eval.data.punkt import sentence_spans
+from ropepp_eval.data.text_files import read_text
 from ropepp_eval.text.filler import filler_words
 from ropepp_eval.tokens.counting import PieceCounter
 
@@ -106,7 +107,7 @@ def _read_haystack(
     most_words: int | None,
     repeat: bool,
 ) -> Haystack:
-    texts = [path.read_text(encoding="utf-8") for path in paths]
+    texts = [read_text(path) for path in paths]
     essay = "".join(texts) if files == "joined" else "".join(text.strip() + " " for text in texts)
     words = re.sub(r"\s+", " ", essay).strip().split(" ")
     if most_words is not None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+from ropepp_eval.data.left_out import noted
 from ropepp_eval.errors import UserError
 from ropepp_eval.rows.row import Row
 from ropepp_eval.tasks.ruler.documents import Corpus, Question, read_corpus
@@ -104,7 +105,7 @@ class QaRows(Family):
         draw, documents, tokens = self._fill_up(draw, documents, tokens)
         choices = draw.at(documents)
         prompt, offsets = render_qa(choices, self.corpus, self.texts)
-        details = self._details(number, choices, prompt, offsets)
+        details = noted(self._details(number, choices, prompt, offsets), self.corpus.left_out)
         source: dict[str, Any] = {"stand_in": self.corpus.stand_in, "cluster": question.source}
         return self.make_row(number, prompt, tokens, question.answers, details=details, **source)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ropepp_eval.data import DataFolder
+from ropepp_eval.data.text_files import read_text
 from ropepp_eval.tasks.wikitext.stand_in import stand_in_text
 
 FILES = {"test": "wiki.test.raw", "validation": "wiki.valid.raw"}
@@ -40,12 +41,12 @@ def load_wikitext(data: DataFolder, split: str) -> Wikitext:
     """A split from `wikitext-2-raw/` of the data folder, or a stand-in where there is no folder.
 
     Raises:
-        UserError: the file is missing.
+        UserError: the file is missing, empty or no text.
     """
     files = data.files("wikitext-2-raw", FILES[split])
     if not files:
         return Wikitext(stand_in_text(split), stand_in=True)
-    return Wikitext(files[0].read_text(encoding="utf-8"), stand_in=False)
+    return Wikitext(read_text(files[0]), stand_in=False)
 
 
 def split_pages(lines: Sequence[str]) -> list[str]:

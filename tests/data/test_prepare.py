@@ -98,10 +98,10 @@ def test_generated_data_does_not_go_beside_real_data(source: Path) -> None:
 
 def test_a_broken_manifest_is_named(tmp_path: Path) -> None:
     (tmp_path / "data.json").write_text("{")
-    with pytest.raises(UserError, match=r"data\.json is broken"):
+    with pytest.raises(UserError, match=r"data\.json is not JSON \(line 1"):
         open_data(tmp_path)
     (tmp_path / "data.json").write_text('{"format": 99}')
-    with pytest.raises(UserError, match="has format 99, this release reads 1"):
+    with pytest.raises(UserError, match=r"data\.json: format is 99; it must be 1; run `ropepp-eval data prepare` again"):
         check_folder(tmp_path)
 
 

@@ -80,7 +80,10 @@ def test_published_rows_of_another_length_are_not_taken(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
-    [("[{", "can't be read"), ('[{"input": "a", "question": "b"}]', "row 0 has no text in field 'target'")],
+    [
+        ("[{", r"4k.json is not JSON \(line 1 column 3"),
+        ('[{"input": "a", "question": "b"}]', r"4k.json: record 0: target is missing"),
+    ],
 )
 def test_a_broken_published_file_is_named(text: str, complaint: str, tmp_path: Path) -> None:
     write_json(tmp_path, "4k")

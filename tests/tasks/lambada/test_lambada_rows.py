@@ -97,10 +97,10 @@ def test_a_broken_line_is_named_with_its_file_and_number(tmp_path: Path, make_re
     folder = tmp_path / "lambada"
     folder.mkdir()
     (folder / "lambada_test.jsonl").write_text('{"text": "one two"}\n{"txt": "three four"}\n')
-    with pytest.raises(UserError, match=r"lambada_test.jsonl:2 has no field 'text'"):
+    with pytest.raises(UserError, match=r"lambada_test.jsonl:2: text is missing"):
         last_word_rows(make_request("lambada", data=tmp_path))
     (folder / "lambada_test.jsonl").write_text('{"text": "one two"}\n{"text": \n')
-    with pytest.raises(UserError, match=r"lambada_test.jsonl:2 is no JSON"):
+    with pytest.raises(UserError, match=r"lambada_test.jsonl:2 is not JSON"):
         last_word_rows(make_request("lambada", data=tmp_path))
 
 
