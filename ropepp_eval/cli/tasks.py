@@ -114,8 +114,8 @@ def shown_row(args: argparse.Namespace) -> str:
         f"details       {json.dumps(dict(row.details), ensure_ascii=False)}",
         f"row sha256    {row.sha256}" + ("   (generated text stands in for the real corpus)" if row.stand_in else ""),
     ]
-    prompt = "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in row.prompt)
-    return "\n".join([*map(printable, facts), "prompt, between the lines:", "-" * 40, prompt, "-" * 40])
+    prompt = inert(row.prompt, "\n\t")
+    return "\n".join([*map(inert, facts), "prompt, between the lines:", "-" * 40, prompt, "-" * 40])
 
 
 def _inert(text: str) -> str:
