@@ -7,6 +7,7 @@ import json
 
 from ropepp_eval.cli.options import add_task_arguments, load_task_folders, path
 from ropepp_eval.errors import UserError
+from ropepp_eval.inert import inert
 from ropepp_eval.lengths import format_length, parse_length
 from ropepp_eval.words import counted
 
@@ -103,7 +104,7 @@ def shown_row(args: argparse.Namespace) -> str:
         )
     row = rows[args.row]
     if args.format == "json":
-        return _inert(json.dumps(row.as_doc() | {"sha256": row.sha256}, indent=1, ensure_ascii=False))
+        return inert(json.dumps(row.as_doc() | {"sha256": row.sha256}, indent=1, ensure_ascii=False), "\n")
     used = row.prompt_tokens + row.max_new_tokens
     fill = f" = {used / row.length_tokens:.1%} of the length" if row.length_tokens else ""
     facts = [
@@ -116,9 +117,3 @@ def shown_row(args: argparse.Namespace) -> str:
     ]
     prompt = inert(row.prompt, "\n\t")
     return "\n".join([*map(inert, facts), "prompt, between the lines:", "-" * 40, prompt, "-" * 40])
-
-
-def _inert(text: str) -> str:
-    """JSON with every character that a terminal would obey or hide as an escape: it is read back as the same values."""
-    shown = (c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
-    return "".join(c if c.isprintable() or c == "\n" else f"\\u{ord(c):04x}" for c in "".join(shown))
