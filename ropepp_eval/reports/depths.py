@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import statistics
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,9 @@ from ropepp_eval.reports.naming import checkpoint_of, counted
 from ropepp_eval.reports.table import Entry, Line, Section, Table
 
 BOXES = 10
-"""Depth is shown in tenths of the context."""
+"""Tables show depth in tenths of the context."""
+DIVISIONS = (10, 5, 4, 2, 1)
+"""Pictures show it in as many parts as the rows fill, of these."""
 
 
 def depths_of(details: Mapping[str, Any] | None) -> list[float]:
@@ -32,13 +35,23 @@ def depths_of(details: Mapping[str, Any] | None) -> list[float]:
     return [details["depth"]] if details.get("depth") is not None else []
 
 
-def box_of(depth: float) -> int:
-    """Number of the tenth that a depth lies in; 100 % belongs to the last."""
-    return min(int(depth * BOXES / 100), BOXES - 1)
+def box_of(depth: float, boxes: int = BOXES) -> int:
+    """Number of the part of the context that a depth lies in; 100 % belongs to the last."""
+    return min(int(depth * boxes / 100), boxes - 1)
 
 
-def box_name(box: int) -> str:
-    return f"{100 * box // BOXES}-{100 * (box + 1) // BOXES} %"
+def box_name(box: int, boxes: int = BOXES) -> str:
+    return f"{100 * box // boxes}-{100 * (box + 1) // boxes} %"
+
+
+def boxes_for(cells: Iterable[Cell]) -> int:
+    """The finest division of the context in which no more than a tenth of the parts are empty, in the middle one of the cells."""
+    depths = [[found[0] for row in cell.rows if len(found := depths_of(row.get("details"))) == 1] for cell in cells]
+
+    def empty(boxes: int) -> float:
+        return statistics.median(1 - len({box_of(depth, boxes) for depth in found}) / boxes for found in depths if found)
+
+    return next((boxes for boxes in DIVISIONS if any(depths) and empty(boxes) <= 0.1), 1)
 
 
 @dataclass(frozen=True)
@@ -46,7 +59,7 @@ class DepthScores:
     """One cell by depth."""
 
     boxes: tuple[tuple[Any, ...], ...]
-    """Scores in each tenth of the context."""
+    """Scores in each part of the context, from its beginning."""
     left_out: int
     """Scored rows that ask for several facts or none, so have no one depth."""
 
@@ -54,14 +67,14 @@ class DepthScores:
         return aggregate(aggregation, self.boxes[box])
 
 
-def depth_scores(cell: Cell, metric: str) -> DepthScores:
+def depth_scores(cell: Cell, metric: str, parts: int = BOXES) -> DepthScores:
     """Scores of `cell` sorted into depths, from rows that ask for exactly one fact."""
-    boxes: list[list[Any]] = [[] for _ in range(BOXES)]
+    boxes: list[list[Any]] = [[] for _ in range(parts)]
     left_out = 0
     for row, score in zip(*scores_of(cell, metric)[:2], strict=True):
         depths = depths_of(row.get("details"))
         if len(depths) == 1:
-            boxes[box_of(depths[0])].append(score)
+            boxes[box_of(depths[0], parts)].append(score)
         else:
             left_out += 1
     return DepthScores(tuple(map(tuple, boxes)), left_out)

@@ -16,6 +16,7 @@ from ropepp_eval.reports.naming import checkpoint_of
 from ropepp_eval.reports.plots import (
     Picture,
     cache_pictures,
+    dodges,
     draw_series,
     file_name,
     length_pictures,
@@ -70,10 +71,9 @@ def _losses(cell: Cell) -> dict[int, Entry]:
 def _position_figure(cells: Cells, group: Group, what: str, lines: dict[tuple[str, str, str], dict[int, Entry]]) -> Figure:
     figure, [[axes]] = new_figure(8.2, 4.4)
     places = sorted({place for line in lines.values() for place in line})
-    for number, (one, line) in enumerate(lines.items()):
-        shift = 2 ** (0.06 * (number - (len(lines) - 1) / 2))
+    for (one, line), dodge in zip(lines.items(), dodges(len(lines)), strict=True):
         entries = [line.get(place, Entry()) for place in places]
-        draw_series(axes, [place * shift for place in places], entries, series_label(cells, group, one), group.number(one))
+        draw_series(axes, places, entries, series_label(cells, group, one), group.number(one), dodge)
     mark_trained(axes, cells, group, list(lines), places)
     axes.set_xscale("log", base=2)
     axes.set_xticks(places, labels=[format_length(place) if place >= 1024 else str(place) for place in places])

@@ -14,7 +14,7 @@ from ropepp_eval.reports.layouts import Group, LayoutOptions, average, groups_of
 from ropepp_eval.reports.lm_eval_results import BENCHMARK as LM_EVAL
 from ropepp_eval.reports.measures import measure_interval
 from ropepp_eval.reports.naming import Checkpoint
-from ropepp_eval.reports.style import add_legend, limit_percent, new_figure, series_style, set_title
+from ropepp_eval.reports.style import MARKER_SIZE, add_legend, limit_percent, new_figure, series_style, set_title
 from ropepp_eval.reports.table import Entry
 
 if TYPE_CHECKING:
@@ -77,11 +77,8 @@ def length_pictures(cells: Cells, options: LayoutOptions) -> list[Picture]:
 def _length_figure(cells: Cells, group: Group, what: str, series: dict[Checkpoint, list[Entry]]) -> Figure:
     figure, [[axes]] = new_figure(8.2, 4.4)
     places = axis_places(group.lengths)
-    step = 0.03 * max(1.0, math.log2(places[-1] / places[0]))  # shifts points apart so that bars stay visible
-    step = min(step, 0.5 / max(1, len(series) - 1))
-    for place, (one, line) in enumerate(series.items()):
-        shift = 2 ** (step * (place - (len(series) - 1) / 2))
-        draw_series(axes, [x * shift for x in places], line, series_label(cells, group, one), group.number(one))
+    for (one, line), dodge in zip(series.items(), dodges(len(series)), strict=True):
+        draw_series(axes, places, line, series_label(cells, group, one), group.number(one), dodge)
     mark_trained(axes, cells, group, list(series), places)
     axes.set_xscale("log", base=2)
     axes.set_xticks(places, labels=[group.length(length) for length in group.lengths])
@@ -121,15 +118,28 @@ def trained_lengths(cells: Cells, group: Group) -> dict[Checkpoint, int]:
     return {one: int(length) for one, length in found.items() if length}
 
 
-def draw_series(axes: Axes, places: Sequence[float], line: Sequence[Entry], label: str, number: int) -> None:
+def dodges(series: int) -> list[float]:
+    """How far each of `series` lines is drawn to the right of its places, in points: all within the width of one marker."""
+    step = MARKER_SIZE / max(3, series - 1)
+    return [step * (place - (series - 1) / 2) for place in range(series)]
+
+
+def draw_series(
+    axes: Axes, places: Sequence[float], line: Sequence[Entry], label: str, number: int, dodge: float = 0.0
+) -> None:
     """One checkpoint's points with their intervals: those the entries hold, else those of the cells behind them."""
+    from matplotlib.transforms import ScaledTranslation
+
     style = series_style(number) | ({"linestyle": "none"} if len(line) == 1 else {})
     values = [math.nan if entry.value is None else entry.value for entry in line]  # a missing value breaks the line
-    axes.plot(places, values, label=label, **style)
+    shifted = axes.transData + ScaledTranslation(dodge / 72, 0, axes.figure.dpi_scale_trans)
+    drawn = axes.plot(places, values, label=label, **style)
     for place, entry in zip(places, line, strict=True):
         interval = entry.interval or measure_interval(entry.measure)
         if interval is not None:
-            axes.plot([place, place], interval, color=style["color"], linewidth=1.2, marker="_", markersize=5)
+            drawn += axes.plot([place, place], interval, color=style["color"], linewidth=0.9, alpha=0.7)
+    for line_drawn in drawn:  # after it is plotted, so that limits are those of the data
+        line_drawn.set_transform(shifted)
 
 
 def mark_trained(axes: Axes, cells: Cells, group: Group, checkpoints: Sequence[Checkpoint], places: Sequence[float]) -> None:

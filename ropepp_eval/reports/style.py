@@ -18,6 +18,8 @@ COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#8
 """Okabe and Ito's palette without its yellow, which white paper swallows; the last is a dark yellow in its place."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (7, 2)), (0, (3, 1, 1, 1)))
+MARKER_SIZE = 6.0
+"""Points."""
 HANDLE_LENGTH = 3.8
 """In the legend's font size: two periods of the longest line pattern."""
 IMAGE_FORMATS = ("png", "svg")
@@ -42,7 +44,7 @@ def series_style(number: int) -> dict[str, Any]:
         "color": COLOURS[place],
         "marker": MARKERS[place],
         "linestyle": LINES[place],
-        "markersize": 6,
+        "markersize": MARKER_SIZE,
         "linewidth": 1.6,
         "markerfacecolor": COLOURS[place] if number < len(COLOURS) else "white",
     }

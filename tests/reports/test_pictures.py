@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from ropepp_eval.cli import plot as command
 from ropepp_eval.errors import UserError
 from ropepp_eval.reports.cells import read_cells
-from ropepp_eval.reports.depths import depths_of
+from ropepp_eval.reports.depths import boxes_for, depths_of
 from ropepp_eval.reports.layouts import LayoutOptions
 from ropepp_eval.reports.pictures import KINDS, draw
-from ropepp_eval.reports.style import COLOURS, LINES, MARKERS
+from ropepp_eval.reports.style import COLOURS, LINES, MARKER_SIZE, MARKERS
 from tests.reports.results_folders import FakeCell, printed, write_run
 
 NAMES = ["rope", "ropepp_eh", "ropepp_ec", "fope", "partial", "alibi", "nope"]
@@ -119,6 +120,64 @@ def test_a_checkpoint_looks_the_same_and_stands_in_the_order_of_the_run_in_every
     assert {"a", "b"} < set(styles(figures["lengths"][0]))
     assert set(styles(figures["positions"][0])) == {"a", "b"}
     assert [axes.get_title().split("\n")[0] for axes in figures["depth"][0].axes][:3] == ["c", "a", "b"]
+
+
+@pytest.mark.parametrize("checkpoints", [1, 2, 7])
+def test_points_stand_at_their_length_within_the_width_of_a_marker(tmp_path, checkpoints):
+    lengths = [0, 2048, 4096]
+    run = write_run(tmp_path / "run", cells(checkpoints, lengths))
+    (picture,) = draw(read_cells(run), "lengths", LayoutOptions())
+    figure, (axes,) = picture.figure, picture.figure.axes
+    FigureCanvasAgg(figure).draw()
+    marker = MARKER_SIZE * figure.dpi / 72
+    lines = [line for line in axes.get_lines() if str(line.get_label()) in NAMES]
+    assert len(lines) == checkpoints
+    drawn = []
+    for line in lines:
+        assert list(line.get_xdata()) == [1024.0, 2048.0, 4096.0]
+        places = line.get_transform().transform(line.get_xydata())[:, 0]
+        exact = axes.transData.transform(line.get_xydata())[:, 0]
+        assert abs(places - exact).max() <= marker / 2 + 1e-6
+        drawn.append(tuple(places))
+    assert len(set(drawn)) == checkpoints, "so that equal values stay visible"
+
+
+@pytest.mark.parametrize(
+    ("depths", "boxes"),
+    [
+        ([[5.0 + 10 * i for i in range(10)]], 10),
+        ([[3.0, 11.0, 17.0, 25.0, 34.0, 41.0, 44.0, 58.0, 63.0, 66.0, 79.0, 85.0, 86.0, 97.0, 99.0]], 10),
+        ([[3.0, 17.0, 25.0, 34.0, 58.0, 66.0, 86.0, 97.0, 99.0, 21.0, 22.0, 23.0, 24.0]], 5),
+        ([[3.0, 17.0, 25.0, 34.0, 58.0, 86.0, 97.0, 99.0]], 4),
+        ([[1.0, 99.0]], 2),
+        ([[50.0]], 1),
+        ([[float(i) for i in range(9)] * 2, [5.0 + 10 * i for i in range(10)], [5.0 + 10 * i for i in range(10)]], 10),
+    ],
+)
+def test_depth_maps_are_as_fine_as_the_rows_fill(tmp_path, depths, boxes):
+    made = [FakeCell(length_tokens=256 << i, depths=found, scores=[1.0] * len(found)) for i, found in enumerate(depths)]
+    read = read_cells(write_run(tmp_path / "run", made))
+    assert boxes_for(read.cells) == boxes
+    (picture,) = draw(read, "depth", LayoutOptions())
+    texts = [text.get_text() for text in picture.figure.axes[0].texts]
+    assert all("n 0" not in text for text in texts)
+    assert sum(int(text.rpartition("n ")[2]) for text in texts) == sum(map(len, depths))
+
+
+@pytest.mark.parametrize("kind", ["lengths", "depth", "cache"])
+def test_seven_checkpoints_are_readable_at_800_pixels(tmp_path, kind):
+    """Every word is at least 7 pixels high there, and no two of them overlap."""
+    run = write_run(tmp_path / "run", cells(7, [2048 << i for i in range(6)]))
+    for picture in draw(read_cells(run), kind, LayoutOptions()):
+        canvas = FigureCanvasAgg(picture.figure)
+        canvas.draw()
+        shrunk = 800 / picture.figure.bbox.width
+        texts = [text for text in picture.figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+        boxes = [text.get_window_extent() for text in texts]
+        assert min(text.get_fontsize() * picture.figure.dpi / 72 * shrunk for text in texts) >= 7
+        for i, one in enumerate(boxes):
+            for other in boxes[i + 1 :]:
+                assert not (one.width and other.width and one.padded(-1).overlaps(other.padded(-1)))
 
 
 def test_trained_lengths_stand_at_the_checkpoints_where_they_differ(tmp_path):
