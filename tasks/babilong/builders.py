@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 from ropepp_eval.data.babi import Question
 from ropepp_eval.data.published_babilong import published_files
 from ropepp_eval.lengths import format_length
+from ropepp_eval.rows.documents import documents_in_turn
 from ropepp_eval.rows.row import Row, RowRequest
 from ropepp_eval.rows.workers import build_in_chunks
 from ropepp_eval.tasks.babilong.cell import Cell, open_cell
@@ -18,9 +20,9 @@ from ropepp_eval.tasks.babilong.questions import QuestionSet, load_questions
 
 
 def babilong_rows(request: RowRequest) -> list[Row]:
-    """The published rows where the data folder holds them; else row i asks question i of those that fit the length.
+    """The published rows where the data folder holds them; else the questions that fit the length, every story once before any twice.
 
-    At length 0 the facts stand alone.
+    At length 0 the facts stand alone; from the bAbI files these are the published rows, in the files' order.
 
     Raises:
         UserError: the length is too small for the task, or the books do not fill it.
@@ -59,7 +61,10 @@ babilong_rows.files_read = files_read  # type: ignore[attr-defined]  # the row c
 
 def _asked(cell: Cell, questions: QuestionSet, samples: int) -> list[Question]:
     """The first `samples` questions that fit the length."""
-    return list(itertools.islice(filter(cell.holds, questions.questions), samples))
+    asked: Sequence[Question] = questions.questions
+    if questions.stand_in or not cell.facts_only:
+        asked = documents_in_turn(asked, lambda question: question.story)
+    return list(itertools.islice(filter(cell.holds, asked), samples))
 
 
 def _row(cell: Cell, questions: QuestionSet, number: int, question: Question) -> Row:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ropepp_eval.data.left_out import noted
 from ropepp_eval.errors import UserError
+from ropepp_eval.rows.documents import documents_in_turn
 from ropepp_eval.rows.row import Row
 from ropepp_eval.tasks.ruler.documents import Corpus, Question, read_corpus
 from ropepp_eval.tasks.ruler.family import Family, number_tokens
@@ -79,19 +80,20 @@ def render_qa(choices: QaChoices, corpus: Corpus, texts: dict[str, Any]) -> tupl
 
 
 class QaRows(Family):
-    """Builds rows of `qa_squad` and `qa_hotpotqa`. Row i asks question i; the size is the number of documents."""
+    """Builds rows of `qa_squad` and `qa_hotpotqa`. Questions come by document in turn; the size is the number of documents."""
 
     name = "qa"
 
     def __init__(self, request: Any) -> None:
         super().__init__(request)
         self.corpus = read_corpus(request.task, request.data, request.length_tokens)
+        self.questions = documents_in_turn(enumerate(self.corpus.questions), lambda question: question[1].source)
 
     def rows_available(self) -> int:
         return len(self.corpus.questions)
 
     def row(self, number: int) -> Row:
-        question = self.corpus.questions[number]
+        place, question = self.questions[number]
         most = max(len(question.needed), self.prompt_budget // _LEAST_DOCUMENT_TOKENS)
         draw = draw_qa(question, self.corpus, self.stream(number, "documents"), most, self.request.data.repeat_text)
         running = self._running_tokens(draw)
@@ -105,7 +107,7 @@ class QaRows(Family):
         draw, documents, tokens = self._fill_up(draw, documents, tokens)
         choices = draw.at(documents)
         prompt, offsets = render_qa(choices, self.corpus, self.texts)
-        details = noted(self._details(number, choices, prompt, offsets), self.corpus.left_out)
+        details = noted(self._details(place, choices, prompt, offsets), self.corpus.left_out)
         source: dict[str, Any] = {"stand_in": self.corpus.stand_in, "cluster": question.source}
         return self.make_row(number, prompt, tokens, question.answers, details=details, **source)
 
@@ -147,13 +149,13 @@ class QaRows(Family):
                 break
         return running
 
-    def _details(self, number: int, choices: QaChoices, prompt: str, offsets: list[int]) -> dict[str, Any]:
+    def _details(self, question: int, choices: QaChoices, prompt: str, offsets: list[int]) -> dict[str, Any]:
         """Where the needed documents are."""
         count = len(choices.documents)
         places = sorted(choices.documents.index(document) for document in choices.question.needed)
         before = self.counter.positions(prompt, [offsets[place] for place in places])
         return {
-            "question": number,
+            "question": question,
             "haystack_units": count,
             "dropped_gold": sum(document not in choices.documents for document in choices.question.gold),
             "needles": [

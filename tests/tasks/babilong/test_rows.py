@@ -137,9 +137,18 @@ def test_facts_reach_every_depth(tiny: Tokenizer) -> None:
     assert 40 < sum(depths) / len(depths) < 75  # the last fact about a person stands late in its story
 
 
-def test_rows_of_one_story_share_a_cluster(tiny: Tokenizer) -> None:
-    clusters = [row.cluster for row in build(tiny, "qa1", 2048, samples=10)]
-    assert clusters == ["simulated/0"] * 5 + ["simulated/1"] * 5
+@pytest.mark.parametrize("length", [0, 2048, 4096])
+def test_rows_come_from_as_many_stories_and_ask_the_same_at_every_length(tiny: Tokenizer, length: int) -> None:
+    rows = build(tiny, "qa1", length, samples=15)
+    assert [row.cluster for row in rows] == [f"simulated/{story}" for story in range(15)]
+    asked = [row.details["question_number"] for row in rows]
+    assert asked == [5 * story + story % 5 for story in range(15)], "early and late questions alike"
+
+
+def test_a_story_is_asked_again_only_when_all_were_and_every_question_once(tiny: Tokenizer) -> None:
+    rows = build(tiny, "qa1", 0, samples=5000)
+    assert len({row.cluster for row in rows[:200]}) == 200
+    assert sorted(row.details["question_number"] for row in rows) == list(range(len(rows)))
 
 
 def test_a_length_below_the_smallest_question_says_what_would_do(tiny: Tokenizer) -> None:
