@@ -13,7 +13,7 @@ from ropepp_eval.reports.layouts import Group, LayoutOptions, groups_of
 from ropepp_eval.reports.measures import Measure, Part, measure_difference, pair_cells
 from ropepp_eval.reports.naming import Checkpoint, checkpoint_labels, checkpoint_of, counted
 from ropepp_eval.reports.statistics import holm
-from ropepp_eval.reports.table import Entry, Line, Section, Table
+from ropepp_eval.reports.table import P_DECIMALS, Entry, Line, Section, Table
 from ropepp_eval.resolution import LEVEL
 
 Pairs = Sequence[tuple[Part, Part]]
@@ -210,8 +210,8 @@ def _section(title: str, found: Sequence[Comparison], names: tuple[str, str]) ->
             Entry(one.first, decimals),
             Entry(one.second, decimals),
             *(Entry(value, decimals, signed=True) for value in (difference.value, low, high)),
-            Entry(difference.p_value, 4),
-            Entry(one.adjusted, 4),
+            Entry(difference.p_value, P_DECIMALS),
+            Entry(one.adjusted, P_DECIMALS),
             Entry(float(difference.rows), 0),
             *([Entry(float(difference.documents), 0)] if documents else []),
             Entry(float(one.unpaired), 0),

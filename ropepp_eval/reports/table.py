@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from ropepp_eval.reports.measures import Measure
 
 
+P_DECIMALS = 4
+"""Printed digits of p-values, and of nothing else."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """One number of a table and what stands behind it."""
@@ -125,6 +129,8 @@ def number_text(entry: Entry) -> str:
         return entry.text
     if entry.value is None:
         return ""
+    if entry.decimals == P_DECIMALS and 0 < entry.value < 0.5 * 10**-P_DECIMALS:
+        return f"<{10**-P_DECIMALS:.{P_DECIMALS}f}"  # no p-value is 0
     return _rounded(entry.value, entry.decimals, "+" if entry.signed else "")
 
 

@@ -34,6 +34,7 @@ def test_a_clear_difference_is_told_with_its_interval(tmp_path, capsys):
     assert 0 < float(line["low"]) < 65 < float(line["high"])
     assert line["test"] == "score, exact"
     assert 0 < float(line["p"]) < 1e-7
+    assert "<0.0001" in printed(compare_command, capsys, "a", "b", run)  # no p-value is 0
 
 
 def test_a_small_difference_is_tied_in_words(tmp_path, capsys):
