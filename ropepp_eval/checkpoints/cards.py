@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
+from pydantic import ConfigDict
 
 from ropepp_eval.errors import UserError, unknown_name
+from ropepp_eval.outside import Items, Outside, printable, read_yaml, shown
 from ropepp_eval.paths import resource_dir
 
 if TYPE_CHECKING:
     from ropepp_eval.modeling.configuration import RopePPConfig
 
 
-@dataclass(frozen=True, kw_only=True)
-class Card:
+class Card(Outside):
     """A published checkpoint."""
+
+    model_config = ConfigDict(extra="forbid")
 
     name: str
     """What `ropepp-eval run` takes: the repository's own name."""
@@ -34,9 +33,9 @@ class Card:
     """Hub id of its tokenizer."""
     tokenizer_note: str
     """What to do to get it."""
-    published: tuple[Mapping[str, str], ...]
+    published: Items[dict[str, str]]
     """Rows of the paper's tables that it fills: table, size, method, and stage where the table has one."""
-    shape: Mapping[str, int]
+    shape: dict[str, int]
     """Fields of its config.json that say how large it is."""
     parameters: int
     """Entries of all its tensors."""
@@ -69,15 +68,9 @@ def _cards(folder: Path) -> dict[str, Card]:
 
 
 def _read(file: Path) -> Card:
-    try:
-        content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
-        card = Card(**{**content, "published": tuple(content["published"])})
-    except (yaml.YAMLError, TypeError, KeyError) as error:
-        reason = " ".join(str(error).split())[:160]
-        wanted = ", ".join(field.name for field in dataclasses.fields(Card))
-        raise UserError(f"card {file} can't be read ({reason}); it must hold {wanted}") from error
+    card = read_yaml(file, Card)
     if card.name != file.stem:
-        raise UserError(f"card {file} names {card.name!r}; name it as its file")
+        raise UserError(f"card {printable(file)} names {shown(card.name)}; name it as its file")
     return card
 
 
