@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 
 from ropepp_eval.errors import UserError, unknown_name
-from ropepp_eval.outside import Items, Outside, read_yaml
+from ropepp_eval.inert import inert
+from ropepp_eval.outside import Items, Outside, read_yaml, shown
 from ropepp_eval.paths import resource_dir
 
 if TYPE_CHECKING:
     from ropepp_eval.modeling.configuration import RopePPConfig
 
 
-@dataclass(frozen=True, kw_only=True)
-class Card:
+class Card(Outside):
     """A published checkpoint."""
+
+    model_config = ConfigDict(extra="forbid")
 
     name: str
     """What `ropepp-eval run` takes: the repository's own name."""
@@ -35,31 +34,14 @@ class Card:
     """Hub id of its tokenizer."""
     tokenizer_note: str
     """What to do to get it."""
-    published: tuple[Mapping[str, str], ...]
+    published: Items[dict[str, str]]
     """Rows of the paper's tables that it fills: table, size, method, and stage where the table has one."""
-    shape: Mapping[str, int]
+    shape: dict[str, int]
     """Fields of its config.json that say how large it is."""
     parameters: int
     """Entries of all its tensors."""
     kv_bytes_per_token: int
     """Bytes that a token adds to the cache in bfloat16."""
-
-
-class _CardFile(Outside):
-    """A card as its file holds it; see `Card` for what its fields mean."""
-
-    model_config = ConfigDict(extra="forbid")
-    name: str
-    hub_id: str
-    position: str
-    base: Annotated[float, Field(gt=0)] | None
-    trained_length_tokens: Annotated[int, Field(gt=0, le=1 << 24)]
-    tokenizer: str
-    tokenizer_note: str
-    published: Items[dict[str, str]]
-    shape: dict[str, Annotated[int, Field(gt=0, le=1 << 24)]]
-    parameters: Annotated[int, Field(gt=0)]
-    kv_bytes_per_token: Annotated[int, Field(gt=0)]
 
 
 def list_cards() -> list[Card]:
@@ -87,10 +69,9 @@ def _cards(folder: Path) -> dict[str, Card]:
 
 
 def _read(file: Path) -> Card:
-    wanted = ", ".join(field.name for field in dataclasses.fields(Card))
-    card = Card(**dict(read_yaml(file, _CardFile, advice=f"a card must hold {wanted}")))
+    card = read_yaml(file, Card)
     if card.name != file.stem:
-        raise UserError(f"card {file} names {card.name!r}; name it as its file")
+        raise UserError(f"card {inert(file)} names {shown(card.name)}; name it as its file")
     return card
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from ropepp_eval.checkpoints.header import TensorHeader
 from ropepp_eval.errors import UserError
+from ropepp_eval.inert import inert
+from ropepp_eval.outside import shown
 from ropepp_eval.positions import Position, get_position, parse_position, positions
 from ropepp_eval.positions.registry import parse_position_settings, with_settings
 from ropepp_eval.positions.scaling import (
@@ -53,7 +55,7 @@ def detect_position(
         evidence.append(claims[kind])
     elif config.get("rope_config"):
         raise UserError(
-            f"config.json: rope_config is {config['rope_config']}, which no known position claims; say one with --position"
+            f"config.json: rope_config is {shown(config['rope_config'])}, which no known position claims; say one with --position"
         )
     else:
         kind, sentence = _by_shapes(config, tensors)
@@ -169,7 +171,7 @@ def _by_shapes(config: Mapping[str, Any], tensors: Tensors) -> tuple[type[Positi
     fitting = [k for k in candidates if _misfit(k, config, tensors) is None and _stored_names(k, config) == extra]
     if len(fitting) != 1:
         misfits = dict.fromkeys(filter(None, (_misfit(kind, config, tensors) for kind in candidates)))
-        reason = "; ".join(misfits) or f"{_LAYER}{min(extra, default='')} belongs to none"
+        reason = "; ".join(misfits) or f"{_LAYER}{inert(min(extra, default=''))[:200]} belongs to none"
         raise UserError(
             f"no position embedding fits the weights: {reason}; check that config.json and the weights belong together"
         )

@@ -62,7 +62,7 @@ def read_headers(files: Iterable[PinnedFile]) -> dict[str, TensorHeader]:
         for name, tensor in _read_one(file).items():
             if name in tensors:
                 raise UserError(
-                    f"{inert(file.path)} holds {shown(name)}, which {tensors[name].file} holds too; remove the stale file"
+                    f"{inert(file.path)} holds {shown(name)}, which {inert(tensors[name].file)} holds too; remove the stale file"
                 )
             tensors[name] = tensor
     return tensors
@@ -74,7 +74,7 @@ def check_index(index: Mapping[str, str], tensors: Mapping[str, TensorHeader]) -
         said, found = index.get(name), tensors[name].file if name in tensors else None
         if said != found and not is_left_over(name):
             raise UserError(
-                f"model.safetensors.index.json says that {shown(name)} is in {said or 'no file'}, and it is in {found or 'none'}; "
+                f"model.safetensors.index.json says that {shown(name)} is in {inert(said or 'no file')}, and it is in {inert(found or 'none')}; "
                 "index and shards do not belong together: copy or download them again"
             )
 

@@ -178,7 +178,7 @@ def _tied(folder: CheckpointFolder, tensors: Mapping[str, TensorHeader]) -> dict
     """The tensors without a head that only repeats the embedding. Raises UserError for a head of its own."""
     if _HEAD in tensors and not same_content(folder.weights, tensors[_HEAD], tensors[_EMBEDDING]):
         raise UserError(
-            f"{inert(folder.config.path)}: tie_word_embeddings is true, but {tensors[_HEAD].file} holds another {_HEAD} than "
+            f"{inert(folder.config.path)}: tie_word_embeddings is true, but {inert(tensors[_HEAD].file)} holds another {_HEAD} than "
             f"{_EMBEDDING}; set the field to false if the model has this head, or remove the tensor if it has none of its own"
         )
     return {name: tensor for name, tensor in tensors.items() if name != _HEAD}
@@ -212,13 +212,13 @@ def check_tensors(config: RopePPConfig, tensors: Mapping[str, TensorHeader]) -> 
             )
         if name in tensors and tensors[name].shape != shape:
             raise UserError(
-                f"{name} is {list(tensors[name].shape)} in {tensors[name].file}, and "
+                f"{name} is {list(tensors[name].shape)} in {inert(tensors[name].file)}, and "
                 f"config.json with {config.position} makes it {list(shape)}; they do not belong together"
             )
     for name, tensor in tensors.items():
         if name not in expected:
             raise UserError(
-                f"{tensor.file} holds {inert(name)[:200]} {list(tensor.shape)[:8]}, for which {config.position} has no place; "
+                f"{inert(tensor.file)} holds {inert(name)[:200]} {list(tensor.shape)[:8]}, for which {config.position} has no place; "
                 "name another position"
             )
 

@@ -19,6 +19,7 @@ _DTYPES = {
     "bfloat16": torch.bfloat16, "bf16": torch.bfloat16,
     "float16": torch.float16, "fp16": torch.float16, "half": torch.float16,
     "float32": torch.float32, "fp32": torch.float32, "float": torch.float32,
+    "float64": torch.float64,
 }  # fmt: skip
 
 
@@ -35,7 +36,7 @@ def load_checkpoint(
     Args:
         path_or_hub_id: a folder, `owner/name` on the hub, or the name of a card.
         position: what the weights can't tell: such as `nope`, `rope+pi8`, `ropepp_ec+yarn32`.
-        dtype: `auto` (as stored), `bfloat16`, `float16`, `float32`, or a torch dtype.
+        dtype: `auto` (as stored), `bfloat16`, `float16`, `float32`, `float64`, or a torch dtype.
         device: where the weights go, or a `device_map` such as `auto`.
         attention: `eager`, `sdpa`, `flash_attention_2`, `flex_attention`, or a name registered with transformers.
 

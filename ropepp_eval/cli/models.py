@@ -15,19 +15,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    import dataclasses
-
     from ropepp_eval.checkpoints.cards import find_card, list_cards
 
     cards = [find_card(args.name)] if args.name else list_cards()
     if args.format == "json":
-        print(json.dumps([dataclasses.asdict(card) for card in cards], indent=1))
+        print(json.dumps([card.model_dump() for card in cards], indent=1))
     elif args.name:
-        fields = dataclasses.asdict(cards[0])
+        fields = cards[0].model_dump()
         width = max(map(len, fields))
         print("\n".join(f"{name:<{width}}  {shown(value)}" for name, value in fields.items()))
     else:
-        print(listing([dataclasses.asdict(card) for card in cards]))
+        print(listing([card.model_dump() for card in cards]))
     return 0
 
 

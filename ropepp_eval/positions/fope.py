@@ -19,6 +19,7 @@ from ropepp_eval.positions.registry import position
 from ropepp_eval.positions.rotation import angles, inverse_frequencies, rotate
 from ropepp_eval.positions.scaling import TRAINED_LENGTH_TOKENS, Scaling, scaling_label
 
+_MOST_ANGLES = 1 << 16
 _SIN, _COS = "pos_emb.sin_coef", "pos_emb.cos_coef"
 # Switches of the public code that change the mathematics, and the only value of each that is implemented.
 _IMPLEMENTED: dict[str, Any] = {
@@ -45,6 +46,14 @@ class Fope(Rotary):
     """Twice the number of angles before the slow ones are left out."""
     trained_length: int = TRAINED_LENGTH_TOKENS
     """Tokens; angles that do not turn once within it are left out."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (2 <= self.fourier_dim <= _MOST_ANGLES and self.fourier_dim % 2 == 0 and self.trained_length >= 1):
+            raise UserError(
+                f"fope: fourier_dim {self.fourier_dim} with trained_length {self.trained_length} can't be; fourier_dim is an even number "
+                f"from 2 to {_MOST_ANGLES}, such as 128, and the length is in tokens"
+            )
 
     def check(self, heads: Heads, head_dim: int) -> None:
         if head_dim % 4:

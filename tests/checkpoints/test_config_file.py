@@ -158,6 +158,6 @@ def test_what_inspecting_accepts_loads_in_every_stored_dtype(folder: Path, dtype
     set_weights(folder, lambda w: w.update({name: tensor.to(getattr(torch, dtype)) for name, tensor in w.items()}))
     info = inspect_checkpoint(folder)
     assert info.dtype == dtype
-    model = load_checkpoint(folder)
-    assert model.dtype == getattr(torch, dtype)
+    model = load_checkpoint(folder, dtype=info.dtype)
+    assert model.dtype == load_checkpoint(folder).dtype == getattr(torch, dtype)
     assert model(torch.arange(5)[None]).logits.isfinite().all()
