@@ -110,6 +110,10 @@ class RowAdapter(LM):  # type: ignore[misc]
         """Windows of each text; lm-eval calls the method that a request's type names. Raises UserError as the others do."""
         return self._responses(requests, disable_tqdm)
 
+    def rolling_window(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
+        """As `loglikelihood_rolling`, through windows of the request's own length. Raises UserError as the others do."""
+        return self._responses(requests, disable_tqdm)
+
     def _responses(self, requests: list[Instance], disable_tqdm: bool) -> list[Any]:
         from tqdm import tqdm  # type: ignore[import-untyped]
 
@@ -167,3 +171,14 @@ class RowAdapter(LM):  # type: ignore[misc]
             return {}
         info = inspect_checkpoint(self.name, position=self.position)
         return {"checkpoint": {"name": info.name, **info.facts}}
+
+
+def tokenizer_of(named: str | Tokenizer, settings: Settings) -> Tokenizer:
+    """A tokenizer that the plan loaded, as it is, so that what counted the rows also sends them; else the one of a folder or hub id.
+
+    Raises:
+        UserError: there is none.
+    """
+    from ropepp_eval.tokens.tokenizer import load_tokenizer
+
+    return named if isinstance(named, Tokenizer) else load_tokenizer(str(named), **settings.tokenizer_rules)

@@ -47,7 +47,6 @@ def text_of(info: object) -> str:
     assert isinstance(info, CheckpointInfo)
     lines = {
         "position": info.label.partition("+")[0] + ("" if info.scaling == "none" else f", stretched by {info.scaling}"),
-        "settings": info.settings.replace(",", ", ") or "none",
         "evidence": "; ".join(info.evidence),
         "rotary base": "nothing rotates" if info.base is None else f"{info.base:,.0f}",
         "heads": f"{info.query_heads} query, {info.key_value_heads} key/value, {info.attention_heads} in attention, "
@@ -59,5 +58,8 @@ def text_of(info: object) -> str:
         "tokenizer": "in the folder" if info.has_tokenizer else "none in the folder; name one with --tokenizer",
         "sha256": info.sha256,
     }
+    settings = [setting for setting in info.settings.split(",") if setting and not setting.startswith("base=")]
+    if settings:
+        lines = {"position": lines.pop("position"), "settings": ", ".join(settings), **lines}
     width = max(map(len, lines))
     return "\n".join([f"{info.name} ({info.folder})", *(f"  {name:<{width}}  {text}" for name, text in lines.items())])

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import initialization
 from transformers.models.llama.modeling_llama import (
     LlamaAttention,
     LlamaDecoderLayer,
@@ -37,6 +36,13 @@ def positions_of_mask(attention_mask: Any, new_tokens: int, cache: Any) -> Tenso
     if attention_mask.shape[1] != past_tokens + new_tokens:
         return None
     return (attention_mask.long().cumsum(dim=-1) - 1).clamp(min=0)[:, -new_tokens:]
+
+
+def as_numbers(mask: Any, dtype: torch.dtype) -> Any:
+    """A bool mask of four axes as eager attention takes it, which would add 1 where it means yes; anything else as it is."""
+    if not isinstance(mask, Tensor) or mask.dim() != 4 or mask.dtype != torch.bool:
+        return mask
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
 
 
 class PositionTables(nn.Module):
@@ -82,7 +88,7 @@ class RopePPAttention(LlamaAttention):
         self.stored_names = tuple(config.stored_names)
         for name, tensor in self.position.stored(heads, self.head_dim).items():
             start = tensor.to(torch.float32)
-            start._is_hf_initialized = True  # type: ignore[attr-defined]  # _init_weights draws it no second time
+            start._is_start = True  # type: ignore[attr-defined]  # a tensor that loading puts in its place lacks this
             self._owner(name).register_buffer(name.rpartition(".")[2], start)
 
     def _owner(self, name: str) -> nn.Module:
@@ -97,6 +103,17 @@ class RopePPAttention(LlamaAttention):
     def stored_tensors(self) -> dict[str, Tensor]:
         """The position embedding's own tensors of this layer, float32."""
         return {name: getattr(self._owner(name), name.rpartition(".")[2]) for name in self.stored_names}
+
+    def start_absent(self) -> None:
+        """Give stored tensors that are neither a new model's nor loaded the values that a new model starts with."""
+        set_already = ("_is_start", "_is_hf_initialized")
+        held = self.stored_tensors().items()
+        absent = {name: tensor for name, tensor in held if not any(getattr(tensor, mark, False) for mark in set_already)}
+        if absent:  # a new model draws no second time
+            with torch.device("cpu"):
+                start = self.position.stored(self.heads, self.head_dim)
+            for name, tensor in absent.items():
+                tensor.copy_(start[name])
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         """Move stored tensors with the module, but never round them: `.half()` must leave positions exact."""
@@ -180,18 +197,15 @@ class RopePPPreTrainedModel(LlamaPreTrainedModel):
         super().post_init()
 
     @torch.no_grad()
-    def _init_weights(self, module: Any) -> None:
-        """Also what the position embedding stores: loading leaves it as raw memory where the checkpoint lacks it."""
-        super()._init_weights(module)
-        if not isinstance(module, RopePPAttention):
-            return
-        held = module.stored_tensors()
-        if all(getattr(tensor, "_is_hf_initialized", False) for tensor in held.values()):
-            return
-        with torch.device("cpu"):
-            start = module.position.stored(module.heads, module.head_dim)
-        for name, tensor in held.items():
-            initialization.copy_(tensor, start[name])  # leaves alone what was loaded
+    def initialize_weights(self) -> None:
+        """Also what a position embedding stores: loading leaves as raw memory what the checkpoint lacks.
+
+        Not in `_init_weights`, which transformers calls for no module without tensors of its own, such as FoPE's attention.
+        """
+        super().initialize_weights()
+        for module in self.modules():
+            if isinstance(module, RopePPAttention):
+                module.start_absent()
 
 
 class RopePPModel(RopePPPreTrainedModel, LlamaModel):
@@ -223,6 +237,8 @@ class RopePPModel(RopePPPreTrainedModel, LlamaModel):
         new = input_ids if input_ids is not None else kwargs.get("inputs_embeds")
         if position_ids is None and new is not None:
             position_ids = positions_of_mask(attention_mask, new.shape[1], kwargs.get("past_key_values"))
+        if self.config._attn_implementation == "eager":
+            attention_mask = as_numbers(attention_mask, self.dtype)
         return super().forward(input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids, **kwargs)
 
 

@@ -57,7 +57,7 @@ class FakeCell:
         return {
             "format": 1, "key": sha(self.checkpoint_sha256, row_sha256, self.protocol), **self.name(), "seed": self.seed,
             "tokenizer_sha256": sha(self.tokenizer), "row": row, "row_sha256": row_sha256,
-            "prompt_tokens": self.length_tokens - 164, "new_tokens": 5, "budget": 64, "finish": "stop", "cut": False,
+            "prompt_tokens": max(self.length_tokens - 164, 36), "new_tokens": 5, "budget": 64, "finish": "stop", "cut": False,
             "seconds": 0.1, "prompt_sha256": sha("prompt", row_sha256), "references": ["7"], "responses": ["7"],
             "scores": None if failed else (score if isinstance(score, dict) else {self.metric: score}),
             "stand_in": self.stand_in, "cluster": self.clusters[row] if self.clusters else "",

@@ -13,7 +13,7 @@ from typing import Any
 from lm_eval.api.instance import Instance
 
 from ropepp_eval.adapters.answers import Answer
-from ropepp_eval.adapters.base import RowAdapter
+from ropepp_eval.adapters.base import RowAdapter, tokenizer_of
 from ropepp_eval.adapters.encoding import Job
 from ropepp_eval.adapters.ledger import Generated, SpanScore, failed
 from ropepp_eval.adapters.memory import available_memory
@@ -23,6 +23,7 @@ from ropepp_eval.adapters.vllm.requests import generate, score_spans
 from ropepp_eval.checkpoints.inspection import ReadCheckpoint, read_checkpoint
 from ropepp_eval.checkpoints.loading import parse_dtype
 from ropepp_eval.errors import UserError
+from ropepp_eval.tokens.ids import Tokenizer
 
 LOG_NAME = "vllm-engine.log"
 _ROWS = {"cpu": 16, "cuda": 256}
@@ -38,7 +39,7 @@ class VllmLM(RowAdapter):
         self,
         pretrained: str,
         *,
-        tokenizer: str | None = None,
+        tokenizer: str | Tokenizer | None = None,
         position: str | None = None,
         dtype: Any = "auto",
         device: str | None = None,
@@ -57,13 +58,9 @@ class VllmLM(RowAdapter):
         Raises:
             UserError: vLLM is missing, a setting has no such value, or the engine can't start.
         """
-        from ropepp_eval.tokens.tokenizer import load_tokenizer
-
         require_vllm()
-        given = {name: settings.pop(name) for name in _ENGINE_NAMES if name in settings}
-        checked = Settings.of(settings)
-        self.engine_settings = translated(checked, engine_settings(given))
-        loaded = load_tokenizer(str(tokenizer or pretrained), **checked.tokenizer_rules)
+        checked, self.engine_settings = both_settings(settings)
+        loaded = tokenizer_of(tokenizer or pretrained, checked)
         read = read_checkpoint(pretrained, position)
         super().__init__(
             loaded,
@@ -198,6 +195,13 @@ class EngineWork:
             f"memory: vLLM's cache holds {self.cache_tokens:,} tokens",
         ]
         return lines + ([f"refused: {self.refused:,} requests can't be asked as they are"] if self.refused else [])
+
+
+def both_settings(given: Mapping[str, Any]) -> tuple[Settings, EngineSettings]:
+    """The adapter's settings and the engine's, from both under one name each. Raises UserError for one that is neither's."""
+    engine = {name: value for name, value in given.items() if name in _ENGINE_NAMES}
+    settings = Settings.of({name: value for name, value in given.items() if name not in _ENGINE_NAMES})
+    return settings, translated(settings, engine_settings(engine))
 
 
 def engine_settings(given: Mapping[str, Any]) -> EngineSettings:
