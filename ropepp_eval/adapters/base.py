@@ -170,3 +170,14 @@ class RowAdapter(LM):  # type: ignore[misc]
         if self.checkpoint is None:
             return {}
         return {"checkpoint": {"name": self.checkpoint.name, **self.checkpoint.facts}}
+
+
+def tokenizer_of(named: str | Tokenizer, settings: Settings) -> Tokenizer:
+    """A tokenizer that the plan loaded, as it is, so that what counted the rows also sends them; else the one of a folder or hub id.
+
+    Raises:
+        UserError: there is none.
+    """
+    from ropepp_eval.tokens.tokenizer import load_tokenizer
+
+    return named if isinstance(named, Tokenizer) else load_tokenizer(str(named), **settings.tokenizer_rules)

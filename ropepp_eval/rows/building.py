@@ -56,12 +56,14 @@ def request_from_metadata(task: str, metadata: Mapping[str, Any]) -> RowRequest:
 
 def tokenizer_rules(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The model arguments that decide the ids of a prompt, as `load_tokenizer` takes them; texts are read as --model_args gives them."""
-    bos, prefix = (settings.get(name) for name in ("add_bos_token", "prefix_token_id"))
-    unset = (None, "None", "")
-    return {
-        "add_bos_token": None if bos in unset else str(bos).lower() in ("true", "1"),
-        "prefix_token_id": None if prefix in unset else int(prefix),
-    }
+    given = (settings.get(name) for name in ("add_bos_token", "prefix_token_id"))
+    bos, prefix = ("none" if value in (None, "") else str(value).lower() for value in given)
+    truth = {"none": None, "true": True, "1": True, "false": False, "0": False}
+    if bos not in truth:
+        raise UserError(f"add_bos_token {bos!r} is not known; it may be True or False")
+    if not (prefix.isdecimal() or prefix == "none"):
+        raise UserError(f"prefix_token_id {prefix!r} is no token id; give a whole number, such as 0")
+    return {"add_bos_token": truth[bos], "prefix_token_id": None if prefix == "none" else int(prefix)}
 
 
 def frozen_rows(request: RowRequest, build: RowBuilder) -> list[Row]:

@@ -135,7 +135,7 @@ def make_adapter(plan: Plan, checkpoint: PlannedCheckpoint) -> Adapter:
     settings: dict[str, Any] = {
         "pretrained": checkpoint.source,
         "sha256": checkpoint.info.sha256,
-        "tokenizer": checkpoint.tokenizer.name,
+        "tokenizer": checkpoint.tokenizer,
         "position": config.position,
         "dtype": config.dtype,
         "device": config.device,

@@ -19,7 +19,7 @@ NAMES = (
     "vocab.json",
     "merges.txt",
 )
-"""Beside these, `tokenizer.model`, which is not JSON."""
+MODEL_NAME = "tokenizer.model"
 _LIMITS = Limits(size_bytes=256 * 2**20, digits=40)  # "no limit" is written as 10^30
 _ADVICE = "put the model's own tokenizer files there"
 _Text = Annotated[str, Field(max_length=4096)]
@@ -99,6 +99,12 @@ def check_files(folder: Path) -> None:
         _check_tokenizer_file(folder / "tokenizer.json")
 
 
+def files_state(folder: Path) -> tuple[Any, ...]:
+    """Changes when a file of a tokenizer does."""
+    stats = [(name, file.stat()) for name in (*NAMES, MODEL_NAME) if (file := folder / name).is_file()]
+    return tuple((name, stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in stats)
+
+
 def _check_tokenizer_file(file: Path) -> None:
     """The quick way makes no Python object of the vocabulary, which takes seconds; what it refuses is read again for a message."""
     content = read_bytes(file, _LIMITS, _ADVICE)
@@ -131,7 +137,7 @@ def _snapshot(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, allow_patterns=[*NAMES, "tokenizer.model", "config.json"]))
+        return Path(snapshot_download(name, allow_patterns=[*NAMES, MODEL_NAME, "config.json"]))
     except Exception as error:  # what the hub raises differs by cause and by release
         reason = inert((str(error).strip().splitlines() or [type(error).__name__])[0])
         raise UserError(

@@ -13,7 +13,7 @@ from typing import Any
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.inert import inert
-from ropepp_eval.tokens.files import check_files, folder_of
+from ropepp_eval.tokens.files import check_files, files_state, folder_of
 from ropepp_eval.tokens.ids import Tokenizer, one_line_errors
 
 __all__ = ["Tokenizer", "load_tokenizer"]
@@ -21,7 +21,6 @@ __all__ = ["Tokenizer", "load_tokenizer"]
 _TRIAL = "Here is a text: 3,141 words,\n\tand \u00e9\u2014\u4e00 \U0001f642  end. "
 
 
-@functools.lru_cache(maxsize=8)
 def load_tokenizer(name: str, *, add_bos_token: bool | None = None, prefix_token_id: int | None = None) -> Tokenizer:
     """The tokenizer of a folder or hub id. Never runs code from it.
 
@@ -33,6 +32,14 @@ def load_tokenizer(name: str, *, add_bos_token: bool | None = None, prefix_token
         UserError: there is none, a file of it is wrong, or it can't count (no fast form).
     """
     folder = folder_of(name)
+    return _loaded(name, folder, files_state(folder), add_bos_token, prefix_token_id)
+
+
+@functools.lru_cache(maxsize=8)
+def _loaded(
+    name: str, folder: Path, state: tuple[Any, ...], add_bos_token: bool | None, prefix_token_id: int | None
+) -> Tokenizer:
+    """A tokenizer's files are read again only where they changed: rows remember what they learned of its pieces."""
     check_files(folder)
     with _panics_kept_quiet(), one_line_errors(f"tokenizer {inert(name)} can't be loaded"):
         fast = _loader(folder).from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)

@@ -11,7 +11,7 @@ import torch
 from lm_eval.api.instance import Instance
 
 from ropepp_eval.adapters.answers import Answer
-from ropepp_eval.adapters.base import RowAdapter
+from ropepp_eval.adapters.base import RowAdapter, tokenizer_of
 from ropepp_eval.adapters.encoding import Job
 from ropepp_eval.adapters.ledger import Generated, SpanScore
 from ropepp_eval.adapters.memory import available_memory, default_chunk, plan_memory
@@ -42,7 +42,7 @@ class NativeLM(RowAdapter):
         self,
         pretrained: str,
         *,
-        tokenizer: str | None = None,
+        tokenizer: str | Tokenizer | None = None,
         position: str | None = None,
         dtype: str | torch.dtype = "auto",
         device: str | None = "cpu",
@@ -54,7 +54,7 @@ class NativeLM(RowAdapter):
 
         Args:
             pretrained: folder or hub id.
-            tokenizer: folder or hub id; None takes the checkpoint's own.
+            tokenizer: folder or hub id, or one that is loaded; None takes the checkpoint's own.
             position, dtype, attention: see `ropepp_eval.load_checkpoint`.
             device: a torch device; `auto` or None takes the first GPU, else the CPU.
             sha256: what the checkpoint's hash must be (`CheckpointInfo.sha256`); None takes it as it is.
@@ -65,10 +65,9 @@ class NativeLM(RowAdapter):
         """
         from ropepp_eval.checkpoints.inspection import describe, read_checkpoint
         from ropepp_eval.checkpoints.loading import load_read
-        from ropepp_eval.tokens.tokenizer import load_tokenizer
 
         checked = Settings.of(settings)
-        loaded = load_tokenizer(str(tokenizer or pretrained), **checked.tokenizer_rules)
+        loaded = tokenizer_of(tokenizer or pretrained, checked)
         where = ("cuda" if torch.cuda.is_available() else "cpu") if device in (None, "auto") else str(device)
         read = read_checkpoint(pretrained, position)
         read.check_sha256(sha256)

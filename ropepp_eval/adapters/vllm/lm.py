@@ -13,7 +13,7 @@ from typing import Any
 from lm_eval.api.instance import Instance
 
 from ropepp_eval.adapters.answers import Answer
-from ropepp_eval.adapters.base import RowAdapter
+from ropepp_eval.adapters.base import RowAdapter, tokenizer_of
 from ropepp_eval.adapters.encoding import Job
 from ropepp_eval.adapters.ledger import Generated, SpanScore, failed
 from ropepp_eval.adapters.memory import available_memory
@@ -23,6 +23,7 @@ from ropepp_eval.adapters.vllm.requests import generate, score_spans
 from ropepp_eval.checkpoints.inspection import ReadCheckpoint, describe, read_checkpoint
 from ropepp_eval.checkpoints.loading import parse_dtype
 from ropepp_eval.errors import UserError
+from ropepp_eval.tokens.ids import Tokenizer
 from ropepp_eval.words import counted
 
 LOG_NAME = "vllm-engine.log"
@@ -39,7 +40,7 @@ class VllmLM(RowAdapter):
         self,
         pretrained: str,
         *,
-        tokenizer: str | None = None,
+        tokenizer: str | Tokenizer | None = None,
         position: str | None = None,
         dtype: Any = "auto",
         device: str | None = None,
@@ -59,11 +60,9 @@ class VllmLM(RowAdapter):
         Raises:
             UserError: vLLM is missing, a setting has no such value, or the engine can't start.
         """
-        from ropepp_eval.tokens.tokenizer import load_tokenizer
-
         require_vllm()
         checked, self.engine_settings = both_settings(settings)
-        loaded = load_tokenizer(str(tokenizer or pretrained), **checked.tokenizer_rules)
+        loaded = tokenizer_of(tokenizer or pretrained, checked)
         read = read_checkpoint(pretrained, position)
         read.check_sha256(sha256)
         super().__init__(

@@ -22,6 +22,7 @@ from ropepp_eval.tasks.ruler import build
 from ropepp_eval.tasks.ruler.build import build_chunk, build_rows, family_of
 from ropepp_eval.tasks.ruler.family import Shuffle
 from ropepp_eval.tasks.ruler.vt import VtRows
+from ropepp_eval.tokens.exactness import Pieces
 from ropepp_eval.tokens.fitting import TooShort
 from ropepp_eval.tokens.tokenizer import Tokenizer, load_tokenizer
 from tests.tokens.tokenizers_to_try import KINDS
@@ -249,7 +250,7 @@ def test_a_wrong_count_is_never_passed_on(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_pieces_that_do_not_add_up_in_row_0_switch_to_real_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     request = request_of("niah_single_2", 1500, "across_words", samples=2)
-    monkeypatch.setattr("ropepp_eval.tokens.counting.pieces_are_independent", lambda _: True)
+    monkeypatch.setattr("ropepp_eval.tokens.counting.pieces_of_tokenizer", lambda _: Pieces(exact=True))
     fresh = replace(request, tokenizer=KINDS["across_words"]())
     for row in build_rows(fresh):
         assert row.prompt_tokens == fresh.tokenizer.count(row.prompt)
