@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tasks": {"rows", "data", "text", "tokens"},
     "adapters": {"checkpoints", "modeling", "positions", "rows", "data", "tokens", "vllm_plugin"},
     "vllm_plugin": {"checkpoints", "modeling", "positions"},
-    "runs": {"adapters", "checkpoints", "rows", "data", "tokens", "reports"},
+    "runs": {"adapters", "checkpoints", "positions", "rows", "data", "tokens", "reports"},
     "reports": set(),
     "demo": {"runs", "reports", "tasks", "checkpoints", "modeling", "positions", "rows", "data", "text", "tokens"},
 }

@@ -112,6 +112,10 @@ class RowAdapter(LM):  # type: ignore[misc]
         """Windows of each text; lm-eval calls the method that a request's type names. Raises UserError as the others do."""
         return self._responses(requests, disable_tqdm)
 
+    def rolling_window(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
+        """As `loglikelihood_rolling`, through windows of the request's own length. Raises UserError as the others do."""
+        return self._responses(requests, disable_tqdm)
+
     def _responses(self, requests: list[Instance], disable_tqdm: bool) -> list[Any]:
         from tqdm import tqdm  # type: ignore[import-untyped]
 

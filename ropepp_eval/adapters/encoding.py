@@ -23,7 +23,7 @@ class Job:
     index: int
     """Its number in the list of requests."""
     kind: str
-    """lm-eval's request type, or `sliding_window`."""
+    """lm-eval's request type, or `sliding_window`; a `rolling_window` is a `loglikelihood_rolling`."""
     prompt: Ids
     """What the ledger counts and hashes: the context, or the whole text of windows."""
     spans: tuple[Span, ...] = ()
@@ -178,6 +178,7 @@ class Encoder:
         makers: dict[str, Callable[..., Job]] = {
             "loglikelihood": self._loglikelihood,
             "loglikelihood_rolling": self._rolling,
+            "rolling_window": self._rolling,
             "sliding_window": self._sliding,
             "generate_until": self._generation,
         }
@@ -222,9 +223,12 @@ class Encoder:
             cut=len(before) - len(kept),
         )
 
-    def _rolling(self, index: int, text: str) -> Job:
+    def _rolling(self, index: int, text: str, settings: dict[str, int] | None = None) -> Job:
+        window = self.max_length if settings is None else int(settings["window"])
+        if window > self.max_length:
+            raise self._over(f"rolling window of {window} tokens", window)
         ids = as_ids(self.encode(text))
-        spans = tuple(rolling_spans(ids, self.prefix(), self.max_length)) if len(ids) else ()
+        spans = tuple(rolling_spans(ids, self.prefix(), window)) if len(ids) else ()
         return Job(index=index, kind="loglikelihood_rolling", prompt=ids, spans=spans)
 
     def _sliding(self, index: int, text: str, settings: dict[str, int]) -> Job:

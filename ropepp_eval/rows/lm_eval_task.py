@@ -77,7 +77,9 @@ class RowTask(ConfigurableTask):
         """One instance a row, or one a choice."""
         kwargs.pop("apply_chat_template", None)
         kwargs.pop("chat_template", None)
-        return requests_of(row_of(doc), str(self.OUTPUT_TYPE), dict(self.config.generation_kwargs or {}), doc=doc, **kwargs)
+        generation = dict(self.config.generation_kwargs or {})
+        named_length = "base_task" in (self.config.metadata or {})  # TASK@LENGTH; else the model's own window, as in lm-eval
+        return requests_of(row_of(doc), str(self.OUTPUT_TYPE), generation, row_window=named_length, doc=doc, **kwargs)
 
     def process_results(self, doc: dict[str, Any], results: list[Any]) -> dict[str, Any]:
         """Scores of one row: the YAML's own `process_results(row, responses)`."""

@@ -9,13 +9,17 @@ from lm_eval.api.instance import Instance
 from ropepp_eval.rows.row import Row
 
 
-def requests_of(row: Row, output_type: str, generation: dict[str, Any], **kwargs: Any) -> list[Instance]:
+def requests_of(
+    row: Row, output_type: str, generation: dict[str, Any], *, row_window: bool = False, **kwargs: Any
+) -> list[Instance]:
     """The lm-eval instances of a row.
 
     - generate_until: (prompt, generation settings with the row's own budget)
     - multiple_choice: (prompt, choice) for each choice; loglikelihood: (prompt, the one choice)
-    - loglikelihood_rolling: (text,)
-    - sliding_window: (text, {"window": tokens, "stride": tokens}), our own request type: see `adapters.native`
+    - loglikelihood_rolling: (text,), read through the model's own window
+    - rolling_window, our own request type in its place where `row_window` is true: (text, {"window": tokens}), read through the
+      row's window, so that the answer hangs on nothing but the row
+    - sliding_window: (text, {"window": tokens, "stride": tokens}), another of ours: see `adapters.native`
     """
     arguments: list[tuple[Any, ...]]
     request_type = output_type
@@ -28,6 +32,9 @@ def requests_of(row: Row, output_type: str, generation: dict[str, Any], **kwargs
         if row.stride_tokens:
             request_type = "sliding_window"
             arguments = [(row.prompt, {"window": row.window_tokens, "stride": row.stride_tokens})]
+        elif row_window and row.window_tokens:
+            request_type = "rolling_window"
+            arguments = [(row.prompt, {"window": row.window_tokens})]
         else:
             arguments = [(row.prompt,)]
     else:

@@ -6,11 +6,9 @@ import dataclasses
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ropepp_eval.errors import UserError, unknown_name
-from ropepp_eval.hashing import hash_json
 from ropepp_eval.lengths import parse_length
 from ropepp_eval.rows.building import DEFAULT_SAMPLES, DEFAULT_SEED, PROTOCOLS
 from ropepp_eval.rows.catalogue import resolve_tasks
@@ -36,7 +34,7 @@ class RunConfig:
     """Use a corpus again where it is too small for a length; otherwise that is an error."""
     offline: bool = False
     out: str | None = None
-    """Run folder; None derives one from the rest, so the same command finds it again."""
+    """Run folder; None derives one from what the run is, so the same run finds it again."""
     device: str = "auto"
     dtype: str = "auto"
     attention: str = "sdpa"
@@ -89,13 +87,6 @@ class RunConfig:
             raise UserError(f"protocol {self.protocol!r} is not known; it may be {' or '.join(PROTOCOLS)}")
         if self.backend not in ("native", "vllm"):
             raise UserError(f"backend {self.backend!r} is not known; it may be native or vllm")
-
-    @property
-    def folder(self) -> Path:
-        """The run folder: `out`, or one named by what the run is."""
-        if self.out is not None:
-            return Path(self.out)
-        return Path("runs") / hash_json(dataclasses.asdict(self))[:12]
 
 
 def _listed(value: Any) -> Iterable[Any]:

@@ -13,11 +13,11 @@ from typing import Any, Protocol
 
 from ropepp_eval.adapters.answers import Answer, Failure
 from ropepp_eval.errors import Interrupted
-from ropepp_eval.hashing import hash_json
 from ropepp_eval.records import FORMAT
 from ropepp_eval.rows.requests import requests_of
 from ropepp_eval.rows.row import Row
 from ropepp_eval.runs.config import RunConfig
+from ropepp_eval.runs.keys import cut_at_tokens, record_key
 from ropepp_eval.runs.outcome import outcome_of
 from ropepp_eval.runs.plan import Cell, Plan, PlannedCheckpoint, build_plan
 from ropepp_eval.runs.preflight import check_plan, describe_plan
@@ -48,9 +48,9 @@ def run(config: RunConfig, *, retry_failed: bool = False, report: Callable[[str]
         say(line)
     manifest = manifest_of(plan)
     if is_finished(plan, manifest, retry_failed):
-        say(f"finished before in {config.folder}: all {plan.rows:,} rows are there")
-        return config.folder
-    with RunStore.open(config.folder, manifest) as store:
+        say(f"finished before in {plan.folder}: all {plan.rows:,} rows are there")
+        return plan.folder
+    with RunStore.open(plan.folder, manifest) as store:
         try:
             execute(plan, store, retry_failed=retry_failed, say=say)
             outcome = outcome_of(record for cell in plan.cells for record in records_of(cell, plan, store))
@@ -65,12 +65,12 @@ def run(config: RunConfig, *, retry_failed: bool = False, report: Callable[[str]
     if outcome.status == "success":  # of a run without any score the command line says it even with --quiet
         for line in failures:
             say(line)
-    return config.folder
+    return plan.folder
 
 
 def is_finished(plan: Plan, manifest: dict[str, Any], retry_failed: bool) -> bool:
     """Whether the folder holds this run with every row answered. Nothing is written then: its disk may be read-only."""
-    folder = plan.config.folder
+    folder = plan.folder
     earlier = read_manifest(folder) if folder.is_dir() else None
     if earlier is None or not earlier.get("finished"):
         return False
@@ -82,7 +82,7 @@ def is_finished(plan: Plan, manifest: dict[str, Any], retry_failed: bool) -> boo
 def records_of(cell: Cell, plan: Plan, store: RunStore, retry_failed: bool = False) -> list[dict[str, Any]]:
     """The stored records of the cell's rows."""
     done = store.records(cell, retry_failed=retry_failed)
-    keys = [record_key(cell, row, plan.config) for row in cell.rows]
+    keys = [record_key(plan.computations[cell.checkpoint.label], row) for row in cell.rows]
     return [done[key] for key in keys if key in done]
 
 
@@ -105,7 +105,7 @@ def execute(plan: Plan, store: RunStore, *, retry_failed: bool = False, say: Cal
             for line in work_lines(adapter, cells, pending):
                 say(line)
             for cell in cells:
-                for record in run_cell(cell, pending[id(cell)], adapter, plan.config):
+                for record in run_cell(cell, pending[id(cell)], adapter, plan):
                     store.append(cell, record)
                     progress.row_done(cell, record)
             _note_events(store, checkpoint, adapter, say)
@@ -125,49 +125,27 @@ def work_lines(adapter: Adapter, cells: list[Cell], pending: dict[int, list[Row]
 def pending_rows(cell: Cell, plan: Plan, store: RunStore, retry_failed: bool) -> list[Row]:
     """Rows of the cell without a record."""
     done = store.finished(cell, retry_failed=retry_failed)
-    return [row for row in cell.rows if record_key(cell, row, plan.config) not in done]
-
-
-def record_key(cell: Cell, row: Row, config: RunConfig) -> str:
-    """Key of a row's record: two checkpoints, or two ways to compute, can never share an answer."""
-    return hash_json(
-        {
-            "checkpoint": cell.checkpoint.info.sha256,
-            "position": cell.checkpoint.position,
-            "row": row.sha256,
-            "row_number": row.row,
-            "protocol": config.protocol,
-            "dtype": str(config.dtype),
-            "attention": config.attention,
-            "device": config.device,
-            "backend": config.backend,
-            "options": dict(config.adapter_options),
-        }
-    )
+    return [row for row in cell.rows if record_key(plan.computations[cell.checkpoint.label], row) not in done]
 
 
 def make_adapter(plan: Plan, checkpoint: PlannedCheckpoint) -> Adapter:
     """The adapter of one checkpoint, weights loaded."""
     config = plan.config
-    longest, trained = (
-        max(cell.longest_row_tokens for cell in plan.cells_of(checkpoint)),
-        checkpoint.info.max_position_embeddings,
-    )
-    cutting = dict(config.adapter_options).get("truncate") and not config.allow_beyond_trained_length
+    longest = max(cell.longest_row_tokens for cell in plan.cells_of(checkpoint))
     settings: dict[str, Any] = {
         "pretrained": checkpoint.source,
         "tokenizer": checkpoint.tokenizer.name,
         "position": config.position,
         "dtype": config.dtype,
         "device": config.device,
-        "max_length": trained if cutting else max(longest, trained),
+        "max_length": cut_at_tokens(config, checkpoint) or max(longest, checkpoint.info.max_position_embeddings),
         **dict(config.adapter_options),
     }
     if config.backend == "vllm":
         from ropepp_eval.adapters.vllm import VllmLM
 
         adapter: Adapter = VllmLM(
-            **{**settings, "max_length": min(longest, settings["max_length"]), "log_folder": str(config.folder)}
+            **{**settings, "max_length": min(longest, settings["max_length"]), "log_folder": str(plan.folder)}
         )
         return adapter
     from ropepp_eval.adapters.native import NativeLM
@@ -176,7 +154,7 @@ def make_adapter(plan: Plan, checkpoint: PlannedCheckpoint) -> Adapter:
     return native
 
 
-def run_cell(cell: Cell, rows: list[Row], adapter: Adapter, config: RunConfig) -> Iterator[dict[str, Any]]:
+def run_cell(cell: Cell, rows: list[Row], adapter: Adapter, plan: Plan) -> Iterator[dict[str, Any]]:
     """Records of `rows`, each as soon as all of its requests are answered."""
     requests, owner = requests_of_rows(cell, rows)
     wanted = Counter(owner)
@@ -186,7 +164,7 @@ def run_cell(cell: Cell, rows: list[Row], adapter: Adapter, config: RunConfig) -
         answers[number][index] = answer
         if len(answers[number]) == wanted[number]:
             given = answers.pop(number)
-            yield record_of(cell, rows[number], [given[i] for i in sorted(given)], config)
+            yield record_of(cell, rows[number], [given[i] for i in sorted(given)], plan)
 
 
 def requests_of_rows(cell: Cell, rows: list[Row]) -> tuple[list[Any], list[int]]:
@@ -194,26 +172,26 @@ def requests_of_rows(cell: Cell, rows: list[Row]) -> tuple[list[Any], list[int]]
     requests: list[Any] = []
     owner: list[int] = []
     for number, row in enumerate(rows):
-        instances = requests_of(row, cell.task.output_type, dict(cell.task.generation), doc=row.as_doc())
+        instances = requests_of(row, cell.task.output_type, dict(cell.task.generation), row_window=True, doc=row.as_doc())
         requests += instances
         owner += [number] * len(instances)
     return requests, owner
 
 
-def record_of(cell: Cell, row: Row, answers: list[Answer], config: RunConfig) -> dict[str, Any]:
+def record_of(cell: Cell, row: Row, answers: list[Answer], plan: Plan) -> dict[str, Any]:
     """One line of the store: what was asked, what was answered, what it scored, and the ledger of its tokens."""
     scores, failure = score(cell, row, answers)
     return {
         "format": FORMAT,
-        "key": record_key(cell, row, config),
+        "key": record_key(plan.computations[cell.checkpoint.label], row),
         "checkpoint": cell.checkpoint.label,
         "checkpoint_sha256": cell.checkpoint.info.sha256,
         "position": cell.checkpoint.position,
         "benchmark": cell.task.benchmark,
         "task": cell.task.name,
         "length_tokens": cell.length_tokens,
-        "protocol": config.protocol,
-        "seed": config.seed,
+        "protocol": plan.config.protocol,
+        "seed": plan.config.seed,
         "tokenizer_sha256": cell.checkpoint.tokenizer.sha256,
         "row": row.row,
         "row_sha256": row.sha256,
@@ -277,7 +255,7 @@ def manifest_of(plan: Plan) -> dict[str, Any]:
         "created": _now(),
         "status": "started",
         "identity": plan.identity(),
-        "arguments": {k: v for k, v in dataclasses.asdict(config).items() if k != "quiet"} | {"out": config.folder.name},
+        "arguments": {k: v for k, v in dataclasses.asdict(config).items() if k != "quiet"} | {"out": plan.folder.name},
         "cells": [
             {
                 "checkpoint": cell.checkpoint.label,
@@ -308,15 +286,17 @@ def manifest_of(plan: Plan) -> dict[str, Any]:
             c.label: {"name": Path(c.tokenizer.name).name, "sha256": c.tokenizer.sha256} for c in plan.checkpoints
         },
         "data_sha256": plan.data_sha256,
-        "settings": {
-            "dtype": str(config.dtype),
-            "attention": config.attention,
-            "device": config.device,
-            "backend": config.backend,
-        },
+        "settings": _shared(plan),
         "versions": versions(),
         **code_state(),
     }
+
+
+def _shared(plan: Plan) -> dict[str, Any]:
+    """dtype, attention, device and engine as they became; of several checkpoints the dtypes that differ are named together."""
+    computed = list(plan.computations.values())
+    fields = {"dtype": "dtype", "attention": "attention", "device": "device", "backend": "engine"}
+    return {name: ", ".join(dict.fromkeys(str(one[field]) for one in computed)) for name, field in fields.items()}
 
 
 def _note_kernel(store: RunStore, checkpoint: PlannedCheckpoint, adapter: Adapter) -> None:

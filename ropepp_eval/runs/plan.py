@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ropepp_eval.data import DataFolder, open_data
 from ropepp_eval.data.left_out import NOTE
@@ -18,6 +18,7 @@ from ropepp_eval.rows.building import frozen_rows
 from ropepp_eval.rows.catalogue import TaskEntry, task_entries
 from ropepp_eval.rows.row import Row, RowRequest
 from ropepp_eval.runs.config import RunConfig
+from ropepp_eval.runs.keys import computation
 from ropepp_eval.tokens.tokenizer import Tokenizer, load_tokenizer
 
 if TYPE_CHECKING:
@@ -111,25 +112,27 @@ class Plan:
         """Hash of the corpora the rows were made from; None where all of it was generated."""
         return self.data.sha256 if self.data.root is not None else None
 
+    @functools.cached_property
+    def computations(self) -> dict[str, dict[str, Any]]:
+        """How the answers of each checkpoint come about, by label; see `keys.computation`."""
+        return {checkpoint.label: computation(self.config, checkpoint) for checkpoint in self.checkpoints}
+
     def identity(self) -> dict[str, object]:
-        """What makes two runs the same run: everything that decides which rows are asked of which weights, and how."""
+        """What makes two runs the same run: which rows are asked of which weights, and how."""
         config = self.config
         return {
-            "checkpoints": {c.label: c.info.sha256 for c in self.checkpoints},
-            "positions": {c.label: c.position for c in self.checkpoints},
-            "tokenizers": {c.label: c.tokenizer.sha256 for c in self.checkpoints},
+            "checkpoints": self.computations,
             "tasks": list(config.tasks),
             "lengths": list(config.lengths),
             "samples": config.samples,
             "seed": config.seed,
-            "protocol": config.protocol,
             "rows_sha256": hash_json(sorted({row.sha256 for cell in self.cells for row in cell.rows})),
-            "dtype": str(config.dtype),
-            "attention": config.attention,
-            "device": config.device,
-            "backend": config.backend,
-            "adapter_options": dict(config.adapter_options),
         }
+
+    @functools.cached_property
+    def folder(self) -> Path:
+        """The run folder: the one named, or one that the identity names, so that the same run finds it again."""
+        return Path(self.config.out) if self.config.out is not None else Path("runs") / hash_json(self.identity())[:12]
 
 
 def build_plan(config: RunConfig) -> Plan:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length
 from ropepp_eval.resolution import resolution_in_words
+from ropepp_eval.runs.keys import resolved_device
 from ropepp_eval.runs.plan import Cell, Plan, PlannedCheckpoint
 
 
@@ -67,23 +68,6 @@ def _check_memory(plan: Plan, checkpoint: PlannedCheckpoint) -> None:
         available_bytes=available_memory(device),
         device=kind,
     ).check(f"checkpoint {checkpoint.source} with {cell.task.name}")
-
-
-def resolved_device(device: str) -> str:
-    """The device that `auto` stands for, or the one named.
-
-    Raises:
-        UserError: a GPU was named and torch sees none.
-    """
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"device {device!r} is not here (torch sees no GPU); use --device cpu, or leave it out")
-    if device.partition(":")[0] not in ("cpu", "cuda", "mps", "xpu"):
-        raise UserError(f"device {device!r} is not known; it may be cpu, cuda, cuda:1 or mps")
-    return device
 
 
 def describe_plan(plan: Plan) -> list[str]:

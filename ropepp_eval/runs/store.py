@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -170,12 +171,21 @@ def refuse_foreign(folder: Path, manifest: dict[str, Any]) -> None:
             )
         return
     theirs, ours = earlier["identity"], manifest["identity"]
-    different = [name for name in ours if theirs.get(name) != ours[name]]
+    different = [f"{name} was {_short(was)}, is {_short(now)}" for name, was, now in _differences(theirs, ours)]
     if different:
-        shown = "; ".join(f"{name} was {_short(theirs.get(name))}, is {_short(ours[name])}" for name in different[:3])
         raise UserError(
-            f"output folder {folder} belongs to another run ({shown}); choose another --out, or repeat that run's command"
+            f"output folder {folder} belongs to another run ({'; '.join(different[:3])}); choose another --out, or repeat "
+            "that run's command"
         )
+
+
+def _differences(theirs: Any, ours: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(name, their value, our value) of every innermost field that is not equal."""
+    if isinstance(theirs, dict) and isinstance(ours, dict):
+        for field in dict.fromkeys([*ours, *theirs]):
+            yield from _differences(theirs.get(field), ours.get(field), f"{name} {field}".strip())
+    elif theirs != ours:
+        yield name, theirs, ours
 
 
 def _short(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""`wikitext`: word and byte perplexity of pages, exactly as lm-eval 0.4.13's `wikitext`."""
+"""`wikitext`: word and byte perplexity of pages, as lm-eval 0.4.13's `wikitext` on a model of that length."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ropepp_eval.tasks.wikitext.settings import WikitextSettings
 
 
 def page_rows(request: RowRequest) -> list[Row]:
-    """Row i is page i of the split, to be read through lm-eval's rolling windows (as long as the model allows)."""
+    """Row i is page i of the split, to be read through lm-eval's rolling windows of the length."""
     settings = protocol_settings("wikitext", request.protocol, WikitextSettings)
     corpus = load_wikitext(request.data, settings.page_split)
     return [_row(request, number, page, corpus.stand_in) for number, page in enumerate(corpus.pages[: request.samples])]

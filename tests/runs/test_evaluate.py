@@ -97,7 +97,9 @@ def test_run_json_repeats_the_run(finished: Path, tiny_checkpoint: Path) -> None
     assert manifest["arguments"]["tasks"] == TASKS
     assert manifest["arguments"]["lengths"] == [2048, 4096]
     assert manifest["versions"]["torch"]
-    assert manifest["identity"]["checkpoints"] == {"tiny": ropepp_eval.inspect_checkpoint(tiny_checkpoint).sha256}
+    computed = manifest["identity"]["checkpoints"]["tiny"]
+    assert computed["checkpoint"] == ropepp_eval.inspect_checkpoint(tiny_checkpoint).sha256
+    assert "auto" not in json.dumps(computed), "what became of it, not what was asked"
     assert manifest["ran"]["tiny"]
 
 

@@ -68,6 +68,15 @@ def test_log_probabilities_and_greedy_continuations_equal_the_native_adapters(na
     check_equal(native, vllm)
 
 
+def test_a_rolling_window_is_the_requests_own_whatever_the_adapter_could_hold(native: NativeLM, vllm: VllmLM) -> None:
+    text = "One of the special magic numbers for key is hidden. " * 20
+    requests = [Instance("rolling_window", {}, (text, {"window": window}), 0) for window in (64, 200)]
+    expected = native.rolling_window(requests, disable_tqdm=True)
+    assert expected[0] != expected[1]
+    assert native.max_length != vllm.max_length
+    assert vllm.rolling_window(requests, disable_tqdm=True) == pytest.approx(expected, rel=1e-4)
+
+
 @pytest.mark.parametrize("asked", ["ropepp_eh", "ropepp_ec", "fope"])
 def test_compiled_models_equal_the_native_adapter_too(asked: str, tmp_path: Path, tiny_tokenizer_dir: Path) -> None:
     folder = make_checkpoint(tmp_path / asked, tiny_tokenizer_dir, asked)

@@ -60,9 +60,7 @@ class VllmLM(RowAdapter):
         from ropepp_eval.tokens.tokenizer import load_tokenizer
 
         require_vllm()
-        given = {name: settings.pop(name) for name in _ENGINE_NAMES if name in settings}
-        checked = Settings.of(settings)
-        self.engine_settings = translated(checked, engine_settings(given))
+        checked, self.engine_settings = both_settings(settings)
         loaded = load_tokenizer(str(tokenizer or pretrained)).fast
         read = read_checkpoint(pretrained, position)
         super().__init__(
@@ -198,6 +196,13 @@ class EngineWork:
             f"memory: vLLM's cache holds {self.cache_tokens:,} tokens",
         ]
         return lines + ([f"refused: {self.refused:,} requests can't be asked as they are"] if self.refused else [])
+
+
+def both_settings(given: Mapping[str, Any]) -> tuple[Settings, EngineSettings]:
+    """The adapter's settings and the engine's, from both under one name each. Raises UserError for one that is neither's."""
+    engine = {name: value for name, value in given.items() if name in _ENGINE_NAMES}
+    settings = Settings.of({name: value for name, value in given.items() if name not in _ENGINE_NAMES})
+    return settings, translated(settings, engine_settings(engine))
 
 
 def engine_settings(given: Mapping[str, Any]) -> EngineSettings:
