@@ -119,7 +119,7 @@ def _value(content: bytes, stream: random.Random) -> bytes:
 def _changed_json(content: bytes, stream: random.Random) -> bytes:
     try:
         value = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return _flip(content, stream)
     for _ in range(stream.choice((1, 1, 2))):
         value = _changed(value, stream)
