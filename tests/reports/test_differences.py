@@ -196,6 +196,18 @@ def test_pairing_finds_what_the_unpaired_test_on_the_same_data_misses():
     assert np.mean(bootstrap_p_values(first.astype(float) - second, 399) <= 0.05) > unpaired + 0.1
 
 
+def test_many_documents_are_tested_by_students_t_which_the_bootstrap_then_draws(monkeypatch):
+    stream = np.random.default_rng(15)
+    first, second = (np.where(stream.random(1200) > 0.2, 1.0, stream.random(1200)) for _ in range(2))
+    found = paired_difference("mean", list(first), list(second), alone(first))
+    monkeypatch.setattr("ropepp_eval.reports.differences.MANY_DOCUMENTS", 2000)
+    drawn = paired_difference("mean", list(first), list(second), alone(first))
+    assert (found.method, drawn.method) == ("t", "bootstrap")
+    assert found.p_value == pytest.approx(stats.ttest_rel(first, second).pvalue)
+    assert found.p_value == pytest.approx(drawn.p_value, abs=0.015)
+    assert found.interval == pytest.approx(drawn.interval, abs=0.001)
+
+
 def test_differences_of_perplexities_are_tested_on_the_perplexities():
     stream = np.random.default_rng(14)
     weights = stream.integers(50, 150, 60).astype(float)
