@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from lm_eval.api.instance import Instance
 
+from ropepp_eval.adapters.base import RowAdapter
 from ropepp_eval.adapters.encoding import Span
 from ropepp_eval.adapters.settings import Settings
 from ropepp_eval.adapters.vllm import engine as vllm_engine
@@ -17,7 +19,30 @@ from ropepp_eval.adapters.vllm.engine import EngineSettings, death, last_lines, 
 from ropepp_eval.adapters.vllm.lm import VllmLM, engine_settings, platform_of, translated
 from ropepp_eval.adapters.vllm.requests import believable_logprobs
 from ropepp_eval.errors import UserError
+from ropepp_eval.tokens.tokenizer import load_tokenizer
 from tests.vllm.tiny import make_checkpoint
+
+
+def test_a_row_of_other_tokens_than_planned_is_never_asked(tmp_path: Path, tiny_tokenizer_dir: Path) -> None:
+    lm = object.__new__(VllmLM)  # without an engine: there is nothing to ask it
+    RowAdapter.__init__(
+        lm,
+        load_tokenizer(str(tiny_tokenizer_dir)),
+        Settings(),
+        name="",
+        position=None,
+        trained_tokens=64,
+        vocabulary=512,
+        end_ids=frozenset(),
+    )
+    doc = {"row": 0, "length_tokens": 64, "prompt_tokens": 3}
+    ((_, answer),) = lm.answers(
+        [Instance("generate_until", doc, ("The sky is blue. The sun is yellow.", {"max_gen_toks": 2}), 0)]
+    )
+    assert answer.response is None
+    assert answer.error is not None
+    assert answer.error.stage == "ledger"
+    assert "counted 3 prompt tokens" in answer.error.message
 
 
 def output(ids: list[int], *, cached: int = 0, wrong_from: int | None = None, ranks: tuple[int, ...] = ()) -> Any:
