@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Required
+from typing import Annotated, Any, Required
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
-from ropepp_eval.outside import complaint_of, shown
+from ropepp_eval.outside import complaint_of, printable, shown
 from ropepp_eval.records import READABLE, Count, Number, json_or_reason
 
 LARGEST = 256 << 20
@@ -44,7 +44,7 @@ class TaskInManifest(TypedDict, total=False):
     __pydantic_config__ = _STRICT  # type: ignore[misc]
     benchmark: str
     primary: str | None
-    metrics: dict[str, MetricEntry]
+    metrics: Required[Annotated[dict[str, MetricEntry], Field(min_length=1)]]
 
 
 class Manifest(TypedDict, total=False):
@@ -86,4 +86,8 @@ def parse_manifest(content: bytes) -> tuple[dict[str, Any] | None, str]:
     if isinstance(manifest.get("format"), bool) or manifest.get("format") not in READABLE:
         return None, f"format {shown(manifest.get('format'))}, this release reads {' and '.join(map(str, READABLE))}"
     wrong = complaint_of(manifest, Manifest)
+    for name, task in () if wrong else manifest["tasks"].items():
+        primary = task.get("primary")
+        if primary and primary not in task["metrics"]:
+            wrong = f"tasks.{printable(name)[:80]}.primary is {shown(primary)}, none of its metrics"
     return (None, f"not a run's manifest ({wrong})") if wrong else (manifest, "")
