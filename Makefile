@@ -9,13 +9,14 @@ DEMO_SAMPLES ?= 15
 DEMO_RUN = "$(BIN)/ropepp-eval" run $(addprefix models/demo/,rope ropepp_eh ropepp_ec fope partial alibi nope) \
   --offline --dtype float32 --allow-beyond-trained-length
 
-.PHONY: help setup setup-vllm demo demo-long writable test lint types bench clean
+.PHONY: help setup setup-vllm demo demo-long writable test lint types bench fuzz kill-test clean
 
 help:
 	@echo "make demo   evaluate seven tiny trained models from 256 to 4k tokens, print the tables, draw the pictures"
 	@echo "make demo-long   the same models from 2k to 64k"
 	@echo "make test   run the tests"
 	@echo "make lint   ruff;  make types   mypy;  make bench   the paired benchmarks;  make setup   only install"
+	@echo "make fuzz   20,000 mutated files;  make kill-test   100 SIGKILLs at random moments (docs/robustness.md)"
 
 setup: $(VENV)/.installed
 
@@ -63,6 +64,13 @@ lint: setup
 
 types: setup
 	"$(BIN)/mypy"
+
+# Both take long: an hour or so of two cores. docs/robustness.md says what they hold.
+fuzz: setup
+	"$(BIN)/python" -m tests.fuzz --cases 20000
+
+kill-test: setup
+	"$(BIN)/python" -m tests.kills --kills 100
 
 bench: setup
 	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; "$(BIN)/python" "$$script" || exit 1; done

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Required
+from typing import Annotated, Any, Required
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
+from ropepp_eval.inert import inert
 from ropepp_eval.outside import complaint_of, shown
 from ropepp_eval.records import READABLE, Count, Number, json_or_reason
 
@@ -50,7 +51,7 @@ class TaskInManifest(TypedDict, total=False):
     """Whether a mean over the benchmark's tasks says something; false for variants of one task."""
     folder_sha256: str
     """Of a folder of the user's that the task came from."""
-    metrics: dict[str, MetricEntry]
+    metrics: Required[Annotated[dict[str, MetricEntry], Field(min_length=1)]]
 
 
 class Manifest(TypedDict, total=False):
@@ -91,8 +92,10 @@ def parse_manifest(content: bytes) -> tuple[dict[str, Any] | None, str]:
         return None, "not a run's manifest (no `tasks`)"
     if isinstance(manifest.get("format"), bool) or manifest.get("format") not in READABLE:
         return None, f"format {shown(manifest.get('format'))}, this release reads {' and '.join(map(str, READABLE))}"
-    if wrong := complaint_of(manifest, Manifest):
-        return None, f"not a run's manifest ({wrong})"
-    for task in manifest["tasks"].values():
+    wrong = complaint_of(manifest, Manifest)
+    for name, task in () if wrong else manifest["tasks"].items():
         task.setdefault("averaged", task.get("benchmark") not in _NOT_AVERAGED)
-    return manifest, ""
+        primary = task.get("primary")
+        if primary and primary not in task["metrics"]:
+            wrong = f"tasks.{inert(name)[:80]}.primary is {shown(primary)}, none of its metrics"
+    return (None, f"not a run's manifest ({wrong})") if wrong else (manifest, "")

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import errno
 import importlib
+import io
 import os
 import signal
 import sys
@@ -121,6 +122,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 done; 1 a check failed, or all rows of a run did; 2 the user's error; 3 a bug of ours; 4 undecided (a gate);
         128 + the signal's number where Ctrl-C (130), SIGTERM (143) or SIGHUP (129) ended it.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a half character of an answer, or any letter where the locale is ASCII
+            stream.reconfigure(errors="backslashreplace")
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     if given[:1] == ["--debug"]:

@@ -72,7 +72,9 @@ def _judged(target: str, number: int, folder: Path) -> Verdict:
             trace = "".join(traceback.format_exception(error)) if status == 3 else ""
             err.write(line + "\n")
     seconds, peak = time.process_time() - begin, _peak() - before
-    errors, printed = err.getvalue(), out.getvalue()
+    errors, printed = (
+        text.getvalue().encode("utf-8", "backslashreplace").decode() for text in (err, out)
+    )  # as `main` sets them
     wrong = _wrong(status, errors, printed, seconds, peak)
     if number < 0 and status != 0:
         wrong = f"the right file is refused: {errors[-300:]}"
