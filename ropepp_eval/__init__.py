@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ropepp_eval.checkpoints import load_checkpoint as load_checkpoint
     from ropepp_eval.errors import UserError as UserError
     from ropepp_eval.registration import register as register
+    from ropepp_eval.reports.effective_table import read_effective_lengths as read_effective_lengths
     from ropepp_eval.reports.frame import read_results as read_results
     from ropepp_eval.reports.frame import read_rows as read_rows
     from ropepp_eval.rows.lm_eval_lengths import lm_eval_tasks as lm_eval_tasks
@@ -27,6 +28,7 @@ _LAZY = {
     "inspect_checkpoint": "ropepp_eval.checkpoints",
     "lm_eval_tasks": "ropepp_eval.rows.lm_eval_lengths",
     "load_checkpoint": "ropepp_eval.checkpoints",
+    "read_effective_lengths": "ropepp_eval.reports.effective_table",
     "read_results": "ropepp_eval.reports.frame",
     "read_rows": "ropepp_eval.reports.frame",
     "register": "ropepp_eval.registration",

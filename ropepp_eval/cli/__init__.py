@@ -16,6 +16,7 @@ COMMANDS = {
     "run": "evaluate checkpoints on tasks at context lengths; resumable",
     "table": "print the comparison table of run folders",
     "compare": "test the difference between two checkpoints on the same rows",
+    "resolution": "say how many rows a difference needs, or which difference rows can show",
     "plot": "draw score against length, depth maps, loss by position",
     "inspect": "say which position embedding a checkpoint has, and by which evidence",
     "models": "list the cards of published checkpoints",
@@ -105,7 +106,8 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command, its output inert. Returns the exit status: 0 done, 1 a check failed, 2 the user's error, 130 Ctrl-C."""
+    """Run one command, its output inert. Returns the exit status: 0 done, 1 a check failed, 2 the user's error, 4 undecided (a
+    gate), 130 Ctrl-C."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     if given[:1] == ["--debug"]:

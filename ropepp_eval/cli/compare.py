@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ropepp_eval.errors import UserError
+
+if TYPE_CHECKING:
+    from ropepp_eval.reports.cells import Cells
+    from ropepp_eval.reports.gate import Gate
+    from ropepp_eval.reports.layouts import LayoutOptions
 
 HELP = "test the difference between two checkpoints on the rows that both answered"
 EXAMPLE = "ropepp-eval compare ropepp_ec rope runs/first"
@@ -20,15 +30,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strict", action="store_true", help="refuse cells put together from runs of another dtype or engine"
     )
+    parser.add_argument(
+        "--fail-below", type=float, metavar="POINTS",
+        help="a gate: exit status 1 where A is worse than B by more than this (-2), 0 where shown not to be, 4 where the rows can't tell",
+    )  # fmt: skip
+    parser.add_argument(
+        "--on", metavar="NAME", help="what the gate judges: benchmark, task, or either @length (default: all)"
+    )
+    parser.add_argument("--confidence", type=float, metavar="PERCENT", help="asked of the gate's verdict (default: 95)")
 
 
 def main(args: argparse.Namespace) -> int:
     from ropepp_eval.reports.cells import read_cells
-    from ropepp_eval.reports.comparison import compare_table
+    from ropepp_eval.reports.comparison import compare, compare_table
     from ropepp_eval.reports.formats import check_format, print_table
     from ropepp_eval.reports.layouts import LayoutOptions
 
     check_format(args.format)
-    cells = read_cells(*args.dirs, latest=args.latest, strict=args.strict)
-    print_table(compare_table(cells, args.first, args.second, LayoutOptions(metric=args.metric)), args.format)
-    return 0
+    _check_gate(args)
+    cells, options = read_cells(*args.dirs, latest=args.latest, strict=args.strict), LayoutOptions(metric=args.metric)
+    found = None if args.fail_below is None else _gate(cells, args, options)
+    if found and args.format == "json":
+        print(json.dumps(found.as_json(), indent=2, ensure_ascii=False))
+        return found.status
+    table = compare_table(compare(cells, args.first, args.second, options))
+    print_table(replace(table, lead=(*(found.lines() if found else ()), *table.lead)), args.format)
+    return found.status if found else 0
+
+
+def _check_gate(args: argparse.Namespace) -> None:
+    if args.fail_below is None and (args.on or args.confidence is not None):
+        raise UserError("--on and --confidence belong to the gate; add --fail-below POINTS, such as --fail-below -2")
+    if args.fail_below is not None and args.format == "csv":
+        raise UserError("the gate has no format csv; give another with --format, or leave out --fail-below")
+
+
+def _gate(cells: Cells, args: argparse.Namespace, options: LayoutOptions) -> Gate:
+    from ropepp_eval.reports.gate import gate
+
+    confidence = 95.0 if args.confidence is None else args.confidence
+    return gate(cells, args.first, args.second, options, fail_below=args.fail_below, on=args.on, confidence=confidence)

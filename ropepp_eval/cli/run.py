@@ -20,7 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("checkpoints", nargs="+", metavar="CHECKPOINT", help="folder, hub id or name of a card (`ropepp-eval models`)")
     add("--tasks", required=True, help="task and group names with commas (`ropepp-eval tasks` lists them)")
     add("--lengths", required=True, type=parse_lengths, help="context lengths with commas: 2k,4k,8k,16k,32k,64k")
-    add("--samples", type=int, default=100, help="questions (rows) asked for each task and length (default 100)")
+    add("--samples", type=int, help="questions (rows) asked for each task and length (default 100)")
+    add(
+        "--detect", type=float, metavar="POINTS",
+        help="as many of them as show this difference between two checkpoints (`ropepp-eval resolution`)",
+    )  # fmt: skip
     add("--seed", type=int, default=42, help="seed of the rows (default 42)")
     add("--protocol", default="reference", help="reference (each benchmark's own) or paper (the paper's settings)")
     add("--data-dir", help="folder of real corpora (docs/data.md); without it generated text stands in, marked")
@@ -69,6 +73,7 @@ def main(args: argparse.Namespace) -> int:
     from ropepp_eval.runs.execute import run
 
     load_position_modules(args.position_module)
+    args.samples = _samples(args)
     names = ("tasks", "lengths", "samples", "seed", "protocol", "data_dir", "offline", "out", "device", "dtype", "attention")
     more = ("repeat_text", "position", "tokenizer", "allow_beyond_trained_length", "backend", "quiet")
     settings = {name: getattr(args, name) for name in names + more}
@@ -93,6 +98,18 @@ def main(args: argparse.Namespace) -> int:
     print_table(str(folder), args.format)
     say(f"rows and settings: {folder}   (ropepp-eval table {folder})")
     return 0
+
+
+def _samples(args: argparse.Namespace) -> int:
+    """Rows a cell: as given, as many as `--detect` needs, or the default."""
+    from ropepp_eval.resolution import rows_needed
+    from ropepp_eval.rows.building import DEFAULT_SAMPLES
+
+    if args.detect is None:
+        return DEFAULT_SAMPLES if args.samples is None else int(args.samples)
+    if args.samples is not None:
+        raise UserError("--samples and --detect both set the rows a cell; give one of the two")
+    return rows_needed(args.detect / 100)
 
 
 def print_table(folder: str, style: str) -> None:

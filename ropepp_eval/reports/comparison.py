@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ropepp_eval.errors import UserError, unknown_name
 from ropepp_eval.reports.aggregation import aggregate
 from ropepp_eval.reports.cells import Cells
+from ropepp_eval.reports.differences import Difference
 from ropepp_eval.reports.layouts import Group, LayoutOptions, groups_of
 from ropepp_eval.reports.measures import Measure, Part, measure_difference, pair_cells
 from ropepp_eval.reports.naming import Checkpoint, checkpoint_labels, checkpoint_of, counted
-from ropepp_eval.reports.statistics import Difference, holm
-from ropepp_eval.reports.table import Entry, Line, Section, Table
+from ropepp_eval.reports.statistics import holm
+from ropepp_eval.reports.table import P_DECIMALS, Entry, Line, Section, Table
 from ropepp_eval.resolution import LEVEL
+
+Pairs = Sequence[tuple[Part, Part]]
+"""A cell of the first checkpoint with the same one of the second, several times."""
 
 
 @dataclass(frozen=True)
@@ -24,21 +28,44 @@ class Comparison:
     what: str
     """Task, or which average."""
     length: str
-    first: float
-    """In the unit of the table, over the common rows."""
-    second: float
+    first: float | None
+    """In the unit of the table, over the common rows; None where it is too large for a float (a perplexity)."""
+    second: float | None
     difference: Difference
     unpaired: int
     """Rows that only one of the two answered; left out."""
+    pairs: Pairs
+    """The cells behind it."""
+    adjusted: float | None = None
+    """p-value after Holm's adjustment within its block; None where there was no test."""
 
-    def verdict(self, adjusted: float | None, names: tuple[str, str]) -> str:
+    @property
+    def better(self) -> int:
+        """1 where the first checkpoint is better beyond luck, -1 where the second is, 0 for a tie or no test."""
+        value = self.difference.value
+        if self.adjusted is None or self.adjusted > LEVEL or not value:
+            return 0
+        return 1 if (value > 0) == (self.group.topic.better == "higher") else -1
+
+    def finding(self, names: tuple[str, str]) -> str:
         """The finding in words."""
-        if adjusted is None:
+        if self.difference.value is None:
+            return "not tested (too large)"
+        if self.adjusted is None:
             return "not tested (one row)" if self.difference.rows < 2 else "not tested (rows of one document)"
-        if adjusted > LEVEL or self.difference.value == 0:
-            return "tied"
-        first_better = (self.difference.value > 0) == (self.group.topic.better == "higher")
-        return f"{names[0] if first_better else names[1]} better"
+        return {0: "tied", 1: f"{names[0]} better", -1: f"{names[1]} better"}[self.better]
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """Everything that two checkpoints can be compared on."""
+
+    names: tuple[str, str]
+    averages: tuple[Comparison, ...]
+    cells: tuple[Comparison, ...]
+    alone: tuple[str, ...]
+    """Cells that only one of the two has."""
+    damage: tuple[str, ...]
 
 
 def chosen_checkpoint(cells: Cells, name: str) -> Checkpoint:
@@ -57,45 +84,62 @@ def chosen_checkpoint(cells: Cells, name: str) -> Checkpoint:
     raise unknown_name("checkpoint", name, labels.values(), "these are the checkpoints of the results folders")
 
 
-def compare_table(cells: Cells, first: str, second: str, options: LayoutOptions) -> Table:
+def chosen_checkpoints(cells: Cells, first: str, second: str) -> tuple[Checkpoint, Checkpoint]:
+    """The two checkpoints that are compared.
+
+    Raises:
+        UserError: one is unknown, or both are one.
+    """
+    one, other = chosen_checkpoint(cells, first), chosen_checkpoint(cells, second)
+    if one == other:
+        raise UserError(f"checkpoint {first!r} can't be compared with itself; name two checkpoints")
+    return one, other
+
+
+def compare(cells: Cells, first: str, second: str, options: LayoutOptions) -> Comparisons:
     """Averages and cells in which both checkpoints have rows in common, each tested, Holm within averages and within cells.
 
     Raises:
         UserError: a checkpoint is unknown, both are one, or they share nothing that can be compared (with the reason).
     """
-    one, other = chosen_checkpoint(cells, first), chosen_checkpoint(cells, second)
-    if one == other:
-        raise UserError(f"checkpoint {first!r} can't be compared with itself; name two checkpoints")
+    one, other = chosen_checkpoints(cells, first, second)
     averages: list[Comparison] = []
     singles: list[Comparison] = []
     skipped: list[str] = []
     for group in groups_of(cells, options):
-        pairs, only_one = _pairs(group, one, other)
+        pairs, only_one = pairs_of(group, one, other)
         skipped += only_one
-        for a, b in pairs:
-            singles.append(_compared(group, a.cell.name.task, a.cell.name.length, [(a, b)]))
+        for pair in pairs:
+            singles.append(compared(group, pair[0].cell.name.task, pair[0].cell.name.length, [pair]))
         averages += _averages(group, pairs)
     if not singles:
         raise UserError(_nothing_shared(cells, one, other, first, second))
-    sections = [
-        _section(title, found, (first, second))
-        for title, found in (("averages of cells that both have", averages), ("cells", singles))
-        if found
-    ]
+    damage = tuple(str(one) for one in cells.damage)
+    return Comparisons((first, second), _adjusted(averages), _adjusted(singles), tuple(skipped), damage)
+
+
+def _adjusted(found: Sequence[Comparison]) -> tuple[Comparison, ...]:
+    adjusted = holm([one.difference.p_value for one in found])
+    return tuple(replace(one, adjusted=p) for one, p in zip(found, adjusted, strict=True))
+
+
+def compare_table(found: Comparisons) -> Table:
+    """The averages and the cells of a comparison, one line each."""
+    names, blocks = found.names, [("averages of cells that both have", found.averages), ("cells", found.cells)]
+    sections = [_section(title, block, names) for title, block in blocks if block]
     notes = [
-        f"difference: {first} minus {second}, over the rows that both answered; interval 95 %; "
-        "p adjusted by Holm within each block",
-        "tied: the difference could be luck at the 5 % level",
+        f"difference: {names[0]} minus {names[1]}, over the rows that both answered; low, high: its 95 % interval; "
+        "p (Holm): p adjusted for the number of lines in its block",
+        "tied: the difference could be luck at the 5 % level; unpaired: rows that only one of the two answered, left out",
     ]
-    if skipped:
-        notes.append(f"only one of the two has: {', '.join(skipped)}")
-    return Table(tuple(sections), (*notes, *(f"damaged, left out: {damage}" for damage in cells.damage)))
+    if found.alone:
+        notes.append(f"only one of the two has: {', '.join(found.alone)}")
+    from ropepp_eval.reports.verdict import verdict
+
+    return Table(tuple(sections), (*notes, *(f"damaged, left out: {damage}" for damage in found.damage)), verdict(found))
 
 
-Pairs = list[tuple[Part, Part]]
-
-
-def _pairs(group: Group, one: Checkpoint, other: Checkpoint) -> tuple[Pairs, list[str]]:
+def pairs_of(group: Group, one: Checkpoint, other: Checkpoint) -> tuple[list[tuple[Part, Part]], list[str]]:
     """Cells that both have with scores, in order of task and length, and names of those that only one has."""
     sides: dict[tuple[int, int], dict[Checkpoint, Part]] = {}
     for cell, metric in group.members:
@@ -117,54 +161,64 @@ def _averages(group: Group, pairs: Pairs) -> list[Comparison]:
     if not group.averages_tasks:
         return []
     made = []
-    by_length: dict[int, Pairs] = {}
+    by_length: dict[int, list[tuple[Part, Part]]] = {}
     for pair in pairs:
         by_length.setdefault(pair[0].cell.name.length_tokens, []).append(pair)
     for length, members in sorted(by_length.items()):
         if len(members) > 1:
             what = f"{group.topic.benchmark}, mean of {len(members)} tasks"
-            made.append(_compared(group, what, group.length(length), members))
+            made.append(compared(group, what, group.length(length), members))
     if len(by_length) > 1:
-        made.append(_compared(group, f"{group.topic.benchmark}, mean of {len(pairs)} cells", "all", pairs))
+        made.append(compared(group, f"{group.topic.benchmark}, mean of {len(pairs)} cells", "all", pairs))
     return made
 
 
-def _compared(group: Group, what: str, length: str, pairs: Sequence[tuple[Part, Part]]) -> Comparison:
+def compared(group: Group, what: str, length: str, pairs: Pairs) -> Comparison:
+    """The mean over the pairs of cells, of each checkpoint and of their difference."""
     share = 1 / len(pairs)
     first: Measure = tuple(Part(share * a.weight, a.cell, a.metric) for a, _ in pairs)
     second: Measure = tuple(Part(share * b.weight, b.cell, b.metric) for _, b in pairs)
     difference = measure_difference(first, second)
-    values, unpaired = [0.0, 0.0], 0
-    for a, b in pairs:
-        pairing = pair_cells(a.cell, b.cell, a.metric)
-        unpaired += pairing.unpaired
-        for side, scores in enumerate((pairing.first, pairing.second)):
-            values[side] += share * a.weight * (aggregate(a.rule.aggregation, scores) or 0.0)
-    return Comparison(group, what, length, values[0], values[1], difference, unpaired)
+    pairings = [pair_cells(a.cell, b.cell, a.metric) for a, b in pairs]
+    values = [
+        weighted_sum([(part.weight, aggregate(part.rule.aggregation, scores)) for part, scores in side])
+        for side in (
+            [(part, pairing.first) for part, pairing in zip(first, pairings, strict=True)],
+            [(part, pairing.second) for part, pairing in zip(second, pairings, strict=True)],
+        )
+    ]
+    unpaired = sum(pairing.unpaired for pairing in pairings)
+    return Comparison(group, what, length, values[0], values[1], difference, unpaired, pairs)
+
+
+def weighted_sum(parts: Sequence[tuple[float, float | None]]) -> float | None:
+    """None where a part is missing: a missing value is never 0."""
+    values = [weight * value for weight, value in parts if value is not None]
+    return sum(values) if len(values) == len(parts) else None
 
 
 def _section(title: str, found: Sequence[Comparison], names: tuple[str, str]) -> Section:
-    adjusted = holm([one.difference.p_value for one in found])
+    documents = any(one.difference.documents < one.difference.rows for one in found)
+    columns = (*names, "difference", "low", "high", "p", "p (Holm)", "rows", *(["documents"] if documents else []))
+    columns = (*columns, "unpaired", "finding")
     lines = []
-    for one, p in zip(found, adjusted, strict=True):
-        decimals = 1 if one.group.topic.scale == 100 else 2
-        low, high = one.difference.interval or (None, None)
+    for one in found:
+        topic, difference = one.group.topic, one.difference
+        decimals = 1 if topic.scale == 100 else 2
+        low, high = difference.interval or (None, None)
         entries = (
             Entry(one.first, decimals),
             Entry(one.second, decimals),
-            Entry(one.difference.value, decimals, signed=True),
-            Entry(low, decimals, signed=True),
-            Entry(high, decimals, signed=True),
-            Entry(one.difference.p_value, 4),
-            Entry(p, 4),
-            Entry(float(one.difference.rows), 0),
+            *(Entry(value, decimals, signed=True) for value in (difference.value, low, high)),
+            Entry(difference.p_value, P_DECIMALS),
+            Entry(one.adjusted, P_DECIMALS),
+            Entry(float(difference.rows), 0),
+            *([Entry(float(difference.documents), 0)] if documents else []),
             Entry(float(one.unpaired), 0),
-            Entry(text=one.verdict(p, names)),
+            Entry(text=one.finding(names)),
         )
-        topic = one.group.topic
-        labels = (one.what, one.length, topic.protocol, one.difference.method)
+        labels = (one.what, one.length, topic.protocol, difference.method)
         lines.append(Line(labels, entries, f"{topic.benchmark} {topic.protocol}", ranked=False))
-    columns = (*names, "difference", "low", "high", "p", "p (Holm)", "rows", "unpaired", "finding")
     label_columns = ("what", "length", "protocol", "test")
     heading = f"{names[0]} against {names[1]}: {counted(len(found), title[:-1]) if title == 'cells' else title}"
     return Section(heading, {}, label_columns, columns, tuple(lines), (None,) * len(columns))

@@ -69,7 +69,7 @@ class Markup:
 
 
 def _markdown(table: Table, show: Show) -> str:
-    blocks = []
+    blocks = [_markdown_escape(sentence) for sentence in table.lead]
     for section in table.sections:
         head = [_markdown_escape(name) for name in (*section.label_columns, *section.columns)]
         rules = ["---"] * len(section.label_columns) + ["---:"] * len(section.columns)
@@ -111,7 +111,8 @@ def _latex(table: Table, show: Show) -> str:
     pages = [blocks[start : start + FLOATS_AT_ONCE] for start in range(0, len(blocks), FLOATS_AT_ONCE)]
     notes = "".join(f"\\par\\noindent {_latex_escape(note)}\n" for note in table.notes)
     body = "\\clearpage\n".join("\n".join(page) for page in pages)
-    return "% needs \\usepackage{booktabs,graphicx}\n" + body + notes
+    lead = "".join(f"\\par\\noindent {_latex_escape(sentence)}\n" for sentence in table.lead)
+    return "% needs \\usepackage{booktabs,graphicx}\n" + lead + body + notes
 
 
 def _latex_section(section: Section, show: Show) -> str:
@@ -223,7 +224,8 @@ def _json(table: Table, show: Show) -> str:
         }
         for section in table.sections
     ]
-    content = {"format": 1, "sections": sections, "notes": list(table.notes)}
+    verdict = {"verdict": list(table.lead)} if table.lead else {}
+    content = {"format": 1, **verdict, "sections": sections, "notes": list(table.notes)}
     return json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
@@ -246,6 +248,8 @@ thead tr, tbody { border-bottom: 1px solid #111; }
 small { color: #444; }
 </style></head>
 <body>
+{% for sentence in lead %}<p>{{ sentence }}</p>
+{% endfor -%}
 {% for section in sections -%}
 <table>
 <caption>{{ section.title }}</caption>
@@ -282,7 +286,11 @@ def _html(table: Table, show: Show) -> str:
 
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(_HTML)
     page = template.render(
-        sections=table.sections, notes=table.notes, number=number_text, detail=lambda entry: detail_text(entry, show)
+        lead=table.lead,
+        sections=table.sections,
+        notes=table.notes,
+        number=number_text,
+        detail=lambda entry: detail_text(entry, show),
     )
     return page + "\n"
 

@@ -9,17 +9,14 @@ from typing import Any
 from ropepp_eval.errors import UserError
 from ropepp_eval.reports.aggregation import aggregate
 from ropepp_eval.reports.cells import Cell, MetricRule, scores_of
+from ropepp_eval.reports.differences import Difference, PairedScores, difference_of
 from ropepp_eval.reports.statistics import (
-    Contributions,
-    Difference,
     Interval,
     clusters_of,
     combined,
     contributions,
     interval_from_error,
     linear_interval,
-    paired_bootstrap,
-    paired_difference,
     score_interval,
     share_interval,
 )
@@ -150,27 +147,9 @@ def measure_difference(first: Measure, second: Measure) -> Difference:
     if not comparable(first, second):
         raise UserError("these two averages are over different tasks or lengths; compare them cell by cell")
     others = {part.place: part for part in second}
-    value, rows, moves = 0.0, 0, []
+    cells = []
     for part in first:
         pairing = pair_cells(part.cell, others[part.place].cell, part.metric)
         clusters = clusters_of(pairing.rows)
-        if len(first) == 1:
-            return _weighted(paired_difference(part.rule.aggregation, pairing.first, pairing.second, clusters), part.weight)
-        rows += len(pairing.rows)
-        for sign, scores in ((1.0, pairing.first), (-1.0, pairing.second)):
-            value += sign * part.weight * (aggregate(part.rule.aggregation, scores) or 0.0)
-            moves.append((sign * part.weight, contributions(part.rule.aggregation, scores, clusters)))
-    interval, p_value = paired_bootstrap(value, _without_noise(combined(moves)))
-    return Difference(value, interval, p_value, rows, "paired bootstrap")
-
-
-def _without_noise(moves: Contributions) -> Contributions:
-    """Sums of opposite terms leave 1e-18 instead of 0; such noise must not count as spread."""
-    largest = max(map(abs, moves.values()), default=0.0)
-    return moves if largest > 1e-9 else dict.fromkeys(moves, 0.0)
-
-
-def _weighted(difference: Difference, weight: float) -> Difference:
-    interval = difference.interval
-    wide = None if interval is None else (weight * interval[0], weight * interval[1])
-    return Difference(weight * difference.value, wide, difference.p_value, difference.rows, difference.method)
+        cells.append(PairedScores(part.rule.aggregation, pairing.first, pairing.second, clusters, part.weight))
+    return difference_of(cells)

@@ -1,4 +1,4 @@
-"""Intervals and tests for scores: Wilson, bootstrap, clustered, McNemar, paired bootstrap, Holm.
+"""Intervals of scores (Wilson, bootstrap, clustered), what rows contribute to a metric, and Holm.
 
 Every metric is a function g of a ratio, sum of numerators over sum of denominators (see aggregation.py), so its sampling
 error is linear in the rows to first order: row i with (top, bottom) moves the metric by
@@ -8,20 +8,17 @@ that clustered errors, differences between checkpoints and averages over cells n
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ropepp_eval.reports.aggregation import BOOTSTRAP_SEED, Floats, as_pairs, statistic
 from ropepp_eval.resolution import LEVEL
 
-DRAWS = 9999
-"""Bootstrap draws of a test: p-values down to 1/10,000, which Holm over a whole table needs."""
+NOISE = 1e-12
+"""Relative size below which a number is the rounding of a float sum and counts as 0, so that it is never evidence."""
 Interval = tuple[float, float]
 Contributions = dict[Hashable, float]
 """Cluster -> how far its rows move the estimate. They sum to 0 within a cell."""
@@ -44,11 +41,18 @@ def contributions(aggregation: str, scores: Sequence[Any], clusters: Sequence[Ha
     """How far each cluster moves the metric over `scores`."""
     top, bottom = as_pairs(scores)
     total, weight = top.sum(), bottom.sum()
-    moves = (top - total / weight * bottom) / weight * _derivative(aggregation, total / weight)
+    moves = top - total / weight * bottom
+    moves[np.abs(moves) <= NOISE * np.abs(top).max()] = 0.0
+    moves *= _derivative(aggregation, total / weight) / weight
     summed: Contributions = {}
     for cluster, move in zip(clusters, moves, strict=True):
         summed[cluster] = summed.get(cluster, 0.0) + float(move)
-    return summed
+    return _without_noise(summed, float(np.abs(moves).max()))
+
+
+def _without_noise(moves: Contributions, largest: float) -> Contributions:
+    """Sums of terms up to `largest` that cancel leave 1e-18 in place of 0, which must not count as spread."""
+    return {cluster: 0.0 if abs(move) <= NOISE * largest else move for cluster, move in moves.items()}
 
 
 def _derivative(aggregation: str, ratio: float) -> float:
@@ -63,10 +67,12 @@ def _derivative(aggregation: str, ratio: float) -> float:
 def combined(parts: Sequence[tuple[float, Contributions]]) -> Contributions:
     """Contributions to a weighted sum of estimates; a cluster that stands in several of them is one cluster."""
     summed: Contributions = {}
+    largest = 0.0
     for weight, part in parts:
         for cluster, move in part.items():
             summed[cluster] = summed.get(cluster, 0.0) + weight * move
-    return summed
+            largest = max(largest, abs(weight * move))
+    return _without_noise(summed, largest)
 
 
 def contribution_error(parts: Contributions) -> float | None:
@@ -170,100 +176,6 @@ def linear_interval(estimate: float, parts: Contributions) -> Interval | None:
         return None
     reach = float(t.ppf(1 - LEVEL / 2, len(parts) - 1)) * error
     return estimate - reach, estimate + reach
-
-
-@dataclass(frozen=True)
-class Difference:
-    """First minus second, over rows that both checkpoints answered."""
-
-    value: float
-    interval: Interval | None
-    """95 %; None where nothing varies or there is one row."""
-    p_value: float | None
-    """None where no test is possible (one row or cluster)."""
-    rows: int
-    method: str
-
-
-def mcnemar_exact(first: Sequence[float], second: Sequence[float]) -> float:
-    """Two-sided exact McNemar p-value for paired 0/1 scores (statsmodels)."""
-    from statsmodels.stats.contingency_tables import mcnemar
-
-    pairs = list(zip(first, second, strict=True))
-    table = [[pairs.count((a, b)) for b in (1.0, 0.0)] for a in (1.0, 0.0)]
-    if table[0][1] + table[1][0] == 0:
-        return 1.0  # no row differs, so nothing speaks against equality
-    return float(mcnemar(table, exact=True).pvalue)
-
-
-@functools.lru_cache(maxsize=4)
-def _draw_counts(clusters: int, draws: int, block: int) -> NDArray[np.float64]:
-    """How often each cluster is drawn in each resample: [draws, clusters]. Private stream, the same for every comparison."""
-    stream = np.random.default_rng([BOOTSTRAP_SEED, clusters, block])
-    drawn = stream.integers(0, clusters, size=(draws, clusters), dtype=np.int64)
-    drawn += np.arange(draws)[:, None] * clusters  # a number of its own for every (draw, cluster), so one count does all
-    return np.bincount(drawn.ravel(), minlength=draws * clusters).reshape(draws, clusters).astype(np.float64)
-
-
-def studentised_draws(moves: Floats, draws: int = DRAWS) -> Floats:
-    """|t| of each bootstrap draw around the observed sum: `moves` [..., clusters] -> [..., draws].
-
-    The studentised bootstrap keeps a test's size near its level for few rows, where the plain percentile bootstrap rejects
-    too often. A draw without spread counts as infinitely far unless it hits the observed sum exactly.
-    """
-    clusters = moves.shape[-1]
-    centred = moves - moves.mean(axis=-1, keepdims=True)
-    at_once = max(1, 5_000_000 // clusters)
-    blocks = []
-    for start in range(0, draws, at_once):
-        counts = _draw_counts(clusters, min(at_once, draws - start), start)
-        sums, squares = centred @ counts.T, centred**2 @ counts.T
-        variance = np.maximum(squares - sums**2 / clusters, 0.0) * clusters / (clusters - 1)
-        spread = variance > 1e-12 * np.sum(centred**2, axis=-1, keepdims=True)
-        distance = np.where(np.abs(sums) > 1e-12 * np.abs(centred).sum(axis=-1, keepdims=True), np.inf, 0.0)
-        np.divide(np.abs(sums), np.sqrt(variance), out=distance, where=spread)
-        blocks.append(distance)
-    return np.concatenate(blocks, axis=-1)
-
-
-def paired_bootstrap(value: float, parts: Contributions) -> tuple[Interval | None, float | None]:
-    """95 % interval and two-sided p-value of a difference with these contributions, by the studentised paired bootstrap.
-
-    The interval leaves out 0 exactly where p is at most the level (but for the grain of the draws). Where every cluster differs
-    by the same amount there is no spread and no interval; p is then the sign test's.
-    """
-    error = contribution_error(parts)
-    if error is None:
-        return None, None
-    if error == 0:
-        return None, 1.0 if value == 0 else min(1.0, 2 * 0.5 ** len(parts))
-    distances = studentised_draws(np.array(list(parts.values())))
-    p_value = (1 + int(np.sum(distances >= abs(value) / error * (1 - 1e-12)))) / (DRAWS + 1)
-    reach = float(np.quantile(distances, 1 - LEVEL, method="higher")) * error
-    return ((value - reach, value + reach) if math.isfinite(reach) else None), p_value
-
-
-def paired_difference(
-    aggregation: str, first: Sequence[Any], second: Sequence[Any], clusters: Sequence[Hashable]
-) -> Difference:
-    """First minus second over the same rows: exact McNemar for independent 0/1 rows, the paired bootstrap otherwise.
-
-    The interval is the bootstrap's in both cases.
-    """
-    value = _value(aggregation, first) - _value(aggregation, second)
-    parts = combined(
-        [(1.0, contributions(aggregation, first, clusters)), (-1.0, contributions(aggregation, second, clusters))]
-    )
-    interval, p_value = paired_bootstrap(value, parts)
-    binary = aggregation == "mean" and {*first, *second} <= {0.0, 1.0} and len(set(clusters)) == len(first)
-    if binary and len(first) > 1:
-        return Difference(value, interval, mcnemar_exact(first, second), len(first), "McNemar, exact")
-    return Difference(value, interval, p_value, len(first), "paired bootstrap")
-
-
-def _value(aggregation: str, scores: Sequence[Any]) -> float:
-    top, bottom = as_pairs(scores)
-    return float(statistic(aggregation)(math.fsum(top), math.fsum(bottom)))
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

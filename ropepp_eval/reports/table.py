@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from ropepp_eval.reports.measures import Measure
 
 
+P_DECIMALS = 4
+"""Printed digits of p-values, and of nothing else."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """One number of a table and what stands behind it."""
@@ -81,6 +85,8 @@ class Table:
 
     sections: tuple[Section, ...]
     notes: tuple[str, ...] = ()
+    lead: tuple[str, ...] = ()
+    """What is said before the sections: a verdict."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +120,7 @@ def inert_table(table: Table) -> Table:
             notes=tuple(map(inert, one.notes)),
         )
 
-    return Table(tuple(map(section, table.sections)), tuple(map(inert, table.notes)))
+    return Table(tuple(map(section, table.sections)), tuple(map(inert, table.notes)), tuple(map(inert, table.lead)))
 
 
 def number_text(entry: Entry) -> str:
@@ -123,6 +129,8 @@ def number_text(entry: Entry) -> str:
         return entry.text
     if entry.value is None:
         return ""
+    if entry.decimals == P_DECIMALS and 0 < entry.value < 0.5 * 10**-P_DECIMALS:
+        return f"<{10**-P_DECIMALS:.{P_DECIMALS}f}"  # no p-value is 0
     return _rounded(entry.value, entry.decimals, "+" if entry.signed else "")
 
 

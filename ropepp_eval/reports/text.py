@@ -45,8 +45,10 @@ def plain_text(table: Table, show: Show) -> str:
 def text_lines(table: Table, show: Show) -> Iterator[Segments]:
     """The lines of the table, none wider than `show.width` where that is given."""
     width = None if show.width is None else max(NARROWEST, show.width)
+    for sentence in table.lead:
+        yield from _folded(sentence, width)
     for number, section in enumerate(table.sections):
-        if number:
+        if number or table.lead:
             yield []
         yield from _folded(section.title, width, style="bold")
         yield from _section_lines(section, show, width)

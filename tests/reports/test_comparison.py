@@ -32,8 +32,9 @@ def test_a_clear_difference_is_told_with_its_interval(tmp_path, capsys):
     assert line["finding"] == "a better"
     assert (line["a"], line["b"], line["difference"], line["rows"]) == ("90", "25", "65", "40")
     assert 0 < float(line["low"]) < 65 < float(line["high"])
-    assert line["test"] == "McNemar, exact"
-    assert float(line["p"]) == pytest.approx(2 * 0.5**26)
+    assert line["test"] == "score, exact"
+    assert 0 < float(line["p"]) < 1e-7
+    assert "<0.0001" in printed(compare_command, capsys, "a", "b", run)  # no p-value is 0
 
 
 def test_a_small_difference_is_tied_in_words(tmp_path, capsys):
@@ -135,7 +136,62 @@ def test_rows_of_one_document_are_not_counted_as_independent(tmp_path, capsys):
         cell.clusters = stories
     clustered = compare(capsys, "a", "b", write_run(tmp_path / "clustered", cells))[0]
     assert independent["finding"] == "a better"
-    assert (clustered["test"], clustered["finding"]) == ("paired bootstrap", "tied")  # four stories can't show it
+    assert (clustered["test"], clustered["finding"]) == ("bootstrap", "tied")  # four stories can't show it
+
+
+def test_documents_stand_beside_rows_where_rows_share_them_and_only_there(tmp_path, capsys):
+    cells = [FakeCell(checkpoint=name, scores=shares(number, rows=20)[0]) for name, number in (("a", 15), ("b", 10))]
+    assert "documents" not in compare(capsys, "a", "b", write_run(tmp_path / "alone", cells))[0]
+    for cell in cells:
+        cell.clusters = [f"story-{i // 5}" for i in range(20)]
+    run = write_run(tmp_path / "shared", cells)
+    line = compare(capsys, "a", "b", run)[0]
+    assert (line["rows"], line["documents"]) == ("20", "4")
+    assert "niah_single_1 can't tell: its 20 rows come from 4 documents" in printed(compare_command, capsys, "a", "b", run)
+
+
+@pytest.mark.parametrize("layout", ["lengths", "tasks"])
+def test_a_table_shows_documents_beside_n_where_rows_share_them(tmp_path, capsys, layout):
+    stories = [f"story-{i // 5}" for i in range(20)]
+    cells = [
+        FakeCell(
+            checkpoint=name, benchmark=benchmark, task=benchmark, length_tokens=length, scores=[1.0] * 20, clusters=clusters
+        )
+        for name in "ab"
+        for benchmark, clusters in (("babilong", stories), ("ruler", ()))
+        for length in (2048, 4096)
+    ]
+    run = write_run(tmp_path / "run", cells)
+    sections = json.loads(printed(table_command, capsys, run, "--layout", layout, "--format", "json"))["sections"]
+    for section in sections:
+        shared = section["benchmark"] == "babilong"
+        assert ("documents" in section["columns"]) == shared
+        for line in section["lines"]:
+            assert not shared or line["entries"]["documents"]["value"] == 4  # the same four at either length
+    assert "documents: sources behind the rows" in printed(table_command, capsys, run)
+    alone = write_run(tmp_path / "alone", [cell for cell in cells if cell.benchmark == "ruler"])
+    assert "documents" not in printed(table_command, capsys, alone)
+
+
+@pytest.mark.parametrize("which", ["first", "second", "both"])
+def test_a_perplexity_too_large_for_a_float_is_empty_and_said(tmp_path, capsys, which):
+    cells = [
+        FakeCell(
+            checkpoint=name, benchmark="lambada", task="lambada_sliding", metric="ppl", rule=PERPLEXITY,
+            scores=[(90_000.0 if which in (side, "both") else 300.0, 100.0)] * 4,
+        )
+        for name, side in (("a", "first"), ("b", "second"))
+    ]  # fmt: skip
+    line = compare(capsys, "a", "b", write_run(tmp_path / "run", cells))[0]
+    assert line["finding"] == "not tested (too large)"
+    assert [line["a"] == "", line["b"] == ""] == [which in ("first", "both"), which in ("second", "both")]
+    assert [line[name] for name in ("difference", "low", "high", "p")] == [""] * 4
+
+
+def test_three_graded_rows_are_no_evidence_whatever_a_float_makes_of_them(tmp_path, capsys):
+    cells = [FakeCell(checkpoint=name, scores=[score] * 3) for name, score in (("a", 0.8), ("b", 0.6))]
+    line = compare(capsys, "a", "b", write_run(tmp_path / "run", cells))[0]
+    assert (line["p"], line["finding"]) == ("0.25", "tied")
 
 
 def marks(capsys, *arguments) -> dict[tuple[str, str], str | None]:
