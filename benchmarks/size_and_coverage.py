@@ -145,7 +145,7 @@ def tables_at(rows: int, place: Place, quick: bool) -> tuple[Any, Any]:
     both = (place.first + place.second - place.chances[0] - place.chances[1]) / 2
     chances = [place.chances[0], place.chances[1], both, 1 - sum(place.chances[:2]) - both]
     stream = np.random.default_rng([SEED, rows, int(1000 * place.first), int(1000 * place.second), int(10 * place.phi)])
-    draws = 60 if quick else 300
+    draws = 60 if quick else 1500
     if rows > 100:
         counts, number = np.unique(stream.multinomial(rows, chances, draws)[:, :3], axis=0, return_counts=True)
         return counts, number / draws
@@ -215,7 +215,7 @@ def shares(quick: bool, sizes: tuple[int, ...] = ROWS) -> list[common.Check]:
                 flush=True,
             )
             if name == OURS:
-                noise = 0.02 if rows > 100 else 0.0  # 300 draws know a coverage to 1.3 %
+                noise = 0.012 if rows > 100 else 0.0  # two standard deviations of 1,500 draws
                 checks += [
                     common.Check(f"shares, {rows} rows: size", size, 0.055 + noise, exact=True),
                     common.Check(f"shares, {rows} rows: coverage", lowest, 0.94 - noise, "at least", exact=True),

@@ -123,3 +123,10 @@ def test_a_run_takes_its_rows_from_the_difference_asked_for(capsys, monkeypatch)
     assert asked["samples"] == 100
     assert main([*start, "--detect", "20", "--samples", "5"]) == 2
     assert "give one of the two" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("rows", [100, 500])
+def test_equal_checkpoints_are_told_apart_at_most_as_often_as_the_level_says(rows):
+    """Exact, over every number of differing rows with its chance."""
+    for disagreement in (0.02, 0.04, 0.1, 0.18, 0.25, 0.42, 0.5):
+        assert paired_power(rows, 0.0, disagreement) <= 0.055

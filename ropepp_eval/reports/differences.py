@@ -10,8 +10,11 @@ from typing import Any
 from ropepp_eval.reports.aggregation import aggregate
 from ropepp_eval.reports.evidence import BootstrapDifference, Evidence, StudentDifference
 from ropepp_eval.reports.paired_shares import PairedShares, smoothed_variance
-from ropepp_eval.reports.statistics import NOISE, Interval, combined, contributions
+from ropepp_eval.reports.statistics import NOISE, Interval, combined, contribution_error, contributions
 from ropepp_eval.resolution import LEVEL
+
+MANY_DOCUMENTS = 1000
+"""Beyond so many documents the bootstrap would draw Student's t, slowly."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ def difference_of(cells: Sequence[PairedScores]) -> Difference:
     """The weighted sum of the cells' differences, with the evidence that suits their scores.
 
     One cell of independent 0/1 rows: Tango's score statistic, counted exactly. A sum of such cells: Student's t. Anything else:
-    the studentised bootstrap over documents.
+    the studentised bootstrap over documents, or Student's t where there are so many documents that the two are the same.
     """
     rows = sum(len(cell.first) for cell in cells)
     documents = len({cluster for cell in cells for cluster in cell.clusters})
@@ -115,7 +118,10 @@ def difference_of(cells: Sequence[PairedScores]) -> Difference:
         for cell in cells
         for sign, scores in ((1.0, cell.first), (-1.0, cell.second))
     ]
-    return Difference(value, BootstrapDifference(value, combined(parts), limit), 1.0, rows, documents)
+    moves = combined(parts)
+    if documents > MANY_DOCUMENTS and (error := contribution_error(moves)):
+        return Difference(value, StudentDifference(value, error, documents - 1, limit), 1.0, rows, documents)
+    return Difference(value, BootstrapDifference(value, moves, limit), 1.0, rows, documents)
 
 
 def paired_difference(

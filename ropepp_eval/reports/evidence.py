@@ -1,7 +1,7 @@
 """What rows say about a difference between two checkpoints: a value with a distribution that both test and interval come from.
 
-Three kinds, each the best of those that `benchmarks/statistics.py` measured for its case: `PairedShares` (one cell of independent
-0/1 rows), `StudentDifference` (an average of such cells) and `BootstrapDifference` (graded scores, perplexities, shared documents).
+Three kinds: `PairedShares` (one cell of independent 0/1 rows), `StudentDifference` (an average of such cells) and
+`BootstrapDifference` (graded scores, perplexities, shared documents). `benchmarks/size_and_coverage.py` measures what they promise.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 Of n rows, b are right in the first checkpoint alone and c in the second alone. The difference of the two shares is (b - c) / n.
 For a supposed difference, Tango's score statistic (Statistics in Medicine 17, 1998, eq. 7 and 8) is asked how far off the data
-are. Its p-value is not read from the normal curve, whose intervals cover down to 86 % at 5 rows and 92 % at 50, but counted: the
+are. Its p-value is not read from the normal curve, which is a little less sure in the corners, but counted: the
 chance of every table at least as far off, at the supposed difference and the disagreement that is likeliest under it (the
-"estimated" p-value: Lloyd, Biometrics 64, 2008). `benchmarks/statistics.py` measures size, power, coverage and width of this and
+"estimated" p-value: Lloyd, Biometrics 64, 2008). `benchmarks/size_and_coverage.py` measures size, power, coverage and width of this and
 of the other candidates.
 """
 

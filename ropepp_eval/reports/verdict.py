@@ -9,8 +9,9 @@ import math
 from collections.abc import Callable, Sequence
 
 from ropepp_eval.errors import UserError
-from ropepp_eval.reports.cells import Cells
-from ropepp_eval.reports.comparison import Comparison, Comparisons, compared
+from ropepp_eval.reports.aggregation import aggregate
+from ropepp_eval.reports.cells import Cells, scores_of
+from ropepp_eval.reports.comparison import Comparison, Comparisons, compared, weighted_sum
 from ropepp_eval.reports.evidence import FEWEST_DOCUMENTS
 from ropepp_eval.reports.layouts import VARIANTS, Group, LayoutOptions, Topic, groups_of
 from ropepp_eval.reports.measures import Part
@@ -194,9 +195,7 @@ def _common(group: Group) -> dict[Checkpoint, list[Part]]:
 def _ahead(group: Group, common: dict[Checkpoint, list[Part]]) -> str:
     """`fope is best (88.0): better than alibi by 11.3 points (95 % interval 3.5 to 19.1) and nope; tied with rope`."""
     names = list(common)
-    first = names[0]
-    against = {other: compared(group, "", "", list(zip(common[first], common[other], strict=True))) for other in names[1:]}
-    values = {first: next(iter(against.values())).first, **{other: one.second for other, one in against.items()}}
+    values = {name: _mean(parts) for name, parts in common.items()}
     ranked = sorted((name for name in names if values[name] is not None), key=lambda name: _rank(group, values[name]))
     if len(ranked) < 2:
         return "not tested (too large)"
@@ -220,6 +219,14 @@ def _ahead(group: Group, common: dict[Checkpoint, list[Part]]) -> str:
         parts.append(f"better than {_and(labels)}")
     parts += [f"tied with {_and(tied)}"] if tied else []
     return f"{group.labels[best]} is {'best' if better else 'first'} ({value}), {'; '.join(parts)}"
+
+
+def _mean(parts: Sequence[Part]) -> float | None:
+    """As tables show it: None where a value is missing."""
+    found = [
+        (part.weight / len(parts), aggregate(part.rule.aggregation, scores_of(part.cell, part.metric)[1])) for part in parts
+    ]
+    return weighted_sum(found)
 
 
 def _rank(group: Group, value: float | None) -> float:

@@ -161,6 +161,18 @@ def test_the_paired_bootstrap_rejects_equal_checkpoints_at_most_as_often_as_it_s
     assert 0.03 <= (bootstrap_p_values(first - second, 399) <= 0.05).mean() <= 0.055
 
 
+@pytest.mark.parametrize("documents", [8, 20])
+def test_shared_documents_keep_size_and_coverage(documents):
+    stream = np.random.default_rng(documents)
+    for shares in ((0.5, 0.5), (0.6, 0.4)):
+        found = [difference_of([cell(stream, "a", 5 * documents, shares, cluster=5)]) for _ in range(400)]
+        true = difference_of([cell(stream, "a", 500_000, shares, cluster=5)])
+        assert true.documents == 100_000
+        inside = np.mean([one.interval is None or one.interval[0] <= true.value <= one.interval[1] for one in found])
+        assert inside >= 0.94 - 0.011  # a standard deviation of 400 draws
+        assert shares[0] != shares[1] or np.mean([one.p_value <= 0.05 for one in found]) <= 0.055 + 0.011
+
+
 def test_an_average_of_cells_keeps_its_size_and_its_coverage():
     stream = np.random.default_rng(12)
     for shares in ((0.5, 0.5), (0.9, 0.6)):
@@ -182,6 +194,18 @@ def test_pairing_finds_what_the_unpaired_test_on_the_same_data_misses():
     unpaired = np.mean([stats.fisher_exact([[a, 60 - a], [b, 60 - b]]).pvalue <= 0.05 for a, b in sums])
     assert paired > unpaired + 0.1
     assert np.mean(bootstrap_p_values(first.astype(float) - second, 399) <= 0.05) > unpaired + 0.1
+
+
+def test_many_documents_are_tested_by_students_t_which_the_bootstrap_then_draws(monkeypatch):
+    stream = np.random.default_rng(15)
+    first, second = (np.where(stream.random(1200) > 0.2, 1.0, stream.random(1200)) for _ in range(2))
+    found = paired_difference("mean", list(first), list(second), alone(first))
+    monkeypatch.setattr("ropepp_eval.reports.differences.MANY_DOCUMENTS", 2000)
+    drawn = paired_difference("mean", list(first), list(second), alone(first))
+    assert (found.method, drawn.method) == ("t", "bootstrap")
+    assert found.p_value == pytest.approx(stats.ttest_rel(first, second).pvalue)
+    assert found.p_value == pytest.approx(drawn.p_value, abs=0.015)
+    assert found.interval == pytest.approx(drawn.interval, abs=0.001)
 
 
 def test_differences_of_perplexities_are_tested_on_the_perplexities():
