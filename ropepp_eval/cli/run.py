@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--samples", type=int, help="questions (rows) asked for each task and length (default 100)")
     add(
         "--detect", type=float, metavar="POINTS",
-        help="as many rows for each task and length as show this difference of two checkpoints in one of them (`ropepp-eval resolution`)",
+        help="as many of them as show this difference between two checkpoints (`ropepp-eval resolution`)",
     )  # fmt: skip
     add("--seed", type=int, default=42, help="seed of the rows (default 42)")
     add("--protocol", default="reference", help="reference (each benchmark's own) or paper (the paper's settings)")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
+from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length
 from ropepp_eval.reports.cells import Cells
+from ropepp_eval.reports.effective_length import Limits, effective_lengths
 from ropepp_eval.reports.layouts import Group, LayoutOptions, average, groups_of
 from ropepp_eval.reports.lm_eval_results import BENCHMARK as LM_EVAL
 from ropepp_eval.reports.measures import measure_interval
@@ -69,16 +71,32 @@ def length_pictures(cells: Cells, options: LayoutOptions) -> list[Picture]:
         for what, tasks in _shown(group):
             series = _series(group, tasks, options.partial)
             if series:
-                figure = _length_figure(cells, group, what, series)
+                figure = _length_figure(cells, group, what, series, _held(cells, group, tasks, options))
                 pictures.append(Picture(file_name("lengths", group.topic.protocol, group.topic.benchmark, what), figure))
     return pictures
 
 
-def _length_figure(cells: Cells, group: Group, what: str, series: dict[Checkpoint, list[Entry]]) -> Figure:
+def _held(cells: Cells, group: Group, tasks: Sequence[str], options: LayoutOptions) -> dict[Checkpoint, int]:
+    """In tokens, the effective length of each checkpoint by the margin below its score at the shortest length, where it has one."""
+    try:
+        found = effective_lengths(cells, options, Limits())
+    except UserError:  # one length, or no score in percent
+        return {}
+    own = [one for one in found if one.rule == "margin" and one.group.topic == group.topic and {*one.tasks} == {*tasks}]
+    return {one.checkpoint: one.tokens(one.holds) for one in own if one.holds}
+
+
+def _length_figure(
+    cells: Cells, group: Group, what: str, series: dict[Checkpoint, list[Entry]], held: dict[Checkpoint, int]
+) -> Figure:
     figure, [[axes]] = new_figure(8.2, 4.4)
     places = axis_places(group.lengths)
     for (one, line), dodge in zip(series.items(), dodges(len(series)), strict=True):
         draw_series(axes, places, line, series_label(cells, group, one), group.number(one), dodge)
+        if one in held:
+            at = group.lengths.index(held[one])
+            ring = series_style(group.number(one)) | {"marker": "o", "markersize": 2 * MARKER_SIZE, "fillstyle": "none"}
+            draw_series(axes, places[at : at + 1], [replace(line[at], measure=(), interval=None)], "_ring", 0, dodge, ring)
     mark_trained(axes, cells, group, list(series), places)
     axes.set_xscale("log", base=2)
     axes.set_xticks(places, labels=[group.length(length) for length in group.lengths])
@@ -88,7 +106,8 @@ def _length_figure(cells: Cells, group: Group, what: str, series: dict[Checkpoin
     axes.set_xlabel("context length (tokens, 1k = 1,024)")
     axes.set_ylabel(value_label(group))
     bars = "; bars: 95 % intervals" if any(measure_interval(e.measure) for line in series.values() for e in line) else ""
-    set_title(axes, f"{group.topic.benchmark}, {what}, by context length", f"(protocol {group.topic.protocol}{bars})")
+    rings = "; ring: effective length" if held else ""
+    set_title(axes, f"{group.topic.benchmark}, {what}, by context length", f"(protocol {group.topic.protocol}{bars}{rings})")
     add_legend(figure, axes)
     return figure
 
@@ -125,12 +144,18 @@ def dodges(series: int) -> list[float]:
 
 
 def draw_series(
-    axes: Axes, places: Sequence[float], line: Sequence[Entry], label: str, number: int, dodge: float = 0.0
+    axes: Axes,
+    places: Sequence[float],
+    line: Sequence[Entry],
+    label: str,
+    number: int,
+    dodge: float = 0.0,
+    look: Mapping[str, Any] | None = None,
 ) -> None:
     """One checkpoint's points with their intervals: those the entries hold, else those of the cells behind them."""
     from matplotlib.transforms import ScaledTranslation
 
-    style = series_style(number) | ({"linestyle": "none"} if len(line) == 1 else {})
+    style = dict(look or series_style(number)) | ({"linestyle": "none"} if len(line) == 1 else {})
     values = [math.nan if entry.value is None else entry.value for entry in line]  # a missing value breaks the line
     shifted = axes.transData + ScaledTranslation(dodge / 72, 0, axes.figure.dpi_scale_trans)
     drawn = axes.plot(places, values, label=label, **style)

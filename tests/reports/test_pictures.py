@@ -180,6 +180,16 @@ def test_seven_checkpoints_are_readable_at_800_pixels(tmp_path, kind):
                 assert not (one.width and other.width and one.padded(-1).overlaps(other.padded(-1)))
 
 
+def test_a_ring_marks_the_effective_length(tmp_path):
+    made = [
+        FakeCell(length_tokens=2048 << i, scores=[1.0] * right + [0.0] * (10 - right)) for i, right in enumerate((10, 9, 3))
+    ]
+    (picture,) = draw(read_cells(write_run(tmp_path / "run", made)), "lengths", LayoutOptions())
+    rings = [line for line in picture.figure.axes[0].get_lines() if line.get_markersize() > MARKER_SIZE]
+    assert [(list(ring.get_xdata()), list(ring.get_ydata())) for ring in rings] == [([4096.0], [90.0])]
+    assert "ring: effective length" in picture.figure.axes[0].get_title()
+
+
 def test_trained_lengths_stand_at_the_checkpoints_where_they_differ(tmp_path):
     named = [("a", 4096), ("b", 8192)]
     run = write_run(
