@@ -1,7 +1,8 @@
 """`ropepp-eval lm-eval`: lm-eval's own command line, with our models and tasks registered first.
 
 A task of ours may carry its length: `--tasks niah_single_1@4k,niah_single_1@8k` evaluates each as an lm-eval task of its own,
-with its own standard error. `--task-folder DIR` adds tasks of one's own. Everything else is lm-eval's (`ropepp-eval lm-eval --help`).
+with its own standard error. `--task-folder DIR` adds tasks of one's own, `--position-module FILE` a position
+embedding. Everything else is lm-eval's (`ropepp-eval lm-eval --help`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ropepp_eval.cli.options import add_task_arguments, load_task_folders
+from ropepp_eval.cli.options import add_task_arguments, load_position_modules, load_task_folders
 from ropepp_eval.errors import UserError
 
 HELP = "lm-eval's own command line with our model (ropepp) and our tasks registered; TASK@LENGTH sets a length, --task-folder DIR adds tasks."
@@ -52,10 +53,12 @@ def rewritten(arguments: list[str], folder: Path) -> list[str]:
 
     ours = argparse.ArgumentParser(prog="ropepp-eval lm-eval", add_help=False, allow_abbrev=False, exit_on_error=False)
     add_task_arguments(ours)
+    ours.add_argument("--position-module", action="append", default=[])
     try:
         known, result = ours.parse_known_args([_at_home(word) for word in arguments])
     except argparse.ArgumentError as error:
         raise UserError(f"ropepp-eval lm-eval: {error}") from error
+    load_position_modules(known.position_module)
     load_task_folders(known.task_folder)
     if "--tasks" not in result and "-t" not in result:
         return result
