@@ -19,6 +19,12 @@ def shared_folder(*parts: str) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables are as wide as they like, whatever width the tests' own terminal has."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture(scope="session")
 def golden() -> Path:
     """Golden checkpoints and their reference outputs."""

@@ -163,7 +163,7 @@ def test_pictures_show_the_names_as_they_stand(folder, shown, tmp_path, names):
             words = [element.text or "" for element in ElementTree.parse(path).iter() if element.tag.endswith("}text")]
             for name in names:
                 spelled = "".join(c if ord(c) < 0x3000 else ascii(c)[1:-1] for c in inert(name)).strip()
-                assert any(spelled in word for word in words), (spelled, words)
+                assert spelled in "".join(words), (spelled, words)  # a long one goes over two lines
 
 
 def wrong_commands(folder: Path, name: str) -> list[tuple[object, ...]]:
@@ -197,7 +197,7 @@ def test_what_an_exception_says_is_inert_with_its_traceback(monkeypatch, capsys,
         raise error("a\x1b[31m\nb")
 
     monkeypatch.setattr("ropepp_eval.cli.table.main", raises)
-    assert main(["--debug", "table", "x"]) in (2, 130)
+    assert main(["--debug", "table", "x"]) in (2, 3, 130)
     assert not hostile(capsys.readouterr().err)
 
 

@@ -157,7 +157,7 @@ def test_a_path_with_control_characters_is_written_with_escapes(tmp_path: Path) 
     file.write_text("[]")
     with pytest.raises(UserError) as caught:
         read_json(file, Format)
-    assert "a\\nb\\x1b[31m.json" in str(caught.value)
+    assert "a\\nb\\u001b[31m.json" in str(caught.value)
 
 
 def test_any_type_can_be_checked() -> None:

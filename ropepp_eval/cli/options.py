@@ -39,6 +39,7 @@ def add_task_arguments(parser: argparse.ArgumentParser) -> None:
         "--task-folder",
         action="append",
         default=[],
+        type=path,
         metavar="DIR",
         help="folder with tasks of your own (docs/tasks.md); may be given again",
     )

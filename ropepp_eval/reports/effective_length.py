@@ -1,6 +1,6 @@
 """Effective context length: the longest length up to which a checkpoint's score has not fallen, and which lengths the rows allow.
 
-Two rules. `threshold`: the score is at least a fixed one (RULER's 85.6, Llama-2-7B's own at 4k: arXiv 2404.06654, section 4).
+Two rules. `threshold`: the score is at least a fixed one (85.6: Llama-2-7B's own at 4k, arXiv 2404.06654, section 4).
 `margin`: it is at most so many points below the checkpoint's own score at the shortest length.
 
 A checkpoint *holds to* a length where the score has not fallen there or at any shorter one. To say that it holds to exactly the k-th

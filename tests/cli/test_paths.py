@@ -53,8 +53,8 @@ def test_the_python_api_takes_the_home_folder_too(monkeypatch: pytest.MonkeyPatc
     settings = {name: f"~/{name}" for name in ("out", "tokenizer", "data_dir")}
     config = RunConfig.of("~/mine", Path("~/other"), tasks=["vt"], lengths=["4k"], **settings)
     assert config.checkpoints == ("/home/ann/mine", "/home/ann/other")
-    assert (config.folder, config.tokenizer, config.data_dir) == (
-        Path("/home/ann/out"),
+    assert (config.out, config.tokenizer, config.data_dir) == (
+        "/home/ann/out",
         "/home/ann/tokenizer",
         "/home/ann/data_dir",
     )

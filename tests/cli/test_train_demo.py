@@ -94,7 +94,7 @@ def test_a_check_of_a_folder_without_a_usable_card(tmp_path: Path, capsys: pytes
     assert "holds no card.json" in refusal(capsys, "--check", tmp_path)
     card = tmp_path / "card.json"
     card.write_text("{")
-    assert "no JSON" in refusal(capsys, "--check", tmp_path)
+    assert "not JSON" in refusal(capsys, "--check", tmp_path)
     card.write_text(json.dumps({"settings": {}, "losses": []}))
     assert "lacks 'tokenizer_sha256'" in refusal(capsys, "--check", tmp_path)
     card.write_text(json.dumps({"settings": {}, "losses": [], "weights_sha256": "", "tokenizer_sha256": ""}))

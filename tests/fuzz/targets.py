@@ -77,9 +77,10 @@ def _demo_card(root: Path) -> int:
 
 
 def _task_yaml(root: Path) -> int:
-    from ropepp_eval.rows.catalogue import read_task_yaml
+    from ropepp_eval.rows.task_files import task_files, task_of
 
-    read_task_yaml(root / "task/mine.yaml")
+    for file, content in task_files(root / "task"):
+        task_of(file, content)
     return 0
 
 

@@ -42,7 +42,13 @@ def test_a_signal_ends_a_run_as_ctrl_c_does(
 ) -> None:
     out = tmp_path / "out"
     arguments = [sys.executable, "-m", "ropepp_eval", *_arguments(tiny_checkpoint, out, "--quiet", samples=60)]
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        arguments,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    )  # under nohup the tests themselves ignore SIGHUP, and so would the run
     deadline = time.monotonic() + 120
     while not _rows(out) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -121,7 +127,7 @@ def test_a_run_without_any_score_says_why_and_is_no_success(
         patch.setattr(execute, "score", lambda *_: (None, Failure("score", "ValueError", "no\x1b[31m\nanswer")))
         assert main(arguments) == 1
     said = capsys.readouterr().err
-    assert "failed: all 2 rows failed: 2 in score (ValueError: no\\x1b[31m\\nanswer)\n" in said
+    assert "failed: all 2 rows failed: 2 in score (ValueError: no\\u001b[31m\\nanswer)\n" in said
     assert _status(tmp_path / "out") == "error"
     assert main(arguments) == 1, "asked again, it still has no score"
     assert "all 2 rows failed" in capsys.readouterr().err

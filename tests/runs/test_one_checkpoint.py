@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def test_how_a_folder_was_read_is_said_by_inspect_and_by_the_plan(
     assert "not read: consolidated.safetensors" in capsys.readouterr().out
 
 
-def test_a_tokenizer_a_little_larger_than_the_embedding_runs_and_a_much_larger_one_is_refused(
+def test_a_tokenizer_larger_than_the_embedding_runs_unless_rows_need_what_is_beyond(
     tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
     from tokenizers import Tokenizer
@@ -85,5 +86,12 @@ def test_a_tokenizer_a_little_larger_than_the_embedding_runs_and_a_much_larger_o
 
     out = execute.run(RunConfig.of(with_entries("few", 3), **SMALL, out=tmp_path / "out"))
     assert list(out.glob("rows/*/*.jsonl"))
-    with pytest.raises(UserError, match="has room for 512"):
-        execute.run(RunConfig.of(with_entries("many", 100), **SMALL, out=tmp_path / "out2"))
+    many = with_entries("many", 100)
+    assert list(execute.run(RunConfig.of(many, **SMALL, out=tmp_path / "out2")).glob("rows/*/*.jsonl"))
+    vocabulary = json.loads((many / "tokenizer.json").read_text())
+    tokens = sorted(vocabulary["model"]["vocab"], key=vocabulary["model"]["vocab"].get)
+    vocabulary["model"]["vocab"] = {token: place + 513 for place, token in enumerate(tokens)}
+    vocabulary["added_tokens"] = []
+    (many / "tokenizer.json").write_text(json.dumps(vocabulary))
+    with pytest.raises(UserError, match="has room for 512, and row 0"):
+        execute.run(RunConfig.of(many, **SMALL, out=tmp_path / "out3"))
