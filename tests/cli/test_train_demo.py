@@ -96,7 +96,7 @@ def test_a_check_of_a_folder_without_a_usable_card(tmp_path: Path, capsys: pytes
     card.write_text("{")
     assert "not JSON" in refusal(capsys, "--check", tmp_path)
     card.write_text(json.dumps({"settings": {}, "losses": []}))
-    assert "lacks 'tokenizer_sha256'" in refusal(capsys, "--check", tmp_path)
+    assert "settings.position is missing" in refusal(capsys, "--check", tmp_path)
     card.write_text(json.dumps({"settings": {}, "losses": [], "weights_sha256": "", "tokenizer_sha256": ""}))
     assert "holds no model.safetensors" in refusal(capsys, "--check", tmp_path)
     shutil.rmtree(tmp_path)
