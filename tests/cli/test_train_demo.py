@@ -14,6 +14,7 @@ import pytest
 from ropepp_eval.cli import main
 from ropepp_eval.demo import zoo
 from ropepp_eval.demo.training import Training
+from ropepp_eval.paths import resource_dir
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
@@ -97,7 +98,7 @@ def test_a_check_of_a_folder_without_a_usable_card(tmp_path: Path, capsys: pytes
     assert "not JSON" in refusal(capsys, "--check", tmp_path)
     card.write_text(json.dumps({"settings": {}, "losses": []}))
     assert "settings.position is missing" in refusal(capsys, "--check", tmp_path)
-    card.write_text(json.dumps({"settings": {}, "losses": [], "weights_sha256": "", "tokenizer_sha256": ""}))
+    card.write_bytes((resource_dir("models") / "demo/rope/card.json").read_bytes())
     assert "holds no model.safetensors" in refusal(capsys, "--check", tmp_path)
     shutil.rmtree(tmp_path)
     assert "holds no card.json" in refusal(capsys, "--check", tmp_path)
