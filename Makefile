@@ -41,13 +41,15 @@ demo: writable setup
 	@$(DEMO_RUN) --tasks niah_single_1,niah_single_2 --lengths 256,512,1k,2k,4k --samples $(DEMO_SAMPLES) --out "$(DEMO_OUT)/ruler" > /dev/null
 	@$(DEMO_RUN) --tasks babilong_qa1 --lengths 512,1k,2k,4k --samples $(DEMO_SAMPLES) --out "$(DEMO_OUT)/babilong" > /dev/null
 	@mkdir -p "$(DEMO_REPORT)"
-	@"$(BIN)/ropepp-eval" table "$(DEMO_OUT)" --ci --significant > "$(DEMO_REPORT)/table.txt"
+	@COLUMNS=120 "$(BIN)/ropepp-eval" table "$(DEMO_OUT)" --layout effective > "$(DEMO_REPORT)/effective.txt"
+	@COLUMNS=120 "$(BIN)/ropepp-eval" table "$(DEMO_OUT)" --ci --significant > "$(DEMO_REPORT)/table.txt"
 	@"$(BIN)/ropepp-eval" table "$(DEMO_OUT)" --ci --significant --format markdown > "$(DEMO_REPORT)/table.md"
 	@"$(BIN)/ropepp-eval" table "$(DEMO_OUT)" --format csv > "$(DEMO_REPORT)/table.csv"
-	@"$(BIN)/ropepp-eval" compare alibi nope "$(DEMO_OUT)" > "$(DEMO_REPORT)/alibi_nope.txt"
-	@"$(BIN)/ropepp-eval" compare rope ropepp_ec "$(DEMO_OUT)" > "$(DEMO_REPORT)/rope_ropepp_ec.txt"
+	@COLUMNS=120 "$(BIN)/ropepp-eval" compare alibi nope "$(DEMO_OUT)" > "$(DEMO_REPORT)/alibi_nope.txt"
+	@COLUMNS=120 "$(BIN)/ropepp-eval" compare rope ropepp_ec "$(DEMO_OUT)" > "$(DEMO_REPORT)/rope_ropepp_ec.txt"
 	@"$(BIN)/ropepp-eval" plot "$(DEMO_OUT)" --format png --out "$(DEMO_REPORT)" > "$(DEMO_OUT)/pictures.txt"
 	@cat "$(DEMO_REPORT)/table.txt"
+	@echo && cat "$(DEMO_REPORT)/effective.txt"
 	@echo && cat "$(DEMO_REPORT)/alibi_nope.txt" && echo && cat "$(DEMO_REPORT)/rope_ropepp_ec.txt"
 	@echo && echo "tables and pictures: $(DEMO_REPORT)   rows: $(DEMO_OUT)"
 

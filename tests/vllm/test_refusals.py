@@ -30,7 +30,7 @@ def test_a_row_of_other_tokens_than_planned_is_never_asked(tmp_path: Path, tiny_
         load_tokenizer(str(tiny_tokenizer_dir)),
         Settings(),
         name="",
-        position=None,
+        checkpoint=None,
         trained_tokens=64,
         vocabulary=512,
         end_ids=frozenset(),
