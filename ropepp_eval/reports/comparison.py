@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -132,11 +133,22 @@ def compare_table(found: Comparisons) -> Table:
         "p (Holm): p adjusted for the number of lines in its block",
         "tied: the difference could be luck at the 5 % level; unpaired: rows that only one of the two answered, left out",
     ]
+    notes += _tasks_of_means(found.averages)
     if found.alone:
         notes.append(f"only one of the two has: {', '.join(found.alone)}")
     from ropepp_eval.reports.verdict import verdict
 
     return Table(tuple(sections), (*notes, *(f"damaged, left out: {damage}" for damage in found.damage)), verdict(found))
+
+
+def _tasks_of_means(averages: Sequence[Comparison]) -> list[str]:
+    """Which tasks each mean is of; with its lengths where means of one name are of different tasks."""
+    lengths: dict[tuple[str, str], list[str]] = {}
+    for one in averages:
+        tasks = ", ".join(dict.fromkeys(first.cell.name.task for first, _ in one.pairs))
+        lengths.setdefault((one.what, tasks), []).append(one.length)
+    named = Counter(what for what, _ in lengths)
+    return [f"{what}{' at ' + ', '.join(at) if named[what] > 1 else ''}: {tasks}" for (what, tasks), at in lengths.items()]
 
 
 def pairs_of(group: Group, one: Checkpoint, other: Checkpoint) -> tuple[list[tuple[Part, Part]], list[str]]:

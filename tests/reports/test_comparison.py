@@ -286,3 +286,16 @@ def test_two_checkpoints_of_one_name_get_labels_that_tell_them_apart(tmp_path, c
     out = printed(table_command, capsys, run)
     assert "rope (rope)" in out
     assert "rope (nope)" in out
+
+
+def test_a_compared_mean_names_its_tasks_and_its_lengths_where_they_differ(tmp_path, capsys):
+    first, second = shares(36, 10)
+    cells = [
+        FakeCell(checkpoint=name, task=task, length_tokens=length, scores=scores)
+        for name, scores in (("a", first), ("b", second))
+        for task, length in (("vt", 1024), ("cwe", 1024), ("vt", 2048), ("fwe", 2048), ("vt", 4096), ("fwe", 4096))
+    ]
+    said = printed(compare_command, capsys, "a", "b", write_run(tmp_path / "run", cells))
+    assert "ruler, mean of 2 tasks at 1k: cwe, vt" in said
+    assert "ruler, mean of 2 tasks at 2k, 4k: fwe, vt" in said
+    assert "ruler, mean of 6 cells: cwe, fwe, vt" in said
