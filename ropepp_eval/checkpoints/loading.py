@@ -110,6 +110,22 @@ def parse_dtype(dtype: str | torch.dtype, stored: str | torch.dtype) -> torch.dt
     return _DTYPES[dtype.removeprefix("torch.")]
 
 
+def resolved_device(device: str | None) -> str:
+    """The device that `auto` or None stands for, the first GPU or else the CPU, or the one named.
+
+    Raises:
+        UserError: a GPU was named and torch sees none.
+    """
+    if device in (None, "auto"):
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    device = str(device)
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"device {device!r} is not here (torch sees no GPU); use --device cpu, or leave it out")
+    if device.partition(":")[0] not in ("cpu", "cuda", "mps", "xpu"):
+        raise UserError(f"device {device!r} is not known; it may be cpu, cuda, cuda:1 or mps")
+    return device
+
+
 def check_attention(name: str) -> None:
     """Raise UserError for an attention function that is unknown or would lose causality.
 

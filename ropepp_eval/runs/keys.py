@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ropepp_eval.adapters.settings import Settings
-from ropepp_eval.errors import UserError
 from ropepp_eval.hashing import hash_json, hash_text
 from ropepp_eval.positions.registry import get_position
 from ropepp_eval.rows.row import Row
@@ -54,7 +53,7 @@ def cut_at_tokens(config: RunConfig, checkpoint: PlannedCheckpoint) -> int | Non
 
 
 def _engine(config: RunConfig, checkpoint: PlannedCheckpoint) -> dict[str, Any]:
-    from ropepp_eval.checkpoints.loading import parse_dtype
+    from ropepp_eval.checkpoints.loading import parse_dtype, resolved_device
 
     options = dict(config.adapter_options)
     dtype = str(parse_dtype(config.dtype, checkpoint.info.dtype)).removeprefix("torch.")
@@ -70,23 +69,6 @@ def _engine(config: RunConfig, checkpoint: PlannedCheckpoint) -> dict[str, Any]:
     facts |= {"engine_version": importlib.metadata.version("torch"), "attention": config.attention}
     kind = resolved_device(config.device).partition(":")[0]
     return {**facts, "device": kind, "settings": dataclasses.asdict(Settings.of(options))}
-
-
-def resolved_device(device: str) -> str:
-    """The device that `auto` stands for, or the one named.
-
-    Raises:
-        UserError: a GPU was named and torch sees none.
-    """
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"device {device!r} is not here (torch sees no GPU); use --device cpu, or leave it out")
-    if device.partition(":")[0] not in ("cpu", "cuda", "mps", "xpu"):
-        raise UserError(f"device {device!r} is not known; it may be cpu, cuda, cuda:1 or mps")
-    return device
 
 
 def _position_code(name: str) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length
 from ropepp_eval.resolution import resolution_in_words
-from ropepp_eval.runs.keys import resolved_device
 from ropepp_eval.runs.plan import Cell, Plan, PlannedCheckpoint
 from ropepp_eval.words import counted
 
@@ -17,7 +16,7 @@ def check_plan(plan: Plan) -> None:
         UserError: dtype, attention or device are not known or not here, a row is over its checkpoint's `max_position_embeddings` (and neither going beyond nor cutting was allowed),
             the tokenizer needs more entries than the checkpoint has, or a cell does not fit in the device's memory.
     """
-    from ropepp_eval.checkpoints.loading import check_attention, parse_dtype
+    from ropepp_eval.checkpoints.loading import check_attention, parse_dtype, resolved_device
 
     config = plan.config
     parse_dtype(config.dtype, "float32")
@@ -60,11 +59,11 @@ def _check_ids(plan: Plan, checkpoint: PlannedCheckpoint) -> None:
 
 def _check_memory(plan: Plan, checkpoint: PlannedCheckpoint) -> None:
     from ropepp_eval.adapters.memory import ModelShapes, available_memory, default_chunk, plan_memory
+    from ropepp_eval.checkpoints.loading import parse_dtype, resolved_device
 
     config = plan.config
     cell = max(plan.cells_of(checkpoint), key=lambda cell: cell.longest_row_tokens)
-    dtype = str(config.dtype).removeprefix("torch.")
-    dtype = checkpoint.info.dtype if dtype == "auto" else dtype
+    dtype = str(parse_dtype(config.dtype, checkpoint.info.dtype)).removeprefix("torch.")
     device = resolved_device(config.device)
     kind = device.partition(":")[0]
     plan_memory(

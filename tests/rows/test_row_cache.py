@@ -14,17 +14,10 @@ from ropepp_eval.rows import files as row_files
 from ropepp_eval.rows.building import frozen_rows
 from ropepp_eval.rows.row import Row, RowRequest
 from ropepp_eval.tasks.ruler.build import build_rows
-from tests.tokens.tokenizers_to_try import like_gpt2, like_llama3
+from tests.rows.small_requests import small_request
+from tests.tokens.tokenizers_to_try import like_llama3
 
-REQUEST = RowRequest(
-    task="niah_single_2",
-    length_tokens=512,
-    samples=5,
-    seed=1,
-    protocol="reference",
-    tokenizer=like_gpt2(),
-    data=open_data(None),
-)
+REQUEST = small_request("niah_single_2", samples=5)
 
 
 class Counted:

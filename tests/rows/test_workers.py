@@ -10,22 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from ropepp_eval.data import open_data
 from ropepp_eval.errors import UserError
 from ropepp_eval.rows import workers
-from ropepp_eval.rows.row import RowRequest
 from ropepp_eval.tasks.ruler.build import build_rows
-from tests.tokens.tokenizers_to_try import like_gpt2
+from tests.rows.small_requests import small_request
 
-REQUEST = RowRequest(
-    task="niah_multikey_3",
-    length_tokens=2048,
-    samples=10,
-    seed=1,
-    protocol="reference",
-    tokenizer=like_gpt2(),
-    data=open_data(None),
-)
+REQUEST = small_request("niah_multikey_3", length_tokens=2048, samples=10)
 
 
 @pytest.fixture

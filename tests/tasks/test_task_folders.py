@@ -9,22 +9,18 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import ropepp_eval
 from ropepp_eval import cli
-from ropepp_eval.data import open_data
 from ropepp_eval.errors import UserError
 from ropepp_eval.reports.aggregation import STATISTICS
 from ropepp_eval.rows import cache_key, task_files, task_folders, workers
 from ropepp_eval.rows.building import frozen_rows
 from ropepp_eval.rows.catalogue import load_task_folder, resolve_tasks, task_entries, task_groups
-from ropepp_eval.rows.row import RowRequest
-from tests.tokens.tokenizers_to_try import like_gpt2
+from tests.rows.small_requests import small_request
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
@@ -54,19 +50,6 @@ def change(passkey: Path) -> Change:
         file.write_text(file.read_text().replace(old, new))
 
     return changed
-
-
-def request(**changes: Any) -> RowRequest:
-    asked = RowRequest(
-        task="passkey",
-        length_tokens=512,
-        samples=4,
-        seed=1,
-        protocol="reference",
-        tokenizer=like_gpt2(),
-        data=open_data(None),
-    )
-    return replace(asked, **changes)
 
 
 def test_run_tables_and_the_list_show_it(passkey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,7 +128,7 @@ def test_files_of_a_folder_import_each_other_also_in_worker_processes(
     found = []
     for count in ("1", "2"):
         monkeypatch.setenv("ROPEPP_EVAL_WORKERS", count)
-        found.append([row.sha256 for row in task_entries()["passkey"].build_rows()(request())])
+        found.append([row.sha256 for row in task_entries()["passkey"].build_rows()(small_request("passkey"))])
     workers._close_pool()
     assert found[0] == found[1]
 
@@ -166,7 +149,7 @@ def test_what_the_folder_holds_is_in_the_keys_of_its_rows(
         (cell,) = plan.cells
         keys.append(plan.key_of(cell, cell.rows[0]))
         identities.append(plan.identity())
-        places.append(cache_key.cache_file(request(), cell.task.build_rows()))
+        places.append(cache_key.cache_file(small_request("passkey"), cell.task.build_rows()))
     assert identities[0] == identities[2] != identities[1]
     assert keys[0] == keys[2] != keys[1]
     assert places[0] == places[2] != places[1]
@@ -191,7 +174,7 @@ def test_an_entry_point_names_a_package_of_tasks(passkey: Path, monkeypatch: pyt
     try:
         entry = task_entries()["passkey"]
         assert entry.build_rows().__module__ == "passkey.hooks"
-        assert len(frozen_rows(request(), entry.build_rows())) == 4
+        assert len(frozen_rows(small_request("passkey"), entry.build_rows())) == 4
     finally:
         task_folders._installed.cache_clear()
 

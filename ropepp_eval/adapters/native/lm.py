@@ -64,14 +64,13 @@ class NativeLM(RowAdapter):
             UserError: checkpoint or tokenizer can't be used, or a setting has no such value.
         """
         from ropepp_eval.checkpoints.inspection import describe, read_checkpoint
-        from ropepp_eval.checkpoints.loading import load_read
+        from ropepp_eval.checkpoints.loading import load_read, resolved_device
 
         checked = Settings.of(settings)
         loaded = tokenizer_of(tokenizer or pretrained, checked)
-        where = ("cuda" if torch.cuda.is_available() else "cpu") if device in (None, "auto") else str(device)
         read = read_checkpoint(pretrained, position)
         read.check_sha256(sha256)
-        model = load_read(read, dtype=dtype, device=where, attention=attention)
+        model = load_read(read, dtype=dtype, device=resolved_device(device), attention=attention)
         self._set_up(model, loaded, checked, name=str(pretrained), checkpoint=describe(read))
 
     @classmethod
