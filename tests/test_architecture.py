@@ -35,6 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "text": {"tokens"},
     "data": {"text", "tokens"},
     "rows": {"data", "text", "tokens"},
+    "synthetic": {"rows"},
     "tasks": {"rows", "data", "text", "tokens"},
     "adapters": {"checkpoints", "modeling", "positions", "rows", "data", "tokens", "vllm_plugin"},
     "vllm_plugin": {"checkpoints", "modeling", "positions"},
@@ -103,3 +104,11 @@ def test_tasks_are_one_package_in_a_checkout_as_in_a_wheel() -> None:
     """The link `ropepp_eval/tasks` shows `tasks/` inside the package, to Python and the type checker alike."""
     assert (ROOT / "ropepp_eval" / "tasks").samefile(ROOT / "tasks")
     assert find_spec("ropepp_eval.tasks.ruler") is not None
+
+
+def test_code_written_before_the_rooms_finds_rows_under_their_former_name() -> None:
+    from ropepp_eval.rows import row
+    from ropepp_eval.synthetic import rows
+
+    assert rows.Row is row.Row
+    assert rows.RowRequest is row.RowRequest
