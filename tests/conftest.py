@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 os.environ["ROPEPP_EVAL_CACHE"] = "off"  # rows of a test are built by the code under test
+GOLDEN = Path(__file__).resolve().parent / "golden"
 SHARED = Path(os.environ.get("ROPEPP_EVAL_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
 
@@ -19,6 +20,18 @@ def shared_folder(*parts: str) -> Path:
     return folder
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line on what was left out for want of the reference material, and how to get it."""
+    missing = [
+        report for report in terminalreporter.stats.get("skipped", []) if "reference material" in str(report.longrepr)
+    ]
+    if missing:
+        terminalreporter.write_line(
+            f"{len(missing)} tests compare with corpora and texts that have owners (tests/golden/README.md) and were skipped: "
+            "set ROPEPP_EVAL_SHARED to a folder with data/ (docs/data.md), golden/ and paper/"
+        )
+
+
 @pytest.fixture(autouse=True)
 def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables are as wide as they like, whatever width the tests' own terminal has."""
@@ -27,8 +40,20 @@ def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def golden() -> Path:
-    """Golden checkpoints and their reference outputs."""
-    return shared_folder("golden")
+    """Golden checkpoints and the numbers of the public code; tests/golden/README.md says what they are."""
+    return GOLDEN / "checkpoints"
+
+
+@pytest.fixture(scope="session")
+def golden_tasks() -> Path:
+    """What the reference benchmarks chose, counted and scored, without the texts of others."""
+    return GOLDEN / "tasks"
+
+
+@pytest.fixture(scope="session")
+def reference_tasks() -> Path:
+    """Whole rows of the reference benchmarks, with texts that have owners."""
+    return shared_folder("golden", "tasks")
 
 
 @pytest.fixture(scope="session")

@@ -28,8 +28,8 @@ def within(value: float, expected: float) -> bool:
 
 
 @pytest.fixture(scope="module")
-def folder(golden: Path) -> Path:
-    return golden / "tasks" / "lm_eval"
+def folder(reference_tasks: Path) -> Path:
+    return reference_tasks / "lm_eval"
 
 
 @pytest.fixture(scope="module")

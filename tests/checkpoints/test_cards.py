@@ -118,8 +118,8 @@ def test_an_exported_folder_says_by_itself_what_it_is(golden, tmp_path, name):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [name]
 
 
-def test_what_only_the_user_could_say_is_kept_by_an_export_with_its_tokenizer(golden, tmp_path):
-    target = export_checkpoint(golden / "tasks" / "lm_eval" / "model", tmp_path / "out", position="nope")
+def test_what_only_the_user_could_say_is_kept_by_an_export_with_its_tokenizer(golden, reference_tasks, tmp_path):
+    target = export_checkpoint(reference_tasks / "lm_eval" / "model", tmp_path / "out", position="nope")
     info = inspect_checkpoint(target)
     assert (info.position, info.has_tokenizer) == ("nope", True)
     with pytest.raises(UserError, match="exists"):

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from ropepp_eval.data.sentences import split_sentences
 
 
-def test_sentences_equal_those_of_nltk_3_8_1(golden: Path, data_dir: Path) -> None:
-    cases = [json.loads(line) for line in (golden / "tasks/babilong/sentences.jsonl").read_text("utf-8").splitlines()]
+def test_sentences_equal_those_of_nltk_3_8_1(reference_tasks: Path, data_dir: Path) -> None:
+    cases = [json.loads(line) for line in (reference_tasks / "babilong/sentences.jsonl").read_text("utf-8").splitlines()]
     assert len(cases) == 21
     for case in cases:
         text = case.get("text")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 from torch import Tensor
 
 from ropepp_eval import load_checkpoint
@@ -24,8 +25,7 @@ LOGIT_LIMIT = 1e-4
 
 @functools.cache
 def arrays_of(folder: Path) -> dict[str, np.ndarray]:
-    with np.load(folder.parent / folder.name.removesuffix("__no_rope_config") / "golden.npz") as file:
-        return dict(file)
+    return load_file(folder.parent / folder.name.removesuffix("__no_rope_config") / "golden.safetensors")
 
 
 @functools.lru_cache(maxsize=4)

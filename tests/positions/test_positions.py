@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.positions import Heads, get_position, parse_position, positions
@@ -80,14 +81,12 @@ def test_partial_refuses_a_factor_that_turns_no_even_number_of_dimensions():
 
 @pytest.mark.parametrize("folder", ["alibi", "alibi_12h"])
 def test_formula_slopes_are_the_published_ones_before_bfloat16_rounded_them(golden: Path, folder):
-    with np.load(golden / folder / "golden.npz") as arrays:
-        published = torch.from_numpy(arrays["alibi_slopes"])
+    published = torch.from_numpy(load_file(golden / folder / "golden.safetensors")["alibi_slopes"])
     assert torch.equal(torch.tensor(alibi_slopes(len(published))).bfloat16().float(), published)
 
 
 def test_fope_tables_are_those_of_the_public_code_bit_for_bit(golden: Path):
-    with np.load(golden / "fope" / "golden.npz") as file:
-        arrays = dict(file)
+    arrays = load_file(golden / "fope" / "golden.safetensors")
     frequencies = Fope().frequencies(16)
     assert np.array_equal(frequencies.numpy(), arrays["fope_inv_freq_ref32"])
     sin, cos = Fope().tables(torch.from_numpy(arrays["fope_pos"])[None], frequencies)

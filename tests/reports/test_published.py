@@ -11,6 +11,7 @@ from ropepp_eval.errors import UserError
 from ropepp_eval.paths import resource_dir
 from ropepp_eval.reports.published import discrepancies, published_table, published_tables
 from ropepp_eval.rows.catalogue import task_entries
+from tests.conftest import shared_folder
 from tests.reports.results_folders import printed
 
 KNOWN = {
@@ -37,10 +38,10 @@ def test_only_the_misprint_is_beyond_rounding():
 
 
 @pytest.mark.parametrize("name", ["table1.csv", "table2.csv", "table3.csv"])
-def test_the_csv_files_hold_the_reference_numbers_and_their_source(name, golden):
+def test_the_csv_files_hold_the_reference_numbers_and_their_source(name):
     ours = (resource_dir("results") / "published" / name).read_text(encoding="utf-8").splitlines()
     assert ours[0].startswith("# Source: arXiv 2512.07525")
-    reference = (golden.parent / "paper" / name).read_text(encoding="utf-8").splitlines()
+    reference = (shared_folder("paper") / name).read_text(encoding="utf-8").splitlines()
     assert [line for line in ours if not line.startswith("#")] == reference
 
 

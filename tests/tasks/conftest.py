@@ -46,9 +46,9 @@ def make_request(gpt2_tokenizer: Tokenizer) -> MakeRequest:
 
 
 @pytest.fixture(scope="session")
-def lm_eval_golden(golden: Path) -> Path:
+def lm_eval_golden(reference_tasks: Path) -> Path:
     """lm-eval's own results for a tiny Llama."""
-    return golden / "tasks" / "lm_eval"
+    return reference_tasks / "lm_eval"
 
 
 @pytest.fixture(scope="session")

@@ -15,16 +15,16 @@ from ropepp_eval.tasks.babilong.prompts import task_prompt, task_prompts
 from ropepp_eval.tokens.tokenizer import load_tokenizer
 
 
-def golden_rows(golden: Path, name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (golden / "tasks/babilong" / name).read_text("utf-8").split("\n") if line]
+def golden_rows(reference_tasks: Path, name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (reference_tasks / "babilong" / name).read_text("utf-8").split("\n") if line]
 
 
 def test_there_are_twenty_tasks() -> None:
     assert list(task_prompts()) == [f"qa{number}" for number in range(1, 21)]
 
 
-def test_prompts_without_background_equal_the_reference(golden: Path) -> None:
-    rows = golden_rows(golden, "rows_0k.jsonl")
+def test_prompts_without_background_equal_the_reference(reference_tasks: Path) -> None:
+    rows = golden_rows(reference_tasks, "rows_0k.jsonl")
     assert len(rows) == 40
     for row in rows:
         context = mix(tuple(row["facts"]), [], (0,) * len(row["facts"]))
@@ -32,9 +32,9 @@ def test_prompts_without_background_equal_the_reference(golden: Path) -> None:
         assert task_prompt(row["task"]).fill(context.text, row["question"]) == row["prompt"]
 
 
-def test_parts_that_are_left_out_leave_their_newlines_as_in_the_reference(golden: Path) -> None:
-    inputs = {row["task"]: row for row in golden_rows(golden, "rows_0k.jsonl") if row["question_number"] == 0}
-    cases = golden_rows(golden, "prompt_variants.jsonl")
+def test_parts_that_are_left_out_leave_their_newlines_as_in_the_reference(reference_tasks: Path) -> None:
+    inputs = {row["task"]: row for row in golden_rows(reference_tasks, "rows_0k.jsonl") if row["question_number"] == 0}
+    cases = golden_rows(reference_tasks, "prompt_variants.jsonl")
     assert len(cases) == 19
     for case in cases:
         parts = ("instruction", "examples", "post_prompt")
@@ -44,9 +44,9 @@ def test_parts_that_are_left_out_leave_their_newlines_as_in_the_reference(golden
         assert prompt.fill(case.get("input", same["input"]), case.get("question", same["question"])) == case["prompt"]
 
 
-def test_the_same_choices_give_the_reference_prompt_with_background(golden: Path, gpt2_tokenizer_dir: Path) -> None:
+def test_the_same_choices_give_the_reference_prompt_with_background(reference_tasks: Path, gpt2_tokenizer_dir: Path) -> None:
     tokenizer = load_tokenizer(str(gpt2_tokenizer_dir))
-    rows = golden_rows(golden, "rows_long.jsonl")
+    rows = golden_rows(reference_tasks, "rows_long.jsonl")
     assert len(rows) == 7
     for row in rows:
         sentences = [tokenizer.decode(ids).removeprefix(" ") for ids in row["background_token_ids"]]

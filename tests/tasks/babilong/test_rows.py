@@ -59,8 +59,8 @@ def test_generated_text_fills_the_length_too(gpt2: Tokenizer, protocol: str, len
         assert 0.97 * length <= row.prompt_tokens + row.max_new_tokens <= length
 
 
-def test_rows_without_background_equal_the_reference(golden: Path, gpt2: Tokenizer, data_dir: Path) -> None:
-    lines = (golden / "tasks/babilong/rows_0k.jsonl").read_text("utf-8").split("\n")
+def test_rows_without_background_equal_the_reference(reference_tasks: Path, gpt2: Tokenizer, data_dir: Path) -> None:
+    lines = (reference_tasks / "babilong/rows_0k.jsonl").read_text("utf-8").split("\n")
     for golden_row in (json.loads(line) for line in lines if line):
         row = build(gpt2, golden_row["task"], 0, open_data(data_dir), samples=501)[golden_row["question_number"]]
         assert row.prompt == golden_row["prompt"]
@@ -69,8 +69,8 @@ def test_rows_without_background_equal_the_reference(golden: Path, gpt2: Tokeniz
         assert [needle["fact"] for needle in row.details["needles"]] == golden_row["references"]
 
 
-def test_the_paper_protocol_sends_what_opencompass_sends(golden: Path, gpt2: Tokenizer, data_dir: Path) -> None:
-    lines = (golden / "tasks/opencompass/rows.jsonl").read_text("utf-8").split("\n")
+def test_the_paper_protocol_sends_what_opencompass_sends(reference_tasks: Path, gpt2: Tokenizer, data_dir: Path) -> None:
+    lines = (reference_tasks / "opencompass/rows.jsonl").read_text("utf-8").split("\n")
     golden_rows = [json.loads(line) for line in lines if line and json.loads(line)["task"] == "babilong_qa1"]
     assert [row["length"] for row in golden_rows] == ["0k", "0k", "4k", "4k"]
     rows = build(gpt2, "qa1", 0, open_data(data_dir), samples=501, protocol="paper")
@@ -81,11 +81,11 @@ def test_the_paper_protocol_sends_what_opencompass_sends(golden: Path, gpt2: Tok
         assert row.details["scoring"] == "substring"
 
 
-def test_the_list_form_with_background_equals_opencompass(golden: Path) -> None:
+def test_the_list_form_with_background_equals_opencompass(reference_tasks: Path) -> None:
     from ropepp_eval.rows.protocols import protocol_settings
     from ropepp_eval.tasks.babilong.settings import BabilongSettings
 
-    lines = (golden / "tasks/opencompass/rows.jsonl").read_text("utf-8").split("\n")
+    lines = (reference_tasks / "opencompass/rows.jsonl").read_text("utf-8").split("\n")
     rows = [json.loads(line) for line in lines if line and json.loads(line)["task"] == "babilong_qa1"]
     for row in rows:
         text = protocol_settings("babilong", "paper", BabilongSettings).model_input(row["prompt"][0])
@@ -194,13 +194,15 @@ def test_text_is_repeated_only_if_asked(gpt2: Tokenizer, tmp_path: Path) -> None
     assert all(once.count(f"number {n} ") <= 1 for n in range(60))
 
 
-def test_the_reference_limit_on_lines_leaves_long_stories_out(golden: Path, gpt2: Tokenizer, data_dir: Path) -> None:
+def test_the_reference_limit_on_lines_leaves_long_stories_out(
+    reference_tasks: Path, gpt2: Tokenizer, data_dir: Path
+) -> None:
     cell = open_cell(request_for(gpt2, "qa3", 2048, open_data(data_dir)))
     questions = load_questions(open_data(data_dir), "qa3", 42).questions
     lines = (2048 - 300) // 8
     assert [q.number for q in questions if not cell.holds(q)] == [q.number for q in questions if len(q.facts) + 1 > lines]
     assert not all(cell.holds(q) for q in questions)
-    for line in (golden / "tasks/babilong/rows_long.jsonl").read_text("utf-8").splitlines():
+    for line in (reference_tasks / "babilong/rows_long.jsonl").read_text("utf-8").splitlines():
         row = json.loads(line)
         if row["task"] == "qa3":
             kept = [q for q in questions if len(q.facts) + 1 <= row["max_n_facts"]]

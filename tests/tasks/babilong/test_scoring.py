@@ -19,20 +19,27 @@ from ropepp_eval.tasks.babilong.scoring import (
 )
 
 
-@pytest.mark.parametrize(("name", "cases"), [("score_cases.jsonl", 167), ("score_cases_real.jsonl", 210)])
-def test_comparisons_equal_the_reference(golden: Path, name: str, cases: int) -> None:
-    rows = [json.loads(line) for line in (golden / "tasks/babilong" / name).read_text("utf-8").split("\n") if line]
-    assert len(rows) == cases
+def test_comparisons_equal_the_reference(golden_tasks: Path) -> None:
+    assert _compared(golden_tasks / "babilong" / "score_cases.jsonl") == 167
+
+
+def test_comparisons_of_a_models_answers_equal_the_reference(reference_tasks: Path) -> None:
+    assert _compared(reference_tasks / "babilong" / "score_cases_real.jsonl") == 210
+
+
+def _compared(file: Path) -> int:
+    rows = [json.loads(line) for line in file.read_text("utf-8").split("\n") if line]
     for row in rows:
         labels = task_prompt(row["task"]).labels
         assert read_answer(row["output"]) == row["preprocessed"]
         assert labels_match(row["target"], row["output"], row["question"], labels) == row["expected"], row
         if "expected_substring_rule" in row:
             assert substring_matches(row["target"], row["output"]) == row["expected_substring_rule"], row
+    return len(rows)
 
 
-def test_the_paper_rule_equals_opencompass(golden: Path) -> None:
-    text = (golden / "tasks/opencompass/score_cases.jsonl").read_text("utf-8")
+def test_the_paper_rule_equals_opencompass(golden_tasks: Path) -> None:
+    text = (golden_tasks / "opencompass/score_cases.jsonl").read_text("utf-8")
     case = next(row for row in map(json.loads, text.splitlines()) if row["task"] == "babilong_qa1")
     scores = [100.0 * substring_matches(case["references"][0], output) for output in case["predictions"]]
     assert scores == case["expected_score_each"]

@@ -48,9 +48,9 @@ def test_scores_of_rows_and_aggregates_are_lm_evals(
 
 
 def test_the_papers_rows_and_perplexities_are_opencompasss(
-    make_request: MakeRequest, data_dir: Path, golden: Path, ask: Ask
+    make_request: MakeRequest, data_dir: Path, reference_tasks: Path, ask: Ask
 ) -> None:
-    samples = read_jsonl(golden / "tasks" / "opencompass" / "openbookqa.jsonl")
+    samples = read_jsonl(reference_tasks / "opencompass" / "openbookqa.jsonl")
     expected = [sample for sample in samples if sample["task"] == "openbookqa"]
     rows = question_rows(make_request("openbookqa", samples=len(expected), protocol="paper", data=data_dir))
     for row, sample in zip(rows, expected, strict=True):

@@ -43,32 +43,32 @@ def choices_of(row: dict[str, Any], task: NiahTask) -> NiahChoices:
     )
 
 
-def haystack_of(task: NiahTask, protocol: str, data_dir: Path) -> Haystack | None:
-    return essay_haystack(open_data(data_dir), **settings(protocol)["essays"]) if task.haystack == "essay" else None
+def haystack_of(task: NiahTask, protocol: str, request: pytest.FixtureRequest) -> Haystack | None:
+    if task.haystack != "essay":
+        return None
+    return essay_haystack(open_data(request.getfixturevalue("data_dir")), **settings(protocol)["essays"])
 
 
 @pytest.mark.parametrize("name", NIAH_TASKS)
-def test_golden_choices_give_the_reference_prompt(name: str, golden: Path, data_dir: Path) -> None:
+def test_golden_choices_give_the_reference_prompt(name: str, golden_tasks: Path, request: pytest.FixtureRequest) -> None:
     task = niah_task(name, "reference")
-    haystack = haystack_of(task, "reference", data_dir)
-    rows = read_rows(golden / "tasks/ruler/rows.jsonl", name)
+    haystack = haystack_of(task, "reference", request)
+    rows = read_rows(golden_tasks / "ruler/rows.jsonl", name)
     assert len(rows) == 4
     for row in rows:
         choices = choices_of(row, task)
         prompt = render_niah(choices, task, settings("reference")["niah"], haystack)
-        assert prompt.text == row["input"] + row["answer_prefix"]
         assert hashlib.sha256(prompt.text.encode()).hexdigest() == row["prompt_sha256"]
         assert sorted(choices.answers) == sorted(row["outputs"])
         for offset, needle in zip(prompt.needle_offsets, row["choices"]["needles_in_order"], strict=True):
             assert prompt.text.startswith(needle, offset)
 
 
-def test_golden_choices_give_the_prompt_behind_the_papers_tables(golden: Path, data_dir: Path) -> None:
+def test_golden_choices_give_the_prompt_behind_the_papers_tables(golden_tasks: Path, request: pytest.FixtureRequest) -> None:
     task = niah_task("niah_single_2", "paper")
-    haystack = haystack_of(task, "paper", data_dir)
-    rows = read_rows(golden / "tasks/opencompass/rows.jsonl", "niah_single_2")
+    haystack = haystack_of(task, "paper", request)
+    rows = read_rows(golden_tasks / "opencompass/rows.jsonl", "niah_single_2")
     assert len(rows) == 2
     for row in rows:
         prompt = render_niah(choices_of(row, task), task, settings("paper")["niah"], haystack)
-        assert prompt.text == row["prompt"]
         assert hashlib.sha256((prompt.text + "\n\n").encode()).hexdigest() == row["model_input_sha256"]

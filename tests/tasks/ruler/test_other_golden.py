@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,21 +27,17 @@ def rows_of(path: Path, task: str) -> list[dict[str, Any]]:
 def vt_prompt(row: dict[str, Any], protocol: str, corpus: Corpus | None) -> str:
     golden, texts = row["choices"], settings(protocol)["vt"]
     example = ""
-    if "icl_example" in golden:  # its names were replaced after it was made: read the new ones off its text
-        answers = golden["icl_example"].rsplit(":", 1)[1].split()
-        value = re.search(r"= (\d+)", golden["icl_example"])
+    if "icl_variables" in golden:  # its names were replaced after it was made
         before = golden["icl_before_renaming"]
-        assert value is not None
         example = render_example(
             VtChoices(
-                variables=tuple(answers),
-                value=value[1],
+                variables=tuple(golden["icl_variables"]),
+                value=golden["icl_value"],
                 positions=tuple(before["insert_positions"]),
                 lines=before["haystack_units"],
             ),
             texts,
         )
-        assert example == golden["icl_example"]
     choices = VtChoices(
         variables=tuple(golden["variables"][0]),
         value=golden["value"],
@@ -84,9 +79,7 @@ def qa_prompt(row: dict[str, Any], protocol: str, corpus: Corpus | None) -> str:
     assert corpus is not None
     golden = row["choices"]
     question = corpus.questions[golden["qa_index"]]
-    assert question.text == golden["question"]
     assert list(question.gold) == golden["gold_doc_indexes"]
-    assert list(question.answers) == row.get("outputs", row.get("answer"))
     choices = QaChoices(documents=tuple(golden["doc_indexes_in_order"]), question=question)
     return render_qa(choices, corpus, settings(protocol)["qa"])[0]
 
@@ -97,26 +90,26 @@ PROMPTS: dict[str, Callable[[dict[str, Any], str, Corpus | None], str]] = {
 OUR_NAMES = {"qa_1": "qa_squad", "qa_2": "qa_hotpotqa"}
 
 
-def corpus_of(task: str, data_dir: Path) -> Corpus | None:
+def corpus_of(task: str, request: pytest.FixtureRequest) -> Corpus | None:
     name = OUR_NAMES.get(task, task)
-    return read_corpus(name, open_data(data_dir), 4096) if name.startswith("qa_") else None
+    return read_corpus(name, open_data(request.getfixturevalue("data_dir")), 4096) if name.startswith("qa_") else None
 
 
 @pytest.mark.parametrize("task", ["vt", "cwe", "fwe", "qa_1", "qa_2"])
-def test_golden_choices_give_the_reference_prompt(task: str, golden: Path, data_dir: Path) -> None:
-    rows = rows_of(golden / "tasks/ruler/rows.jsonl", task)
+def test_golden_choices_give_the_reference_prompt(task: str, golden_tasks: Path, request: pytest.FixtureRequest) -> None:
+    rows = rows_of(golden_tasks / "ruler/rows.jsonl", task)
     assert len(rows) == 4
     for row in rows:
-        prompt = PROMPTS[task](row, "reference", corpus_of(task, data_dir))
-        assert prompt == row["input"] + row["answer_prefix"]
+        prompt = PROMPTS[task](row, "reference", corpus_of(task, request))
         assert hashlib.sha256(prompt.encode()).hexdigest() == row["prompt_sha256"]
 
 
 @pytest.mark.parametrize("task", ["vt", "cwe", "fwe", "qa_squad"])
-def test_golden_choices_give_the_prompt_behind_the_papers_tables(task: str, golden: Path, data_dir: Path) -> None:
-    rows = rows_of(golden / "tasks/opencompass/rows.jsonl", task)
+def test_golden_choices_give_the_prompt_behind_the_papers_tables(
+    task: str, golden_tasks: Path, request: pytest.FixtureRequest
+) -> None:
+    rows = rows_of(golden_tasks / "opencompass/rows.jsonl", task)
     assert len(rows) == 2
     for row in rows:
-        prompt = PROMPTS[task](row, "paper", corpus_of(task, data_dir))
-        assert prompt == row["prompt"]
+        prompt = PROMPTS[task](row, "paper", corpus_of(task, request))
         assert hashlib.sha256((prompt + "\n\n").encode()).hexdigest() == row["model_input_sha256"]
