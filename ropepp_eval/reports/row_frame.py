@@ -53,7 +53,7 @@ def line_of(view: RowView) -> dict[str, Any]:
         "outcome": view.outcome,
         "metric": view.metric,
         "score": view.score,
-        "scores": None if scores is None else json.dumps(_finite(scores), ensure_ascii=False),
+        "scores": None if scores is None else json.dumps(finite(scores), ensure_ascii=False),
         "question": view.question,
         "references": view.references,
         "depths": view.depths,
@@ -67,18 +67,18 @@ def line_of(view: RowView) -> dict[str, Any]:
     }
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """Scores with None in place of NaN and infinity, which lm-eval's files may hold and JSON may not."""
     if isinstance(value, dict):
-        return {name: _finite(one) for name, one in value.items()}
+        return {name: finite(one) for name, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(one) for one in value]
+        return [finite(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def as_json(views: Iterable[RowView]) -> bytes:
     """The lines as one JSON object, `{"format": 1, "rows": [...]}`; `scores` are an object there."""
-    lines = [{**line_of(view), "scores": _finite(view.record.get("scores"))} for view in views]
+    lines = [{**line_of(view), "scores": finite(view.record.get("scores"))} for view in views]
     return (json.dumps({"format": 1, "rows": lines}, ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode(
         "utf-8", "backslashreplace"
     )

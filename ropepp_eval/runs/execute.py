@@ -23,7 +23,7 @@ from ropepp_eval.runs.plan import Cell, Plan, PlannedCheckpoint, build_plan
 from ropepp_eval.runs.preflight import check_plan, describe_plan
 from ropepp_eval.runs.progress import Progress
 from ropepp_eval.runs.provenance import code_state, versions
-from ropepp_eval.runs.scoring import scores_of, stored_response
+from ropepp_eval.runs.scoring import described_task, scores_of, stored_response
 from ropepp_eval.runs.store import RunStore, read_manifest, refuse_foreign
 
 
@@ -249,19 +249,7 @@ def manifest_of(plan: Plan) -> dict[str, Any]:
             }
             for cell in plan.cells
         ],
-        "tasks": {
-            name: {
-                "benchmark": task.benchmark,
-                "primary": task.primary.name,
-                "averaged": task.averaged,
-                **({"folder_sha256": task.folder.sha256} if task.folder.sha256 else {}),
-                "metrics": {
-                    m.name: {"aggregation": m.aggregation, "higher_is_better": m.higher_is_better, "scale": m.scale}
-                    for m in task.metrics
-                },
-            }
-            for name, task in tasks.items()
-        },
+        "tasks": {name: described_task(task) for name, task in tasks.items()},
         "checkpoints": {c.label: c.info.facts for c in plan.checkpoints},
         "seed": config.seed,
         "tokenizers": {

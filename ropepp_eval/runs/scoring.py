@@ -59,3 +59,17 @@ def response_of(stored: Any) -> Any:
     if stored is None:
         raise RowIsGone("log-probabilities of the tokens of a window are not kept, only their sums")
     return tuple(stored) if isinstance(stored, list) else stored
+
+
+def described_task(task: TaskEntry) -> dict[str, Any]:
+    """What `run.json` says of a task: how its rows become numbers of a table."""
+    return {
+        "benchmark": task.benchmark,
+        "primary": task.primary.name,
+        "averaged": task.averaged,
+        **({"folder_sha256": task.folder.sha256} if task.folder.sha256 else {}),
+        "metrics": {
+            m.name: {"aggregation": m.aggregation, "higher_is_better": m.higher_is_better, "scale": m.scale}
+            for m in task.metrics
+        },
+    }
