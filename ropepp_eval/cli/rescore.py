@@ -68,7 +68,7 @@ def _table(found: Rescored, args: argparse.Namespace) -> Table:
         means = [Entry(None if mean is None else cell.scale * mean, decimals) for mean in cell.means]
         counts = [Entry(float(number), 0) for number in (cell.rows - cell.current, cell.changed)]
         labels = (cell.checkpoint, cell.task, format_length(cell.length_tokens), cell.metric)
-        lines.append(Line(labels, (*counts, *means), f"{cell.task} {cell.protocol}", ranked=False))
+        lines.append(Line(labels, (*counts, *means), ranked=False))
     again = sum(cell.rows - cell.current for cell in found.cells)
     changed = sum(cell.changed for cell in found.cells)
     current = sum(cell.current for cell in found.cells)
@@ -77,4 +77,4 @@ def _table(found: Rescored, args: argparse.Namespace) -> Table:
     columns = ("rows", "changed", "before", "after")
     title = f"{args.dir}: scores made again from the stored answers"
     section = Section(title, {}, ("checkpoint", "task", "length", "metric"), columns, tuple(lines), (None,) * len(columns))
-    return Table((section,) if lines else (), tuple(notes))
+    return Table((section,), tuple(notes)) if lines else Table((), lead=tuple(notes))

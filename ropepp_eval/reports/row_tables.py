@@ -46,10 +46,7 @@ def rows_table(views: Sequence[RowView], cells: Cells, *, width: int | None, lim
         name, rule = cell.name, members[0].metric
         title = f"{labels[checkpoint_of(cell)]}, {name.task} at {name.length} (protocol {name.protocol}): {rule}, {_counts(cell, rule)}"
         sections.append(_section(title, columns, [line(view) for view in members], width, "llrrlll"))
-    return Table(
-        tuple(sections),
-        tuple(_notes(len(views), min(limit, len(views)), sum(len(c.rows) for c in cells.cells), asked, cells)),
-    )
+    return _noted(sections, _notes(len(views), min(limit, len(views)), sum(len(c.rows) for c in cells.cells), asked, cells))
 
 
 def differing_table(
@@ -71,7 +68,12 @@ def differing_table(
     better = Counter(pair.better for pair in pairs)
     said = f"{len(pairs):,} of {counted(common, 'row')} that both have differ{asked}: {names[0]} better on {better[1]:,}, {names[1]} on {better[-1]:,}"
     notes = [said, *_shortened_note(len(pairs), min(limit, len(pairs))), *_legend(bool(sections)), *_damage(cells)]
-    return Table(tuple(sections), tuple(notes))
+    return _noted(sections, notes)
+
+
+def _noted(sections: Sequence[Section], notes: Sequence[str]) -> Table:
+    """Notes stand below the sections, or alone."""
+    return Table(tuple(sections), tuple(notes)) if sections else Table((), lead=tuple(notes))
 
 
 def _by(items: Iterable[Item], cell: Callable[[Item], Cell]) -> list[tuple[Cell, list[Item]]]:
