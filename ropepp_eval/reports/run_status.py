@@ -192,7 +192,7 @@ class StatusReader:
         state, said = _state(manifest, idle, longest)
         missing = sum(cell.planned - cell.rows for cell in cells)
         if state == "finished" and missing:
-            said.append(f"{counted(missing, 'row')} of it cannot be read; the same command asks them again")
+            said.append(f"{counted(missing, 'row')} of it missing; the same command asks them again")
         said += [f"damaged: {one}" for one in damage]
         return RunStatus(str(folder), state, tuple(cells), reasons, tuple(said), idle)
 
