@@ -279,7 +279,7 @@ def status_table(runs: Sequence[RunStatus]) -> Table:
         entries = (
             Entry(text=f"{run.rows:,} of {run.planned:,}"),
             Entry(text=f"{run.failed:,}"),
-            Entry(text=f"{rate:.3g}" if rate is not None else ""),
+            Entry(text=f"{rate:.3g}" if rate is not None and going else ""),
             Entry(text=lasting(left) if left is not None and going else ""),
         )
         lines.append(Line((run.folder, run.state), entries, ranked=False))

@@ -70,7 +70,7 @@ def _answer_facts(view: RowView) -> list[tuple[str, str]]:
             "tokens",
             f"prompt {tokens[0]}, new {tokens[1]} of a budget of {tokens[2]}; finish {record.get('finish')}; cut {record.get('cut')}",
         ),
-        ("seconds", str(record.get("seconds"))),
+        ("time", "not known" if record.get("seconds") is None else f"{record['seconds']:.3f} s"),
         ("ids sha256", str(record.get("prompt_sha256"))),
     ]
 

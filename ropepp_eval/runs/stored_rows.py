@@ -127,9 +127,12 @@ class RowMaker:
         return self._tokenizers[sha256]
 
     def _found_tokenizer(self, sha256: str) -> Tokenizer:
-        rules = tokenizer_rules(dict(self._arguments.get("adapter_options") or ()))
-        places, why = list(self._places()), ""
-        for place in places:
+        try:
+            rules = tokenizer_rules(dict(self._arguments.get("adapter_options") or ()))
+        except (TypeError, ValueError) as error:
+            raise UserError("run.json: arguments.adapter_options are not what a run writes; restore the file") from error
+        why = ""
+        for place in self._places():
             try:
                 found = load_tokenizer(place, **rules)
             except UserError as error:

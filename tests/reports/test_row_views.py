@@ -13,7 +13,7 @@ import pandas
 import pytest
 from rich.cells import cell_len
 
-from ropepp_eval.cli import main, rows
+from ropepp_eval.cli import main, rows, table
 from ropepp_eval.records import line_of
 from ropepp_eval.reports.cells import read_cells
 from ropepp_eval.reports.row_frame import COLUMNS, as_csv, as_parquet, row_frame
@@ -82,6 +82,33 @@ def test_answers_and_references(
     given = {} if choices is None else {"choices": [choices], "gold": [0]}
     (view,) = views_of(changed_rows(tmp_path / "run", FakeCell(scores=(1.0,)), responses=[responses], **given))
     assert (view.answer, view.references) == (answer, references)
+
+
+@pytest.mark.parametrize(
+    ("details", "depths"),
+    [
+        ({"depth": 12.5}, [12.5]),
+        ({"needles": [{"depth_percent": 3, "queried": True}, {"depth_percent": 9, "queried": False}]}, [3.0]),
+        ({"depths": [1, "late", None]}, [1.0]),
+        ({"needles": 3}, []),
+        ({}, []),
+    ],
+)
+def test_depths_in_whatever_way_a_task_says_them(details: dict[str, Any], depths: list[float], tmp_path: Path) -> None:
+    (view,) = views_of(changed_rows(tmp_path / "run", FakeCell(scores=(1.0,)), details=[details]))
+    assert view.depths == depths
+
+
+def test_a_table_names_cells_whose_rows_were_scored_by_several_versions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cell, said = (
+        FakeCell(scores=(1.0, None, 0.0)),
+        "scored by several versions of their scorer, `ropepp-eval rescore` makes them one: niah",
+    )
+    same = changed_rows(tmp_path / "same", cell, scorer_sha256=["a", "b", "a"])  # what failed was scored by none
+    assert said not in printed(table, capsys, same)
+    assert said in printed(table, capsys, changed_rows(tmp_path / "mixed", cell, scorer_sha256=["a", "a", "b"]))
 
 
 def test_numbers_are_of_all_rows_whatever_is_asked_for(two: Path) -> None:
