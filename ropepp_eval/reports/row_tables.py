@@ -123,18 +123,14 @@ def _section(title: str, columns: Sequence[str], lines: list[list[str]], width: 
     """Texts of one line each, cut so that all columns get into the width; of `sides`, `r` stands at the right of its column."""
     texts = [[inert(text.strip()) for text in line] for line in [list(columns), *lines]]
     widths = [max(cell_len(line[i]) for line in texts) for i in range(len(columns))]
-    widths = _fitted(
-        widths,
-        max(NARROWEST, width or PIPED_WIDTH),
-        free=len(columns) - (2 if columns[-2] != "reference" else 1),
-        reference=columns.index("reference"),
-    )
+    widths = _fitted(widths, max(NARROWEST, width or PIPED_WIDTH), reference=columns.index("reference"))
     cut = [tuple(_aligned(text, w, side) for text, w, side in zip(line, widths, sides, strict=True)) for line in texts]
     return Section(title, {}, cut[0], (), tuple(Line(line, (), ranked=False) for line in cut[1:]), ())
 
 
-def _fitted(widths: list[int], room: int, *, free: int, reference: int) -> list[int]:
-    """Widths of columns that get into `room`: the reference has its share at most, and the columns from `free` on share what is left."""
+def _fitted(widths: list[int], room: int, *, reference: int) -> list[int]:
+    """Widths of columns that get into `room`: the reference has its share at most, and the columns after it share what is left."""
+    free = reference + 1
     widths[reference] = min(widths[reference], max(REFERENCE_WIDTH, room // 5))
     left = room - sum(widths[:free]) - len(GAP) * (len(widths) - 1)
     count = len(widths) - free
