@@ -54,6 +54,18 @@ class TaskInManifest(TypedDict, total=False):
     metrics: Required[Annotated[dict[str, MetricEntry], Field(min_length=1)]]
 
 
+class Process(TypedDict, total=False):
+    """Which process writes into the folder, or did last."""
+
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    host: str
+    pid: int
+    begun: str
+    """When, with its zone."""
+    start_ticks: int | None
+    """When the system started it, in the system's own count: tells it from a later process with its number."""
+
+
 class Manifest(TypedDict, total=False):
     """`run.json`."""
 
@@ -75,6 +87,9 @@ class Manifest(TypedDict, total=False):
     versions: dict[str, str]
     ran: dict[str, dict[str, Any]]
     events: dict[str, list[str]]
+    process: Process
+    rescored: list[dict[str, Any]]
+    """Each `ropepp-eval rescore`: when, by which release, and the cells with their means before and after."""
     failures: list[str]
     """Why rows failed, a line each; empty where none did."""
     commit: str | None

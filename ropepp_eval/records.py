@@ -72,9 +72,17 @@ class Record(TypedDict, total=False):
     cut: Any
     seconds: Number | None
     prompt_sha256: str | None
+    question: str
+    """What was asked, as far as a line holds it; see `rows.row.Row.question`."""
     references: list[str]
+    choices: list[str]
+    """Continuations that were scored; only of rows that have some."""
+    gold: int | None
+    """Index of the right choice."""
     responses: list[Any]
     scores: Required[dict[str, Score] | None]
+    scorer_sha256: str
+    """Version of what made the scores; see `rows.scorers.scorer_sha256`. Lines of earlier releases have none."""
     stand_in: bool
     cluster: str
     details: dict[str, Any]

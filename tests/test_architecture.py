@@ -22,6 +22,7 @@ GROUND = {
     "manifests",
     "outside",
     "paths",
+    "processes",
     "records",
     "resolution",
     "streams",

@@ -166,14 +166,14 @@ def _csv(table: Table, show: Show) -> str:
     writer = csv.writer(out, lineterminator="\n")
     extra = _csv_extra(show)
     head = [*fields, *labels, *(f"{name}{suffix}" for name in columns for suffix in ["", *extra])]
-    writer.writerow(map(_csv_text, head))
+    writer.writerow(map(csv_text, head))
     for section in table.sections:
         for line in section.lines:
             own = dict(zip(section.label_columns, line.labels, strict=True))
             entries = dict(zip(section.columns, line.entries, strict=True))
             cells = [cell for name in columns for cell in _csv_cells(entries.get(name), extra)]
             said = [*(section.fields.get(f, "") for f in fields), *(own.get(name, "") for name in labels)]
-            writer.writerow([*map(_csv_text, said), *cells])
+            writer.writerow([*map(csv_text, said), *cells])
     return out.getvalue()
 
 
@@ -199,11 +199,11 @@ def _csv_cells(entry: Entry | None, extra: list[str]) -> list[str]:
     low, high = entry.interval or (None, None)
     known = {" low": low, " high": high, " rows": entry.rows, " failed": entry.failed}
     known |= {" cut": entry.cut, " fill": entry.fill}
-    value = _csv_number(entry.value) if entry.text is None else _csv_text(entry.text)
+    value = _csv_number(entry.value) if entry.text is None else csv_text(entry.text)
     return [value, *(_csv_number(known[name]) for name in extra)]
 
 
-def _csv_text(text: str) -> str:
+def csv_text(text: str) -> str:
     """Words of a cell, quoted by an apostrophe where a spreadsheet would run them as a formula."""
     return f"'{text}" if text.lstrip().startswith(FORMULA_STARTS) else text
 

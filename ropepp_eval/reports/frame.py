@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 ROW_COLUMNS = (
     "key", "checkpoint", "checkpoint_sha256", "position", "benchmark", "task", "length_tokens", "protocol", "seed",
     "tokenizer_sha256", "row", "row_sha256", "prompt_tokens", "new_tokens", "budget", "finish", "cut", "seconds",
-    "prompt_sha256", "references", "responses", "scores", "stand_in", "cluster", "details", "error", "run",
+    "prompt_sha256", "question", "references", "choices", "gold", "responses", "scores", "scorer_sha256", "stand_in", "cluster", "details", "error", "run",
 )  # fmt: skip
 RESULT_COLUMNS = (
     "checkpoint", "checkpoint_sha256", "position", "benchmark", "task", "length_tokens", "protocol", "metric", "value",

@@ -43,6 +43,11 @@ def table_notes(cells: Cells, columns: Iterable[str]) -> tuple[str, ...]:
     if unfinished:
         notes.append(f"{unfinished} of {counted(len(cells.cells), 'cell')} with fewer rows than planned")
     notes.extend(_mixed(cells))
+    scorers = sorted({cell.name.task for cell in cells.cells if _scored_by_several(cell)}, key=natural)
+    if scorers:
+        notes.append(
+            f"rows of one cell scored by several versions of their scorer, `ropepp-eval rescore` makes them one: {', '.join(scorers)}"
+        )
     notes.extend(
         f"not the same rows for all checkpoints, so not a like-for-like comparison: {why}" for why in _unequal(cells)
     )
@@ -72,6 +77,10 @@ def _mixed(cells: Cells) -> list[str]:
         + (f", and {counted(len(members) - 1, 'other cell')}" if len(members) > 1 else "")
         for (mixed, folders), members in found.items()
     ]
+
+
+def _scored_by_several(cell: Cell) -> bool:
+    return len({row.get("scorer_sha256") for row in cell.rows if row["scores"] is not None}) > 1
 
 
 def _unequal(cells: Cells) -> list[str]:

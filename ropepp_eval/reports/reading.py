@@ -48,7 +48,7 @@ class RunFolder:
 
 def read_run(folder: Path) -> tuple[RunFolder | None, list[Damage]]:
     """The run in a folder that holds `run.json` (None where that can't be read), and all damage met."""
-    manifest, reason = _read_manifest(folder / "run.json")
+    manifest, reason = read_manifest(folder / "run.json")
     if manifest is None:
         return None, [Damage(f"{folder.name}/run.json", None, reason)]
     rows, damage = _read_rows(folder)
@@ -56,7 +56,8 @@ def read_run(folder: Path) -> tuple[RunFolder | None, list[Damage]]:
     return RunFolder(name, str(folder), manifest, tuple(rows), tuple(damage)), damage
 
 
-def _read_manifest(path: Path) -> tuple[dict[str, Any] | None, str]:
+def read_manifest(path: Path) -> tuple[dict[str, Any] | None, str]:
+    """The manifest in a file, or None and why it is none."""
     try:
         return parse_manifest(path.read_bytes())
     except OSError as error:
@@ -66,14 +67,24 @@ def _read_manifest(path: Path) -> tuple[dict[str, Any] | None, str]:
 def _read_rows(folder: Path) -> tuple[list[dict[str, Any]], list[Damage]]:
     rows: list[dict[str, Any]] = []
     damage: list[Damage] = []
-    for path in sorted(folder.glob("rows/*/*.jsonl")):
-        name = f"{folder.name}/{path.relative_to(folder).as_posix()}"
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            damage.append(Damage(name, None, f"not readable ({first_line(error)})"))
-            continue
-        good, bad = parse_lines(content)
-        rows.extend(good)
-        damage.extend(Damage(name, line, reason) for line, reason in bad)
+    for path in rows_files(folder):
+        good, bad = read_rows_file(folder, path)
+        rows += good
+        damage += bad
     return rows, damage
+
+
+def rows_files(folder: Path) -> list[Path]:
+    """The files that a run keeps its rows in."""
+    return sorted(folder.glob("rows/*/*.jsonl"))
+
+
+def read_rows_file(folder: Path, path: Path) -> tuple[list[dict[str, Any]], list[Damage]]:
+    """The readable rows of one of them, and the damage met."""
+    name = f"{folder.name}/{path.relative_to(folder).as_posix()}"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return [], [Damage(name, None, f"not readable ({first_line(error)})")]
+    good, bad = parse_lines(content)
+    return good, [Damage(name, line, reason) for line, reason in bad]

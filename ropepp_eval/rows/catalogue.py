@@ -41,6 +41,8 @@ class TaskEntry:
     rows_function: str
     """`hooks.rows`, as the YAML names it."""
     results_function: str
+    version: int | float | str = 1
+    """`metadata.version`: raised by its author where rows or scores come out otherwise."""
     takes_length: bool = True
     """False for tasks with a fixed prompt: length then only bounds the window."""
     zero_length: bool = False
@@ -122,6 +124,7 @@ def _entry(read: TaskFile, path: Path, folder: TaskFolder) -> TaskEntry:
         ),
         yaml_path=path,
         folder=folder,
+        version=about.version,
         takes_length=about.takes_length,
         zero_length=about.zero_length,
         averaged=about.averaged,

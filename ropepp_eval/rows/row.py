@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from ropepp_eval.tokens.tokenizer import Tokenizer
 
 
+SHORTEST_QUESTION, LONGEST_QUESTION = 40, 400
+"""Characters of a prompt's end that are taken for its question: whole lines until there are so many, and at most so many."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RowRequest:
     """What a task is asked to build: rows `0 .. samples - 1` of one (task, length)."""
@@ -76,6 +80,18 @@ class Row:
     def sha256(self) -> str:
         """Key of the row: the hash of its content, the prompt by its own hash (escaping a long text takes longer than hashing it)."""
         return hash_json(self.as_doc() | {"prompt": hash_text(self.prompt)})
+
+    @property
+    def question(self) -> str:
+        """What is asked: as the builder noted it (`details.question`), else the prompt's last lines. Empty for a text that is only read."""
+        noted = self.details.get("question")
+        if isinstance(noted, str) or self.window_tokens:
+            return str(noted or "").strip()
+        lines = self.prompt[-LONGEST_QUESTION:].strip().split("\n")
+        question = lines.pop()
+        while lines and len(question) < SHORTEST_QUESTION:  # `Answer:` alone says nothing
+            question = f"{lines.pop()}\n{question}"
+        return question
 
     def __eq__(self, other: object) -> bool:
         """Rows are equal where their content is, wherever they keep it."""

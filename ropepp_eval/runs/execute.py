@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import math
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from ropepp_eval.errors import Interrupted
 from ropepp_eval.records import FORMAT
 from ropepp_eval.rows.requests import requests_of
 from ropepp_eval.rows.row import Row
+from ropepp_eval.rows.scorers import scorer_sha256
 from ropepp_eval.runs.config import RunConfig
 from ropepp_eval.runs.keys import cut_at_tokens
 from ropepp_eval.runs.outcome import outcome_of
@@ -23,6 +23,7 @@ from ropepp_eval.runs.plan import Cell, Plan, PlannedCheckpoint, build_plan
 from ropepp_eval.runs.preflight import check_plan, describe_plan
 from ropepp_eval.runs.progress import Progress
 from ropepp_eval.runs.provenance import code_state, versions
+from ropepp_eval.runs.scoring import described_task, scores_of, stored_response
 from ropepp_eval.runs.store import RunStore, read_manifest, refuse_foreign
 
 
@@ -203,9 +204,12 @@ def record_of(cell: Cell, row: Row, answers: list[Answer], plan: Plan) -> dict[s
         "cut": any(answer.cut for answer in answers),
         "seconds": round(sum(answer.seconds for answer in answers), 6),
         "prompt_sha256": answers[0].prompt_sha256,
+        "question": row.question,
         "references": list(row.references),
+        **({"choices": list(row.choices), "gold": row.gold} if row.choices else {}),
         "responses": [stored_response(answer.response) for answer in answers],
         "scores": scores,
+        "scorer_sha256": scorer_sha256(cell.task),
         "stand_in": row.stand_in,
         "cluster": row.cluster,
         "details": dict(row.details),
@@ -218,32 +222,7 @@ def score(cell: Cell, row: Row, answers: list[Answer]) -> tuple[dict[str, Any] |
     for answer in answers:
         if answer.error is not None:
             return None, answer.error
-    try:
-        scores = {name: plain(value) for name, value in cell.task.score_row()(row, [a.response for a in answers]).items()}
-    except Exception as error:  # one bad row never stops the others; it is counted as failed and keeps its reason
-        return None, Failure("score", type(error).__name__, str(error)[:500])
-    for name, value in scores.items():
-        if not all(math.isfinite(part) for part in (value if isinstance(value, list) else [value]) if part is not None):
-            return None, Failure("score", "NonFinite", f"metric {name} is {value}")
-    return scores, None
-
-
-def plain(value: Any) -> Any:
-    """A score as JSON holds it: a number, None, or a [sum, weight] pair."""
-    if isinstance(value, (tuple, list)):
-        return [plain(part) for part in value]
-    return None if value is None else (value if isinstance(value, int) else float(value))
-
-
-def stored_response(response: Any) -> Any:
-    """A response as JSON holds it. Log-probabilities of whole windows are not kept: their sums are in the scores."""
-    if response is None or isinstance(response, str):
-        return response
-    if isinstance(response, (int, float)):
-        return float(response)
-    if isinstance(response, tuple):
-        return [plain(part) if not isinstance(part, bool) else part for part in response]
-    return None
+    return scores_of(cell.task, row, [answer.response for answer in answers])
 
 
 def manifest_of(plan: Plan) -> dict[str, Any]:
@@ -270,19 +249,7 @@ def manifest_of(plan: Plan) -> dict[str, Any]:
             }
             for cell in plan.cells
         ],
-        "tasks": {
-            name: {
-                "benchmark": task.benchmark,
-                "primary": task.primary.name,
-                "averaged": task.averaged,
-                **({"folder_sha256": task.folder.sha256} if task.folder.sha256 else {}),
-                "metrics": {
-                    m.name: {"aggregation": m.aggregation, "higher_is_better": m.higher_is_better, "scale": m.scale}
-                    for m in task.metrics
-                },
-            }
-            for name, task in tasks.items()
-        },
+        "tasks": {name: described_task(task) for name, task in tasks.items()},
         "checkpoints": {c.label: c.info.facts for c in plan.checkpoints},
         "seed": config.seed,
         "tokenizers": {

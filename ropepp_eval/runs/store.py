@@ -15,10 +15,11 @@ from typing import Any, BinaryIO
 from ropepp_eval.errors import UserError
 from ropepp_eval.files import write_atomically, write_json
 from ropepp_eval.manifests import parse_manifest
+from ropepp_eval.processes import this_process
 from ropepp_eval.records import line_of, parse_line
 from ropepp_eval.runs.plan import Cell
 
-_LINE = re.compile(rb"[^\n]*\n|[^\n]+\Z")  # a carriage return ends no line
+LINE = re.compile(rb"[^\n]*\n|[^\n]+\Z")  # a carriage return ends no line
 
 
 class RunStore:
@@ -46,11 +47,24 @@ class RunStore:
         try:
             earlier = read_manifest(folder)
             if earlier is not None:  # keep when it began; everything else is equal or is about this process
-                store.manifest = {**manifest, "run_id": earlier["run_id"], "created": earlier["created"]}
-            store.write_manifest()
+                kept = ("run_id", "created", "rescored")
+                store.manifest = {**manifest, **{name: earlier[name] for name in kept if name in earlier}}
+            store.write_manifest(process=this_process())
         except BaseException:
             store.close()
             raise
+        return store
+
+    @classmethod
+    def reopen(cls, folder: Path) -> RunStore:
+        """Open a folder that holds a run, to change what is there.
+
+        Raises:
+            UserError: it holds none, or another process is writing into it.
+        """
+        store = cls(folder, manifest_there(folder))
+        store._take_lock()
+        store.manifest = manifest_there(folder)  # from now on nobody else changes it
         return store
 
     def _take_lock(self) -> None:
@@ -98,7 +112,7 @@ class RunStore:
         records: dict[str, dict[str, Any]] = {}
         kept: list[bytes] = []
         damage: list[str] = []
-        for number, line in enumerate(_LINE.findall(content), start=1):
+        for number, line in enumerate(LINE.findall(content), start=1):
             record, reason = parse_line(line)
             if record is None or "key" not in record:
                 if line.endswith(b"\n"):  # one without its end is what a crash leaves
@@ -152,6 +166,21 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         raise UserError(
             f"{path} can't be read as a run ({reason or 'no `identity`'}); choose another --out or restore the file"
         )
+    return manifest
+
+
+def manifest_there(folder: Path) -> dict[str, Any]:
+    """`run.json` of a folder that must hold a run.
+
+    Raises:
+        UserError: it holds none, or one that can't be read.
+    """
+    path = folder / "run.json"
+    if not path.is_file():
+        raise UserError(f"{folder} is no run folder (it holds no run.json); name one that `ropepp-eval run --out` made")
+    manifest, reason = parse_manifest(path.read_bytes())
+    if manifest is None:
+        raise UserError(f"{path} is {reason}; restore the file, or run the evaluation again in another folder")
     return manifest
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ropepp_eval.errors import UserError
+from ropepp_eval.processes import is_alive
 from ropepp_eval.runs.store import RunStore, read_manifest
 from tests.stored import record
 
@@ -29,6 +30,16 @@ def test_records_come_back_as_they_were(tmp_path: Path) -> None:
         store.append(CELL, record("b"))
     with RunStore.open(tmp_path / "run", manifest()) as store:
         assert store.finished(CELL) == {"a": record("a"), "b": record("b")}
+
+
+def test_the_writing_process_is_named_and_the_history_of_scores_is_kept(tmp_path: Path) -> None:
+    with RunStore.open(tmp_path, manifest()) as store:
+        store.write_manifest(rescored=[{"when": "t"}])
+    (tmp_path / "run.json").write_text((tmp_path / "run.json").read_text().replace(f'"pid": {os.getpid()}', '"pid": 1'))
+    with RunStore.open(tmp_path, manifest()):
+        found = read_manifest(tmp_path) or {}
+    assert is_alive(found["process"]) is True
+    assert found["rescored"] == [{"when": "t"}]
 
 
 @pytest.mark.parametrize("kept", [0, 1, 17, -1])
