@@ -100,11 +100,10 @@ def check_same_rows(plan: Plan, earlier: dict[str, Any]) -> None:
     store = RunStore(plan.folder, earlier)
     for cell in plan.cells:
         asked = {row.row: row.sha256 for row in cell.rows}
-        for record in store.records(cell).values():
-            if asked.get(record["row"], record["row_sha256"]) != record["row_sha256"]:
-                raise other_row(
-                    plan.folder, earlier, cell.task.name, cell.length_tokens, record["row"], plan.config.arguments()
-                )
+        answered = {record["row"]: record["row_sha256"] for record in store.records(cell).values()}
+        other = [row for row, sha256 in answered.items() if asked.get(row, sha256) != sha256]
+        if other:
+            raise other_row(plan.folder, earlier, cell.task.name, cell.length_tokens, min(other), plan.config.arguments())
 
 
 def is_finished(plan: Plan, earlier: dict[str, Any], manifest: dict[str, Any], retry_failed: bool) -> bool:

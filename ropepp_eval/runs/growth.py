@@ -23,9 +23,9 @@ _IN_WORDS = {
     "engine_version": "release of the engine",
 }
 _HASHES = {
-    "checkpoint": "the files of the checkpoint",
-    "tokenizer": "the tokenizer",
-    "position_code": "the code of the position embedding",
+    "checkpoint": "the files of the checkpoint are not what they were",
+    "tokenizer": "the tokenizer is another one",
+    "position_code": "the code of the position embedding is not what it was",
 }
 """Fields of which only a hash is known: two hashes say nothing to a reader."""
 _UNIONS = ("tasks", "checkpoints", "tokenizers", "sources", "ran", "events")
@@ -105,12 +105,7 @@ def _differences(was: Any, now: Any, name: str = "") -> Iterator[str]:
         for field in dict.fromkeys([*now, *was]):
             yield from _differences(was.get(field), now.get(field), field)
     elif was != now:
-        what = _HASHES.get(name)
-        yield (
-            f"{what} {'are' if what.endswith('s') else 'is'} not what it was"
-            if what
-            else (f"{_IN_WORDS.get(name, inert(name))} was {_value(was)}, is {_value(now)}")
-        )
+        yield _HASHES.get(name) or f"{_IN_WORDS.get(name, inert(name))} was {_value(was)}, is {_value(now)}"
 
 
 def _value(value: Any) -> str:
