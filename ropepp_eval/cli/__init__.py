@@ -58,8 +58,10 @@ class _Parser(argparse.ArgumentParser):
         if option is not None:
             from ropepp_eval.runs.options import unknown_option
 
-            known = [name for action in self._actions for name in action.option_strings or [action.metavar or action.dest]]
-            raise unknown_option(f"{self.prog}: unknown option", option, map(str, known), f"`{self.prog} --help` lists them")
+            known = [
+                name for action in self._actions for name in action.option_strings or [str(action.metavar or action.dest)]
+            ]
+            raise unknown_option(f"{self.prog}: unknown option", option, known, f"`{self.prog} --help` lists them")
         if rest:
             self.error(f"unrecognized arguments: {' '.join(rest)}")
         return parsed

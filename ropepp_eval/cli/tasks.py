@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import textwrap
 
 from ropepp_eval.cli.options import add_task_arguments, load_task_folders, path
 from ropepp_eval.errors import UserError
@@ -66,10 +67,9 @@ def listing(style: str) -> str:
         lines.append(benchmark)
         lines += [f"  {n:<{width}}  {e.description}" for n, e in entries.items() if e.benchmark == benchmark]
     lines.append("groups")
-    lines += [
-        f"  {name:<{width}}  {counted(len(members), 'task')}: {', '.join(members[:6])}{', ...' if len(members) > 6 else ''}"
-        for name, members in groups.items()
-    ]
+    for name, members in groups.items():
+        text = f"  {name:<{width}}  {counted(len(members), 'task')}: {', '.join(members)}"
+        lines += textwrap.wrap(text, 100, subsequent_indent=" " * (width + 4), break_on_hyphens=False)
     return "\n".join(lines)
 
 
