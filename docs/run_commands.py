@@ -100,9 +100,7 @@ def run(command: str, folder: Path, status: int = 0) -> str:
         raise Refused(f"`{command}` hides what it prints; a document shows all of it")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     environment = {**os.environ, "PATH": path, "HF_HUB_OFFLINE": "1", "COLUMNS": "120", "NO_COLOR": "1"}
-    done = subprocess.run(
-        command, shell=True, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    done = subprocess.run(command, shell=True, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     printed = done.stdout.decode("utf-8")
     if done.returncode != status:
         raise Refused(f"`{command}` ended with status {done.returncode}, not {status}; it printed:\n{printed}")

@@ -41,15 +41,14 @@ class RowTask(ConfigurableTask):
         from ropepp_eval.rows.building import request_from_metadata
 
         self._request = request_from_metadata(self.base_name, self.config.metadata)
-        self._warned = False
-        self.dataset = {self.config.test_split: self.eval_docs}
+        self._built, self._warned = 0, False
 
     @property
-    def eval_docs(self) -> Any:
-        """The rows asked for, as lm-eval's docs."""
-        if getattr(self, "_built", None) != self._asked:
+    def dataset(self) -> dict[Any, Any]:
+        """lm-eval's split with the rows asked for."""
+        if self._built != self._asked:
             self._docs, self._built = self._documents(), self._asked
-        return self._docs
+        return {self.config.test_split: self._docs}
 
     def _documents(self) -> Any:
         import datasets
