@@ -53,8 +53,8 @@ writable:
 
 # BABILong's instructions and examples alone fill 256 tokens, so its lengths begin at 512.
 demo: writable setup
-	@$(DEMO_RUN) --tasks niah_single_1,niah_single_2 --lengths 256,512,1k,2k,4k --samples $(DEMO_SAMPLES) --out "$(DEMO_OUT)/ruler" > /dev/null
-	@$(DEMO_RUN) --tasks babilong_qa1 --lengths 512,1k,2k,4k --samples $(DEMO_SAMPLES) --out "$(DEMO_OUT)/babilong" > /dev/null
+	@$(DEMO_RUN) --tasks niah_single_1,niah_single_2 --lengths 256,512,1k,2k,4k --samples $(DEMO_SAMPLES) --out "$(DEMO_OUT)/ruler" --format none
+	@$(DEMO_RUN) --tasks babilong_qa1 --lengths 512,1k,2k,4k --samples $(DEMO_SAMPLES) --out "$(DEMO_OUT)/babilong" --format none
 	@mkdir -p "$(DEMO_REPORT)"
 	@COLUMNS=120 "$(BIN)/ropepp-eval" table "$(DEMO_OUT)" --layout effective > "$(DEMO_REPORT)/effective.txt"
 	@COLUMNS=120 "$(BIN)/ropepp-eval" table "$(DEMO_OUT)" --ci --significant > "$(DEMO_REPORT)/table.txt"

@@ -34,9 +34,5 @@ def unknown_name(kind: str, name: str, known: Iterable[str], next_step: str) -> 
     """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    if near:
-        hint = f"did you mean {' or '.join(near)}?"
-    else:
-        shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
-        hint = f"known: {shown or 'none'};"
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names) or 'none'};"
     return UserError(f"unknown {kind} {name!r}; {hint} {next_step}")

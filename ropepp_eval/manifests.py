@@ -66,8 +66,20 @@ class Process(TypedDict, total=False):
     """When the system started it, in the system's own count: tells it from a later process with its number."""
 
 
+class Command(TypedDict, total=False):
+    """One run into the folder: what was asked for, and by which code."""
+
+    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    created: str | None
+    arguments: Required[dict[str, Any]]
+    versions: dict[str, str] | None
+    commit: str | None
+    dirty: bool | None
+    data_sha256: str | None
+
+
 class Manifest(TypedDict, total=False):
-    """`run.json`."""
+    """`run.json`. What is said of cells, tasks and checkpoints is of all runs into the folder, the rest of the last one."""
 
     __pydantic_config__ = _STRICT  # type: ignore[misc]
     format: Required[int]
@@ -76,10 +88,16 @@ class Manifest(TypedDict, total=False):
     status: str
     finished: str | None
     identity: dict[str, Any]
+    """For each checkpoint all that decides its answers (`runs.keys.computation`), the seed, and the hashes of tasks' folders."""
     arguments: dict[str, Any]
+    """Everything that repeats the last run."""
+    history: list[Command]
+    """Every run into the folder, oldest first; the same command again is no new one."""
     cells: list[PlannedCell]
     tasks: Required[dict[str, TaskInManifest]]
     checkpoints: dict[str, dict[str, Any]]
+    sources: dict[str, str]
+    """What the user named each checkpoint by."""
     seed: int | None
     tokenizers: dict[str, dict[str, Any]]
     data_sha256: str | None

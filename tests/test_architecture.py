@@ -14,6 +14,7 @@ from ropepp_eval.rows.catalogue import task_entries
 
 ROOT = Path(__file__).resolve().parents[1]
 GROUND = {
+    "dtypes",
     "errors",
     "files",
     "hashing",

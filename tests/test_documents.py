@@ -40,6 +40,31 @@ def test_a_document_shows_the_real_output(document: Path, documents: ModuleType,
     assert documents.masked(real) == documents.masked(text), "run docs/run_commands.py --write on it"
 
 
+def test_a_command_that_fails_or_hides_its_output_is_refused(documents: ModuleType, tmp_path: Path) -> None:
+    def block(command: str, before: str = "") -> str:
+        return f"{before}```console\n$ {command}\n```"
+
+    assert documents.rewritten(block("echo one; exit 3", "<!-- status: 3 -->\n"), tmp_path) == (
+        "<!-- status: 3 -->\n```console\n$ echo one; exit 3\none\n```"
+    )
+    assert documents.rewritten(block(r"printf '10%%\r100%%\nend\n'"), tmp_path).endswith("\n100%\nend\n```")
+    for command, reason in (
+        ("echo why; exit 3", "status 3, not 0; it printed:\nwhy"),
+        ("ls 2>/dev/null", "hides"),
+        ("ls > /dev/null", "hides"),
+        ("ls nowhere || true", "hides"),
+    ):
+        with pytest.raises(documents.Refused, match=reason):
+            documents.rewritten(block(command), tmp_path)
+    with pytest.raises(documents.Refused, match="status 0, not 2"):
+        documents.rewritten(block("true", "<!-- status: 2 -->\n"), tmp_path)
+
+
+@pytest.mark.parametrize("document", [ROOT / "Makefile", *DOCUMENTS], ids=lambda path: path.name)
+def test_no_document_silences_a_stream(document: Path) -> None:
+    assert "/dev/null" not in document.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_in_a_document(command: str) -> None:
     texts = "".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)

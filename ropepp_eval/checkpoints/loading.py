@@ -9,18 +9,12 @@ import torch
 
 from ropepp_eval.checkpoints.inspection import ReadCheckpoint, read_checkpoint
 from ropepp_eval.checkpoints.weights import read_tensors
+from ropepp_eval.dtypes import dtype_name
 from ropepp_eval.errors import UserError, unknown_name
 from ropepp_eval.modeling.attention import check_kernel
 
 if TYPE_CHECKING:
     from ropepp_eval.modeling import RopePPForCausalLM
-
-_DTYPES = {
-    "bfloat16": torch.bfloat16, "bf16": torch.bfloat16,
-    "float16": torch.float16, "fp16": torch.float16, "half": torch.float16,
-    "float32": torch.float32, "fp32": torch.float32, "float": torch.float32,
-    "float64": torch.float64,
-}  # fmt: skip
 
 
 def load_checkpoint(
@@ -105,9 +99,8 @@ def parse_dtype(dtype: str | torch.dtype, stored: str | torch.dtype) -> torch.dt
         dtype = stored
     if isinstance(dtype, torch.dtype):
         return dtype
-    if dtype.removeprefix("torch.") not in _DTYPES:
-        raise unknown_name("dtype", dtype, ["auto", *_DTYPES], "auto keeps the stored one")
-    return _DTYPES[dtype.removeprefix("torch.")]
+    known: torch.dtype = getattr(torch, dtype_name(dtype))
+    return known
 
 
 def resolved_device(device: str | None) -> str:

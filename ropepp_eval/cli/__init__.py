@@ -55,6 +55,20 @@ def available_commands() -> dict[str, str]:
 class _Parser(argparse.ArgumentParser):
     """Argument errors are one line and status 2, like every other error of the user's."""
 
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        parsed, rest = self.parse_known_args(args, namespace)
+        option = next((word.partition("=")[0] for word in rest if word.startswith("-")), None)
+        if option is not None:
+            from ropepp_eval.runs.options import unknown_option
+
+            known = [
+                name for action in self._actions for name in action.option_strings or [str(action.metavar or action.dest)]
+            ]
+            raise unknown_option(f"{self.prog}: unknown option", option, known, f"`{self.prog} --help` lists them")
+        if rest:
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        return parsed
+
     def error(self, message: str) -> None:  # type: ignore[override]
         raise UserError(f"{self.prog}: {message}; `{self.prog} --help` shows what is allowed")
 

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("checkpoint", nargs="+", type=path, help="folder, hub id, or the name of a card")
     add_position_arguments(parser)
-    add("--format", choices=("text", "json"), default="text")
+    add("--format", choices=("text", "json"), default="text", help="text (default) or json")
 
 
 def main(args: argparse.Namespace) -> int:

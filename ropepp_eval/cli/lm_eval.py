@@ -8,6 +8,7 @@ embedding. Everything else is lm-eval's (`ropepp-eval lm-eval --help`).
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import re
 import sys
@@ -62,7 +63,16 @@ def rewritten(arguments: list[str], folder: Path) -> list[str]:
     load_task_folders(known.task_folder)
     if "--tasks" not in result and "-t" not in result:
         return result
-    write_tasks(folder)
+    index = next(i for i, word in enumerate(result) if word in ("--tasks", "-t")) + 1
+    named = [
+        name
+        for word in itertools.takewhile(lambda word: not word.startswith("-"), result[index:])
+        for name in word.split(",")
+    ]
+    if "--include_path" in result or not all(
+        "@" in name for name in named
+    ):  # each of lm-eval's own of the same name is warned of
+        write_tasks(folder)
     if "--include_path" in result:
         place = result.index("--include_path")
         write_stubs(Path(result[place + 1]), folder)

@@ -11,7 +11,7 @@ EXAMPLE = "ropepp-eval models RoPEPP_EC-DCLM-376M-32k"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", help="card to show in full; without it all are listed")
-    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="text (default) or json")
 
 
 def main(args: argparse.Namespace) -> int:

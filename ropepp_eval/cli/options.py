@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import os
+from collections.abc import Iterable
+from typing import Any
 
 
 def path(text: str) -> str:
@@ -11,21 +12,21 @@ def path(text: str) -> str:
     return os.path.expanduser(text)
 
 
-def add_position_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options by which a user says what the weights can't."""
+def add_position_arguments(parser: Any, default: Any = None) -> None:
+    """The options by which a user says what the weights can't, for a parser or a group of one."""
     add = parser.add_argument
-    add("--position", help="what weights can't say: nope, rope+pi8, rope:base=500000 (docs/positions.md)")
+    add("--position", default=default, help="what weights can't say: nope, rope+pi8, rope:base=500000 (docs/positions.md)")
     add(
         "--position-module",
         action="append",
-        default=[],
+        default=[] if default is None else default,
         type=path,
         metavar="FILE",
         help="Python file that registers a position embedding",
     )
 
 
-def load_position_modules(files: list[str]) -> None:
+def load_position_modules(files: Iterable[str]) -> None:
     """Register the position embeddings of the files given by `--position-module`."""
     from ropepp_eval.positions import load_position_module
 
@@ -33,19 +34,19 @@ def load_position_modules(files: list[str]) -> None:
         load_position_module(file)
 
 
-def add_task_arguments(parser: argparse.ArgumentParser) -> None:
-    """The option by which a user adds tasks."""
+def add_task_arguments(parser: Any, default: Any = None) -> None:
+    """The option by which a user adds tasks, for a parser or a group of one."""
     parser.add_argument(
         "--task-folder",
         action="append",
-        default=[],
+        default=[] if default is None else default,
         type=path,
         metavar="DIR",
         help="folder with tasks of your own (docs/tasks.md); may be given again",
     )
 
 
-def load_task_folders(folders: list[str]) -> None:
+def load_task_folders(folders: Iterable[str]) -> None:
     """Make the tasks of the folders given by `--task-folder` known."""
     from ropepp_eval.rows.catalogue import load_task_folder
 

@@ -56,21 +56,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     from ropepp_eval.reports.cells import read_cells
+    from ropepp_eval.reports.formats import check_format
+
+    _check(args)
+    check_format(args.format)
+    show(args, read_cells(*args.dirs, latest=args.latest, strict=args.strict))
+    return 0
+
+
+def show(args: argparse.Namespace, cells: Cells) -> None:
+    """Print the table of these cells."""
     from ropepp_eval.reports.documents import with_documents
     from ropepp_eval.reports.effective_table import effective_sentences
-    from ropepp_eval.reports.formats import check_format, print_table
+    from ropepp_eval.reports.formats import print_table
     from ropepp_eval.reports.layouts import LayoutOptions
     from ropepp_eval.reports.notes import count_notes
     from ropepp_eval.reports.ranking import with_intervals, with_marks
     from ropepp_eval.reports.table import Show
     from ropepp_eval.reports.verdict import standings
 
-    _check(args)
-    check_format(args.format)
     counts = frozenset(name.strip() for name in (args.counts or "").split(",") if name.strip())
     for name in sorted(counts - {*COUNTS}):
         raise unknown_name("count", name, COUNTS, "give them with --counts")
-    cells = read_cells(*args.dirs, latest=args.latest, strict=args.strict)
     table = with_documents(_laid_out(args, cells))
     table = replace(table, notes=(*table.notes, *count_notes(counts)))
     if args.ci:
@@ -81,7 +88,6 @@ def main(args: argparse.Namespace) -> int:
         options = LayoutOptions(metric=args.metric)
         table = replace(table, notes=(*table.notes, *effective_sentences(cells, options), *standings(cells, options)))
     print_table(table, args.format, Show(intervals=args.ci, counts=counts))
-    return 0
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import textwrap
 
 from ropepp_eval.cli.options import add_task_arguments, load_task_folders, path
 from ropepp_eval.errors import UserError
@@ -22,13 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--length", type=parse_length, default=4096, help="context length of the row (default 4k)")
     add("--row", type=int, default=0, help="number of the row, from 0")
     add("--tokenizer", type=path, help="folder or hub id of the tokenizer the row is fitted with")
-    add("--seed", type=int, default=42)
+    add("--seed", type=int, default=42, help="seed of the rows (default 42)")
     add("--protocol", default="reference", help="reference or paper")
     add("--data-dir", type=path, help="folder of real corpora; without it generated text stands in")
     add("--repeat-text", action="store_true", help="use a corpus again where it is too small for the length")
     add("--offline", action="store_true", help="never touch the network")
     add_task_arguments(parser)
-    add("--format", choices=("text", "json"), default="text")
+    add("--format", choices=("text", "json"), default="text", help="text (default) or json")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -66,10 +67,9 @@ def listing(style: str) -> str:
         lines.append(benchmark)
         lines += [f"  {n:<{width}}  {e.description}" for n, e in entries.items() if e.benchmark == benchmark]
     lines.append("groups")
-    lines += [
-        f"  {name:<{width}}  {counted(len(members), 'task')}: {', '.join(members[:6])}{', ...' if len(members) > 6 else ''}"
-        for name, members in groups.items()
-    ]
+    for name, members in groups.items():
+        text = f"  {name:<{width}}  {counted(len(members), 'task')}: {', '.join(members)}"
+        lines += textwrap.wrap(text, 100, subsequent_indent=" " * (width + 4), break_on_hyphens=False)
     return "\n".join(lines)
 
 

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--enforce-eager", action="store_true", help="no compilation: a quicker start")
     add("--seed", type=int, default=42, help="seed of the rows (default 42)")
-    add("--format", choices=("text", "json"), default="text")
+    add("--format", choices=("text", "json"), default="text", help="text (default) or json")
 
 
 def main(args: argparse.Namespace) -> int:

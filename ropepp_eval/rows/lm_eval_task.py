@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from lm_eval.api.instance import Instance
@@ -31,17 +32,34 @@ class RowTask(ConfigurableTask):
         config = dict(config or {})
         config.pop("class", None)
         self.base_name: str = config.get("metadata", {}).get("base_task") or config["task"]
+        self._asked = 1  # lm-eval's constructor looks at one row
         super().__init__(config=config)
+        self._asked = self._request.samples
 
     def download(self, dataset_kwargs: dict[str, Any] | None = None, **_: Any) -> None:
-        """Build the rows (or read the frozen ones) that the metadata asks for."""
+        """Read what the metadata asks for; rows are built (or the frozen ones read) when it is known how many are wanted."""
+        from ropepp_eval.rows.building import request_from_metadata
+
+        self._request = request_from_metadata(self.base_name, self.config.metadata)
+        self._built, self._warned = 0, False
+
+    @property
+    def dataset(self) -> dict[Any, Any]:
+        """lm-eval's split with the rows asked for."""
+        if self._built != self._asked:
+            self._docs, self._built = self._documents(), self._asked
+        return {self.config.test_split: self._docs}
+
+    def _documents(self) -> Any:
         import datasets
 
-        from ropepp_eval.rows.building import frozen_rows, request_from_metadata
+        from ropepp_eval.rows.building import frozen_rows
 
-        request = request_from_metadata(self.base_name, self.config.metadata)
-        self.rows = frozen_rows(request, self.config.custom_dataset)
-        if any(row.stand_in for row in self.rows):  # lm-eval's own tables have no column that would say it
+        self.rows = frozen_rows(replace(self._request, samples=self._asked), self.config.custom_dataset)
+        if (
+            any(row.stand_in for row in self.rows) and not self._warned
+        ):  # lm-eval's own tables have no column that would say it
+            self._warned = True
             _log.warning(
                 "task %s: generated text stands in for the real corpus, so its scores compare with nothing else; "
                 "name a data folder with --metadata '{\"data_dir\": ...}'",
@@ -50,7 +68,17 @@ class RowTask(ConfigurableTask):
         docs = [row.as_doc() for row in self.rows]
         for doc in docs:  # Arrow wants one schema for all rows; details differ from row to row
             doc["details"] = json.dumps(doc["details"], ensure_ascii=False)
-        self.dataset = {self.config.test_split: datasets.Dataset.from_list(docs)}
+        return datasets.Dataset.from_list(docs)
+
+    def build_all_requests(
+        self, *, limit: int | None = None, samples: list[int] | None = None, cache_requests: bool = False, **more: Any
+    ) -> None:
+        """lm-eval's `--limit` and `--samples` build only those rows; its cache of requests keeps all of them, so there all are built."""
+        if samples:
+            self._asked = max(samples) + 1
+        elif limit and not cache_requests:
+            self._asked = min(limit, self._request.samples)
+        super().build_all_requests(limit=limit, samples=samples, cache_requests=cache_requests, **more)
 
     def doc_to_text(self, doc: Mapping[str, Any], doc_to_text: Any = None) -> str:
         """The prompt as it is: no template, so braces and trailing blanks survive."""

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ropepp_eval.adapters.settings import Settings
+from ropepp_eval.dtypes import dtype_name
 from ropepp_eval.errors import UserError, unknown_name
 from ropepp_eval.lengths import parse_length
 from ropepp_eval.rows.building import DEFAULT_SAMPLES, DEFAULT_SEED, PROTOCOLS
-from ropepp_eval.rows.catalogue import resolve_tasks
+from ropepp_eval.rows.catalogue import load_task_folder, resolve_tasks
+
+BACKENDS = ("native", "vllm")
+DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
+VLLM_ONLY = ("tensor_parallel_size", "gpu_memory_utilization")
+SHOWN_ONLY = ("quiet", "verbose")
+"""Fields that say what is printed: no part of what is run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +48,10 @@ class RunConfig:
     attention: str = "sdpa"
     position: str | None = None
     """What weights can't say (`nope`, `rope+pi8`); None lets config and shapes tell."""
+    position_module: tuple[str, ...] = ()
+    """Python files that register position embeddings."""
+    task_folder: tuple[str, ...] = ()
+    """Folders with tasks of the user's own."""
     tokenizer: str | None = None
     """Folder or hub id; None takes the checkpoint's own."""
     allow_beyond_trained_length: bool = False
@@ -48,45 +60,70 @@ class RunConfig:
     adapter_options: tuple[tuple[str, Any], ...] = ()
     """Further settings of the adapter, such as (("chunk_tokens", 8192),)."""
     quiet: bool = False
+    verbose: bool = False
+    """Say also how the engine puts requests together."""
     grouped: tuple[str, ...] = ()
     """The tasks that no one named, only a group: left out at a length that does not hold them."""
 
     @classmethod
     def of(cls, *checkpoints: Any, **settings: Any) -> RunConfig:
-        """A config from loosely typed values (Python API and command line share it).
+        """A config from loosely typed values (Python API, command line, config files and earlier runs share it).
 
         Raises:
-            UserError: an unknown setting or task, a bad length, samples below 1, no checkpoint.
+            UserError: an unknown setting or task, a bad length, samples below 1, no checkpoint; whatever can be judged without
+                torch and without looking at a checkpoint.
         """
-        known = [field.name for field in dataclasses.fields(cls) if field.name not in ("checkpoints", "grouped")]
+        known = [field.name for field in dataclasses.fields(cls) if field.name != "checkpoints"]
         for name in settings:
             if name not in known:
                 raise unknown_name("setting", name, known, "see ropepp_eval.evaluate")
         if not checkpoints:
             raise UserError("no checkpoint was named; give a folder or a hub id, such as models/demo/rope")
         values = dict(settings)
+        for name in ("position_module", "task_folder"):
+            given = values.get(name, ())
+            paths = [given] if isinstance(given, (str, os.PathLike)) else given
+            values[name] = tuple(os.path.expanduser(os.fspath(path)) for path in paths)
+        for folder in values["task_folder"]:
+            load_task_folder(folder)
         named = [part.strip() for item in _listed(settings.get("tasks", ())) for part in item.split(",")]
         values["tasks"] = tuple(entry.name for entry in resolve_tasks(named))
-        values["grouped"] = tuple(task for task in values["tasks"] if task not in named)
+        unnamed = {*settings.get("grouped", ())} | ({*values["tasks"]} - {*named})
+        values["grouped"] = tuple(task for task in values["tasks"] if task in unnamed)
         values["lengths"] = tuple(sorted({parse_length(length) for length in _listed(settings.get("lengths", ()))}))
         if not values["lengths"]:
             raise UserError("no context length was named; give --lengths, such as --lengths 2k,4k,8k")
         for name in ("data_dir", "out", "tokenizer"):
             values[name] = None if values.get(name) is None else os.path.expanduser(os.fspath(values[name]))
+        values["dtype"] = dtype_name(str(values.get("dtype", "auto")))
         options = values.get("adapter_options", ())
-        values["adapter_options"] = tuple(sorted(options.items() if isinstance(options, dict) else options))
+        values["adapter_options"] = tuple(sorted(options.items() if isinstance(options, Mapping) else map(tuple, options)))
         config = cls(checkpoints=tuple(dict.fromkeys(os.path.expanduser(os.fspath(c)) for c in checkpoints)), **values)
         config.check()
         return config
 
     def check(self) -> None:
-        """Raise UserError for values that can be judged without looking at any file."""
+        """Raise UserError for values that can be judged without torch and without looking at any file."""
         if self.samples < 1:
             raise UserError(f"samples {self.samples} is below 1; ask for at least one row a cell, such as --samples 10")
         if self.protocol not in PROTOCOLS:
             raise UserError(f"protocol {self.protocol!r} is not known; it may be {' or '.join(PROTOCOLS)}")
-        if self.backend not in ("native", "vllm"):
-            raise UserError(f"backend {self.backend!r} is not known; it may be native or vllm")
+        if self.backend not in BACKENDS:
+            raise UserError(f"backend {self.backend!r} is not known; it may be {' or '.join(BACKENDS)}")
+        if self.device.partition(":")[0] not in DEVICES:
+            raise UserError(f"device {self.device!r} is not known; it may be {', '.join(DEVICES[:-1])} or cuda:1")
+        if self.backend == "native":
+            options = dict(self.adapter_options)
+            if any(name in options for name in VLLM_ONLY):
+                raise UserError(
+                    "--tensor-parallel-size and --gpu-memory-utilization are vLLM's; add --backend vllm or leave them out"
+                )
+            Settings.of(options)
+
+    def arguments(self) -> dict[str, Any]:
+        """Everything that repeats the run, as `run.json` holds it; `out` is the folder that holds it."""
+        left = (*SHOWN_ONLY, "out")
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in left}
 
 
 def _listed(value: Any) -> Iterable[Any]:

@@ -17,14 +17,15 @@ from ropepp_eval.rows.requests import requests_of
 from ropepp_eval.rows.row import Row
 from ropepp_eval.rows.scorers import scorer_sha256
 from ropepp_eval.runs.config import RunConfig
+from ropepp_eval.runs.growth import covers, open_to_runs, other_row
 from ropepp_eval.runs.keys import cut_at_tokens
-from ropepp_eval.runs.outcome import outcome_of
+from ropepp_eval.runs.outcome import Outcome, outcome_of
 from ropepp_eval.runs.plan import Cell, Plan, PlannedCheckpoint, build_plan
 from ropepp_eval.runs.preflight import check_plan, describe_plan
-from ropepp_eval.runs.progress import Progress
+from ropepp_eval.runs.progress import Building, Progress
 from ropepp_eval.runs.provenance import code_state, versions
 from ropepp_eval.runs.scoring import described_task, scores_of, stored_response
-from ropepp_eval.runs.store import RunStore, read_manifest, refuse_foreign
+from ropepp_eval.runs.store import RunStore
 
 
 class Adapter(Protocol):
@@ -33,30 +34,47 @@ class Adapter(Protocol):
     def answers(self, requests: list[Any]) -> Iterator[tuple[int, Answer]]: ...
 
 
-def run(config: RunConfig, *, retry_failed: bool = False, report: Callable[[str], None] | None = None) -> Path:
-    """Plan, check, execute and store a run. Gives the run folder.
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """A run that came to its end."""
 
-    The same config goes on where an earlier process stopped; finished rows are never asked again.
+    folder: Path
+    asked: dict[tuple[Any, ...], frozenset[int]]
+    """Which rows of which cells it was about; the folder may hold more. See `Plan.asked`."""
+    outcome: Outcome
+
+
+def run(config: RunConfig, *, retry_failed: bool = False, report: Callable[[str], None] | None = None) -> Finished:
+    """Plan, check, execute and store a run.
+
+    The same config goes on where an earlier process stopped; more rows, lengths, tasks or checkpoints into the same folder go on from
+    what is there; finished rows are never asked again.
 
     Raises:
-        UserError: something given can't be used; nothing was run.
+        UserError: something given can't be used, or would change answers that the folder holds; nothing was run.
         Interrupted: Ctrl-C, SIGTERM or SIGHUP; what was finished is on disk.
     """
     say = report or (lambda line: None)
-    plan = build_plan(config)
+    with Building(quiet=config.quiet or report is None) as building:
+        plan = build_plan(config, building)
+    earlier = open_to_runs(plan.folder)
+    if earlier is not None:
+        check_same_rows(plan, earlier)
     check_plan(plan)
     for line in describe_plan(plan):
         say(line)
     manifest = manifest_of(plan)
-    if is_finished(plan, manifest, retry_failed):
+    if earlier is not None and is_finished(plan, earlier, manifest, retry_failed):
         say(f"finished before in {plan.folder}: all {plan.rows:,} rows are there")
-        return plan.folder
+        return Finished(plan.folder, plan.asked, _outcome(plan, RunStore(plan.folder, earlier)))
     with RunStore.open(plan.folder, manifest) as store:
         try:
             execute(plan, store, retry_failed=retry_failed, say=say)
-            outcome = outcome_of(record for cell in plan.cells for record in records_of(cell, plan, store))
-            failures = outcome.lines()
-            store.write_manifest(status=outcome.status, finished=_now(), failures=failures)
+            outcome = _outcome(plan, store)
+            ended: dict[str, Any] = {"status": outcome.status, "finished": _now()}
+            if not store.is_whole:  # an earlier, larger run was never finished: this one does not make it so
+                ended = {"status": _unfinished(store.earlier), "finished": None}
+            store.write_manifest(**ended, failures=outcome.lines())
         except KeyboardInterrupt:
             store.note_status("cancelled")
             raise Interrupted(f"finished rows are in {store.folder}; the same command goes on from there") from None
@@ -64,19 +82,38 @@ def run(config: RunConfig, *, retry_failed: bool = False, report: Callable[[str]
             store.note_status("error")
             raise
     if outcome.status == "success":  # of a run without any score the command line says it even with --quiet
-        for line in failures:
+        for line in outcome.lines():
             say(line)
-    return plan.folder
+    return Finished(plan.folder, plan.asked, outcome)
 
 
-def is_finished(plan: Plan, manifest: dict[str, Any], retry_failed: bool) -> bool:
-    """Whether the folder holds this run with every row answered. Nothing is written then: its disk may be read-only."""
-    folder = plan.folder
-    earlier = read_manifest(folder) if folder.is_dir() else None
-    if earlier is None or not earlier.get("finished"):
+def _outcome(plan: Plan, store: RunStore) -> Outcome:
+    return outcome_of(record for cell in plan.cells for record in records_of(cell, plan, store))
+
+
+def _unfinished(earlier: dict[str, Any] | None) -> str:
+    status = (earlier or {}).get("status")
+    return str(status) if status in ("cancelled", "error") else "cancelled"
+
+
+def check_same_rows(plan: Plan, earlier: dict[str, Any]) -> None:
+    """Raise UserError where a planned row asks something else than the answered row of the same cell and number did."""
+    store = RunStore(plan.folder, earlier)
+    for cell in plan.cells:
+        asked = {row.row: row.sha256 for row in cell.rows}
+        answered = {record["row"]: record["row_sha256"] for record in store.records(cell).values()}
+        other = [row for row, sha256 in answered.items() if asked.get(row, sha256) != sha256]
+        if other:
+            raise other_row(plan.folder, earlier, cell.task.name, cell.length_tokens, min(other), plan.config.arguments())
+
+
+def is_finished(plan: Plan, earlier: dict[str, Any], manifest: dict[str, Any], retry_failed: bool) -> bool:
+    """Whether the folder holds every row of the plan. Nothing is written then: its disk may be read-only."""
+    if not covers(earlier, manifest["cells"]):
         return False
-    refuse_foreign(folder, manifest)
-    store = RunStore(folder, earlier)
+    if not earlier.get("finished") and covers(manifest, earlier["cells"]):
+        return False  # the same run, killed before it wrote how it ended
+    store = RunStore(plan.folder, earlier)
     return all(len(records_of(cell, plan, store, retry_failed)) == len(cell.rows) for cell in plan.cells)
 
 
@@ -103,9 +140,10 @@ def execute(plan: Plan, store: RunStore, *, retry_failed: bool = False, say: Cal
             progress.loading(checkpoint.label)
             adapter = make_adapter(plan, checkpoint)
             _note_kernel(store, checkpoint, adapter)
-            for line in work_lines(adapter, cells, pending):
+            for line in work_lines(adapter, cells, pending) if plan.config.verbose else ():
                 say(line)
             for cell in cells:
+                progress.asking(cell)
                 for record in run_cell(cell, pending[id(cell)], adapter, plan):
                     store.append(cell, record)
                     progress.row_done(cell, record)
@@ -229,13 +267,18 @@ def manifest_of(plan: Plan) -> dict[str, Any]:
     """What repeats the run, as `run.json` holds it."""
     config = plan.config
     tasks = {cell.task.name: cell.task for cell in plan.cells}
+    command = {
+        "created": _now(),
+        "arguments": config.arguments(),
+        "versions": versions(),
+        **code_state(),
+        "data_sha256": plan.data_sha256,
+    }
     return {
         "format": FORMAT,
         "run_id": uuid.uuid4().hex,
-        "created": _now(),
         "status": "started",
         "identity": plan.identity(),
-        "arguments": {k: v for k, v in dataclasses.asdict(config).items() if k != "quiet"} | {"out": plan.folder.name},
         "cells": [
             {
                 "checkpoint": cell.checkpoint.label,
@@ -251,14 +294,14 @@ def manifest_of(plan: Plan) -> dict[str, Any]:
         ],
         "tasks": {name: described_task(task) for name, task in tasks.items()},
         "checkpoints": {c.label: c.info.facts for c in plan.checkpoints},
+        "sources": {c.label: c.source for c in plan.checkpoints},
         "seed": config.seed,
         "tokenizers": {
             c.label: {"name": Path(c.tokenizer.name).name, "sha256": c.tokenizer.sha256} for c in plan.checkpoints
         },
-        "data_sha256": plan.data_sha256,
         "settings": _shared(plan),
-        "versions": versions(),
-        **code_state(),
+        **command,
+        "history": [command],
     }
 
 

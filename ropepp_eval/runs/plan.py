@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,11 @@ from ropepp_eval.rows.building import frozen_rows, tokenizer_rules
 from ropepp_eval.rows.catalogue import TaskEntry, task_entries
 from ropepp_eval.rows.row import Row, RowRequest
 from ropepp_eval.runs.config import RunConfig
+from ropepp_eval.runs.growth import known_labels, open_to_runs, refuse_changes
+from ropepp_eval.runs.judging import check_lengths, check_surroundings
 from ropepp_eval.runs.keys import computation, record_key
+from ropepp_eval.runs.progress import Building
+from ropepp_eval.runs.store import folder_name
 from ropepp_eval.tokens.tokenizer import Tokenizer, load_tokenizer
 
 if TYPE_CHECKING:
@@ -42,8 +45,8 @@ class PlannedCheckpoint:
 
     @property
     def folder_name(self) -> str:
-        """Name of its folder under `rows/`: readable, and never shared by two checkpoints."""
-        return f"{re.sub(r'[^A-Za-z0-9._+-]+', '-', self.label)}-{self.info.sha256[:8]}"
+        """Name of its folder under `rows/`."""
+        return folder_name(self.label, self.info.sha256)
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,8 @@ class Plan:
     config: RunConfig
     cells: tuple[Cell, ...]
     data: DataFolder
+    computations: Mapping[str, dict[str, Any]]
+    """How the answers of each checkpoint come about, by label; see `keys.computation`."""
     left_out: tuple[str, ...] = ()
     """Why members of groups have no cell at a length: it does not hold them."""
 
@@ -112,62 +117,88 @@ class Plan:
         """Hash of the corpora the rows were made from; None where all of it was generated."""
         return self.data.sha256 if self.data.root is not None else None
 
-    @functools.cached_property
-    def computations(self) -> dict[str, dict[str, Any]]:
-        """How the answers of each checkpoint come about, by label; see `keys.computation`."""
-        return {checkpoint.label: computation(self.config, checkpoint) for checkpoint in self.checkpoints}
-
     def key_of(self, cell: Cell, row: Row) -> str:
         """Key of a row's record; see `keys.record_key`."""
         return record_key(self.computations[cell.checkpoint.label], row, cell.task.folder.sha256)
 
-    def identity(self) -> dict[str, object]:
-        """What makes two runs the same run: which rows are asked of which weights, and how."""
-        config = self.config
-        folders = {cell.task.name: cell.task.folder.sha256 for cell in self.cells if cell.task.folder.sha256}
+    def identity(self) -> dict[str, Any]:
+        """All that decides the answers in the run's folder; what else is asked there does not matter."""
+        return identity_of(self.config, self.computations, [cell.task for cell in self.cells])
+
+    @property
+    def asked(self) -> dict[tuple[Any, ...], frozenset[int]]:
+        """Numbers of the rows of each cell, by (checkpoint's hash, position, task, length, protocol)."""
         return {
-            **({"task_folders": folders} if folders else {}),
-            "checkpoints": self.computations,
-            "tasks": list(config.tasks),
-            "lengths": list(config.lengths),
-            "samples": config.samples,
-            "seed": config.seed,
-            "rows_sha256": hash_json(sorted({row.sha256 for cell in self.cells for row in cell.rows})),
-        }
+            (cell.checkpoint.info.sha256, cell.checkpoint.position, cell.task.name, cell.length_tokens, self.config.protocol):
+                frozenset(row.row for row in cell.rows)
+            for cell in self.cells
+        }  # fmt: skip
 
     @functools.cached_property
     def folder(self) -> Path:
-        """The run folder: the one named, or one that the identity names, so that the same run finds it again."""
-        return Path(self.config.out) if self.config.out is not None else Path("runs") / hash_json(self.identity())[:12]
+        """The run folder: the one named, or one that the run itself names, so that the same run finds it again."""
+        if self.config.out is not None:
+            return Path(self.config.out)
+        config = self.config
+        named_by = {
+            **self.identity(),
+            "tasks": list(config.tasks),
+            "lengths": list(config.lengths),
+            "samples": config.samples,
+            "rows_sha256": hash_json(sorted({row.sha256 for cell in self.cells for row in cell.rows})),
+        }
+        return Path("runs") / hash_json(named_by)[:12]
 
 
-def build_plan(config: RunConfig) -> Plan:
-    """Look at every checkpoint, tokenizer and corpus, and build (or read) every row.
+def identity_of(config: RunConfig, computations: Mapping[str, dict[str, Any]], tasks: Iterable[TaskEntry]) -> dict[str, Any]:
+    """`Plan.identity` before there is a plan."""
+    folders = {task.name: task.folder.sha256 for task in tasks if task.folder.sha256}
+    return {**({"task_folders": folders} if folders else {}), "checkpoints": dict(computations), "seed": config.seed}
+
+
+def build_plan(config: RunConfig, building: Building | None = None) -> Plan:
+    """Judge what was asked for, look at every checkpoint, tokenizer and corpus, and only then build (or read) every row.
+
+    Args:
+        building: is told of each cell whose rows are built.
 
     Raises:
-        UserError: a checkpoint, tokenizer or data file is missing or wrong, or a task can't be built at a length. Only of a
-            group the members that a length does not hold are left out, and the plan says so.
+        UserError: device, attention, engine or run folder can't be used; a checkpoint, tokenizer or data file is missing or wrong;
+            the folder holds answers that this run would change; a length is past a checkpoint's; or a task can't be built at a
+            length. Only of a group the members that a length does not hold are left out, and the plan says so.
     """
+    building = building or Building(quiet=True)
+    check_surroundings(config)
+    folder = None if config.out is None else Path(config.out)
+    earlier = None if folder is None else open_to_runs(folder)
     data = open_data(config.data_dir, offline=config.offline, repeat_text=config.repeat_text)
-    checkpoints = _planned_checkpoints(config)
+    checkpoints = _planned_checkpoints(config, earlier)
+    computations = {checkpoint.label: computation(config, checkpoint) for checkpoint in checkpoints}
+    wanted = list(_task_lengths(config))
+    if folder is not None and earlier is not None:
+        refuse_changes(folder, earlier, identity_of(config, computations, [task for task, _ in wanted]))
+    check_lengths(config, checkpoints, wanted)
     rows: dict[tuple[str, str, int], tuple[Row, ...]] = {}
     left_out: dict[str, LengthTooShort] = {}
     cells = []
+    building.begin(len({checkpoint.tokenizer.sha256 for checkpoint in checkpoints}) * len(wanted))
     for checkpoint in checkpoints:
-        for task, length in _task_lengths(config):
+        for task, length in wanted:
             key = (checkpoint.tokenizer.sha256, task.name, length)
             if key not in rows:
+                building.cell(f"{task.name} at {format_length(length)}")
                 try:
                     rows[key] = _rows(config, task, length, checkpoint.tokenizer, data)
                 except LengthTooShort as error:
                     if task.name not in config.grouped:
                         raise
                     rows[key], left_out[str(error)] = (), error
+                building.done(len(rows[key]))
             if rows[key]:
                 cells.append(Cell(checkpoint, task, length, rows[key]))
     if left_out and not cells:
         raise next(iter(left_out.values()))
-    return Plan(config, tuple(cells), data, tuple(left_out))
+    return Plan(config, tuple(cells), data, computations, tuple(left_out))
 
 
 def _task_lengths(config: RunConfig) -> Iterator[tuple[TaskEntry, int]]:
@@ -192,7 +223,7 @@ def _rows(config: RunConfig, task: TaskEntry, length: int, tokenizer: Tokenizer,
     return tuple(frozen_rows(request, task.build_rows()))
 
 
-def _planned_checkpoints(config: RunConfig) -> list[PlannedCheckpoint]:
+def _planned_checkpoints(config: RunConfig, earlier: Mapping[str, Any] | None) -> list[PlannedCheckpoint]:
     from ropepp_eval.checkpoints import inspect_checkpoint
 
     found: dict[Path, tuple[str, CheckpointInfo]] = {}
@@ -205,7 +236,7 @@ def _planned_checkpoints(config: RunConfig) -> list[PlannedCheckpoint]:
                 "name one of them, or say which position holds with --position"
             )
     planned = []
-    for (source, info), label in zip(found.values(), _labels([info for _, info in found.values()]), strict=True):
+    for (source, info), label in zip(found.values(), _labels(list(found.values()), known_labels(earlier)), strict=True):
         if config.tokenizer is None and not info.has_tokenizer:
             raise UserError(
                 f"checkpoint {source} holds no tokenizer; name its tokenizer's folder or hub id with --tokenizer"
@@ -215,14 +246,32 @@ def _planned_checkpoints(config: RunConfig) -> list[PlannedCheckpoint]:
     return planned
 
 
-def _labels(infos: list[CheckpointInfo]) -> list[str]:
-    """The shortest ends of their paths that tell the checkpoints apart; with a hash where no path does."""
-    parts = [info.path_parts for info in infos]
+def _labels(found: list[tuple[str, CheckpointInfo]], known: Mapping[str, tuple[str, str | None]]) -> list[str]:
+    """What the run's folder calls a checkpoint already: the same weights, or what was named so before. Else the shortest ends of their
+    paths that tell the checkpoints apart, with a hash where no path does."""
+    labels: dict[int, str] = {}
+    for number, (source, info) in enumerate(found):
+        same = [label for label, (sha256, _) in known.items() if sha256 == info.sha256]
+        same += [label for label, (_, named) in known.items() if named is not None and _one_place(named, source)]
+        free = next((label for label in same if label not in labels.values()), None)
+        if free is not None:
+            labels[number] = free
+    new = {number: info for number, (_, info) in enumerate(found) if number not in labels}
     depth = 1
-    while len({p[-depth:] for p in parts}) < len(parts) and depth < max(map(len, parts)):
+    while _ends(new, depth) != _ends(new, 99) and (
+        len({*_ends(new, depth)}) < len(new) or known.keys() & {*_ends(new, depth)}
+    ):
         depth += 1
-    labels = ["/".join(p[-depth:]) for p in parts]
-    return [
-        label if labels.count(label) == 1 else f"{label}@{info.sha256[:8]}"
-        for label, info in zip(labels, infos, strict=True)
-    ]
+    ends = _ends(new, depth)
+    for (number, info), label in zip(new.items(), ends, strict=True):
+        alone = ends.count(label) == 1 and label not in known
+        labels[number] = label if alone else f"{label}@{info.sha256[:8]}"
+    return [labels[number] for number in range(len(found))]
+
+
+def _ends(infos: Mapping[int, CheckpointInfo], depth: int) -> list[str]:
+    return ["/".join(info.path_parts[-depth:]) for info in infos.values()]
+
+
+def _one_place(first: str, second: str) -> bool:
+    return first == second or Path(first).resolve() == Path(second).resolve()

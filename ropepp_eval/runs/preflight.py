@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length
 from ropepp_eval.resolution import resolution_in_words
+from ropepp_eval.runs.judging import beyond
 from ropepp_eval.runs.plan import Cell, Plan, PlannedCheckpoint
 from ropepp_eval.words import counted
 
@@ -13,16 +16,10 @@ def check_plan(plan: Plan) -> None:
     """Refuse a plan with a cell that can't run as asked.
 
     Raises:
-        UserError: dtype, attention or device are not known or not here, a row is over its checkpoint's `max_position_embeddings` (and neither going beyond nor cutting was allowed),
-            the tokenizer needs more entries than the checkpoint has, or a cell does not fit in the device's memory.
+        UserError: a row is over its checkpoint's `max_position_embeddings` (and neither going beyond nor cutting was allowed), the
+            tokenizer needs more entries than the checkpoint has, or a cell does not fit in the device's memory.
     """
-    from ropepp_eval.checkpoints.loading import check_attention, parse_dtype, resolved_device
-
     config = plan.config
-    parse_dtype(config.dtype, "float32")
-    if config.backend == "native":
-        check_attention(config.attention)
-        resolved_device(config.device)
     cutting = dict(config.adapter_options).get("truncate") is not None
     for cell in plan.cells:
         if not (config.allow_beyond_trained_length or cutting):
@@ -36,11 +33,8 @@ def check_plan(plan: Plan) -> None:
 def _check_trained_length(cell: Cell) -> None:
     limit = cell.checkpoint.info.max_position_embeddings
     if cell.longest_row_tokens > limit:
-        raise UserError(
-            f"{cell}: prompt and budget of the longest row are {cell.longest_row_tokens} tokens, checkpoint "
-            f"{cell.checkpoint.source} was made for {limit} (max_position_embeddings); ask for --lengths up to "
-            f"{format_length(limit)}, or test extrapolation with --allow-beyond-trained-length"
-        )
+        what = f"{cell}: the longest row, {cell.longest_row_tokens} tokens with its budget,"
+        raise beyond(what, cell.checkpoint, limit)
 
 
 def _check_ids(plan: Plan, checkpoint: PlannedCheckpoint) -> None:
@@ -80,25 +74,62 @@ def _check_memory(plan: Plan, checkpoint: PlannedCheckpoint) -> None:
 
 
 def describe_plan(plan: Plan) -> list[str]:
-    """What will run, in a few lines for people."""
+    """What will run, in a few lines for people, at most 80 columns wide where names allow it."""
+    cells = f"{counted(len(plan.cells), 'cell')}, {counted(plan.rows, 'row')}, {counted(plan.tokens, 'token')}"
     lengths = sorted({cell.length_tokens for cell in plan.cells})
-    lines = [
-        f"plan: {counted(len(plan.checkpoints), 'checkpoint')} x {counted(len(plan.config.tasks), 'task')} x "
-        f"{counted(len(lengths), 'length')} ({', '.join(map(format_length, lengths))}): {counted(len(plan.cells), 'cell')}, "
-        f"{counted(plan.rows, 'row')}, {counted(plan.tokens, 'token')}"
-    ]
+    lines = [f"plan: {cells}", *_checkpoint_lines(plan)]
+    lines += _folded("tasks", ", ".join(dict.fromkeys(cell.task.name for cell in plan.cells)))
+    lines += _folded("lengths", ", ".join(map(format_length, lengths)))
+    lines += _folded("rows", resolution_in_words(max(len(cell.rows) for cell in plan.cells)))
+    for note in _notes(plan):
+        lines += _folded("note", note)
+    return lines
+
+
+_WIDTH = 80
+_NAME_WIDTH = 28
+
+
+def _checkpoint_lines(plan: Plan) -> list[str]:
+    """A small table, one line a checkpoint; a name too long for its column has a line of its own."""
+    table = [("checkpoint", "position", "parameters", "KV bytes/token", "trained at")]
     for checkpoint in plan.checkpoints:
         info = checkpoint.info
-        lines.append(
-            f"  {checkpoint.label}: {checkpoint.position}, {info.parameters:,} parameters, "
-            f"{info.kv_bytes_per_token:,} KV bytes a token, trained at {format_length(info.max_position_embeddings)} tokens"
-            + (f" ({info.note})" if info.note else "")
+        trained = format_length(info.max_position_embeddings)
+        table.append(
+            (checkpoint.label, checkpoint.position, f"{info.parameters:,}", f"{info.kv_bytes_per_token:,}", trained)
         )
-        lines += [f"  {checkpoint.label}: {sentence}" for sentence in info.settled]
-    lines += [f"  left out: {reason}" for reason in (*plan.left_out, *plan.questions_left_out)]
-    lines.append(f"  {resolution_in_words(max(len(cell.rows) for cell in plan.cells))}")
-    if plan.stand_in:
-        lines.append(
-            "  note: generated text stands in for a real corpus (--data-dir names real ones); tables mark these rows"
-        )
+    widths = [min(_NAME_WIDTH, max(len(row[0]) for row in table)), *(max(len(row[i]) for row in table) for i in range(1, 5))]
+    lines = []
+    for name, *facts in table:
+        if len(name) > widths[0]:
+            lines.append(f"  {name}")
+            name = ""
+        cells = [f"{name:<{widths[0]}}", f"{facts[0]:<{widths[1]}}"]
+        cells += [f"{fact:>{width}}" for fact, width in zip(facts[1:], widths[2:], strict=True)]
+        lines.append("  " + "  ".join(cells))
     return lines
+
+
+def _notes(plan: Plan) -> list[str]:
+    """What holds for some checkpoints, each sentence once, then what is left out and stood in for."""
+    said: dict[str, list[str]] = {}
+    for checkpoint in plan.checkpoints:
+        for sentence in (*([checkpoint.info.note] if checkpoint.info.note else []), *checkpoint.info.settled):
+            said.setdefault(sentence, []).append(checkpoint.label)
+    everyone = len(plan.checkpoints)
+    notes = [
+        f"{'all checkpoints' if len(labels) == everyone > 1 else ', '.join(labels)}: {sentence}"
+        for sentence, labels in said.items()
+    ]
+    notes += [f"left out: {reason}" for reason in (*plan.left_out, *plan.questions_left_out)]
+    if plan.stand_in:
+        notes.append("generated text stands in for a real corpus (--data-dir names real ones); tables mark these rows")
+    return notes
+
+
+def _folded(name: str, text: str) -> list[str]:
+    return textwrap.wrap(
+        f"  {name:<8}{text}", _WIDTH, subsequent_indent=" " * 10, break_long_words=False, break_on_hyphens=False,
+        drop_whitespace=True,
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What people see while a run works: a bar with the time left on a terminal, a line a cell elsewhere."""
+"""What people see while a run works: a bar on a terminal, a line now and then (of rows) or a line a cell (of answers) elsewhere."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import sys
 import time
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,10 +16,58 @@ from rich.progress import Progress as RichProgress
 from ropepp_eval.inert import inert, inert_output, raw_stream
 from ropepp_eval.lengths import format_length
 from ropepp_eval.rows.row import Row
-from ropepp_eval.runs.plan import Cell, Plan
 from ropepp_eval.words import counted
 
+if TYPE_CHECKING:
+    from ropepp_eval.runs.plan import Cell, Plan
+
 _QUADRATIC_FROM_TOKENS = 8192
+_SAY_EVERY_SECONDS = 5.0
+
+
+class Building:
+    """Progress over the cells whose rows are built."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._console = Console(file=raw_stream(sys.stderr), quiet=quiet)
+        self._bar = RichProgress(
+            TextColumn("building rows: {task.description}"),
+            BarColumn(),
+            TextColumn("cell {task.fields[cell]} of {task.total:.0f}, {task.fields[rows]}"),
+            TimeElapsedColumn(),
+            console=self._console,
+            disable=quiet or not self._console.is_terminal,
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=0, cell=0, rows="")
+        self._cells, self._cell, self._rows, self._said = 0, 0, 0, 0.0
+
+    def __enter__(self) -> Building:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bar.stop()
+
+    def begin(self, cells: int) -> None:
+        """Rows of this many cells are going to be built."""
+        self._cells, self._said = cells, time.monotonic()
+        self._bar.update(self._task, total=cells)
+        self._bar.start()
+
+    def cell(self, name: str) -> None:
+        """The rows of a cell are being built."""
+        self._cell += 1
+        rows = counted(self._rows, "row")
+        self._bar.update(self._task, description=_shown(name), cell=self._cell, rows=rows)
+        if not self._console.is_terminal and time.monotonic() - self._said >= _SAY_EVERY_SECONDS:
+            self._said = time.monotonic()
+            said = f"  building rows: cell {self._cell} of {self._cells} ({inert(name)}), {rows} so far"
+            self._console.print(said, highlight=False, markup=False, soft_wrap=True)
+
+    def done(self, rows: int) -> None:
+        """They are built."""
+        self._rows += rows
+        self._bar.update(self._task, advance=1, rows=counted(self._rows, "row"))
 
 
 class Progress:
@@ -27,6 +75,7 @@ class Progress:
 
     def __init__(self, plan: Plan, pending: dict[int, list[Row]], *, quiet: bool = False) -> None:
         self._cells = {id(cell): len(pending[id(cell)]) for cell in plan.cells}
+        self._asked = dict(self._cells)
         self._failed: dict[int, int] = {}
         self._started: dict[int, float] = {}
         self._console = Console(file=raw_stream(sys.stderr), quiet=quiet)
@@ -58,10 +107,13 @@ class Progress:
         """A checkpoint is being loaded."""
         self._bar.update(self._task, description=_shown(f"loading {label}"))
 
+    def asking(self, cell: Cell) -> None:
+        """A cell's rows begin to be asked: what is printed as its time is the wall time from here."""
+        self._started[id(cell)] = time.monotonic()
+
     def row_done(self, cell: Cell, record: dict[str, Any]) -> None:
         """One row is stored."""
         key = id(cell)
-        self._started.setdefault(key, time.monotonic() - record["seconds"])
         self._cells[key] -= 1
         self._rows_left -= 1
         self._failed[key] = self._failed.get(key, 0) + (record["error"] is not None)
@@ -71,7 +123,7 @@ class Progress:
         if self._cells[key] == 0:
             seconds = time.monotonic() - self._started[key]
             failed = f", {self._failed[key]} failed" if self._failed[key] else ""
-            said = f"  {inert(where)}: {counted(len(cell.rows), 'row')} in {seconds:.1f} s{failed}"
+            said = f"  {inert(where)}: {counted(self._asked[key], 'row')} in {seconds:.1f} s{failed}"
             self._console.print(said, highlight=False, markup=False, soft_wrap=True)
 
 

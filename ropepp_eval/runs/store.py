@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.files import write_atomically, write_json
 from ropepp_eval.manifests import parse_manifest
 from ropepp_eval.processes import this_process
 from ropepp_eval.records import line_of, parse_line
-from ropepp_eval.runs.plan import Cell
+from ropepp_eval.runs.growth import grown, open_to_runs, read_manifest, refuse_changes
+
+if TYPE_CHECKING:
+    from ropepp_eval.runs.plan import Cell
 
 LINE = re.compile(rb"[^\n]*\n|[^\n]+\Z")  # a carriage return ends no line
 
@@ -32,6 +33,8 @@ class RunStore:
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
         self.folder = folder
         self.manifest = manifest
+        self.earlier: dict[str, Any] | None = None
+        """What `run.json` was when the folder was opened; None where there was none."""
         self.damage: list[str] = []
         """Lines met that are no records of ours: their rows are asked again."""
         self._files: dict[Path, BinaryIO] = {}
@@ -40,15 +43,15 @@ class RunStore:
     @classmethod
     def open(cls, folder: Path, manifest: dict[str, Any]) -> RunStore:
         """Open `folder` for the run that `manifest` describes, making it where it is not there."""
-        refuse_foreign(folder, manifest)
+        open_to_runs(folder)
         folder.mkdir(parents=True, exist_ok=True)
         store = cls(folder, manifest)
         store._take_lock()
         try:
-            earlier = read_manifest(folder)
-            if earlier is not None:  # keep when it began; everything else is equal or is about this process
-                kept = ("run_id", "created", "rescored")
-                store.manifest = {**manifest, **{name: earlier[name] for name in kept if name in earlier}}
+            store.earlier = read_manifest(folder)
+            if store.earlier is not None:
+                refuse_changes(folder, store.earlier, manifest["identity"])  # another process may have written it meanwhile
+                store.manifest = grown(store.earlier, manifest)
             store.write_manifest(process=this_process())
         except BaseException:
             store.close()
@@ -87,6 +90,17 @@ class RunStore:
         """The file of a cell's rows."""
         return self.folder / "rows" / cell.checkpoint.folder_name / f"{cell.task.name}@{cell.length_tokens}.jsonl"
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every cell that was ever planned here has all its rows."""
+        for planned in self.manifest["cells"]:
+            name = folder_name(planned["checkpoint"], planned["checkpoint_sha256"])
+            path = self.folder / "rows" / name / f"{planned['task']}@{planned['length_tokens']}.jsonl"
+            records, _, _ = _read_lines(path, retry_failed=False)
+            if len({record["row"] for record in records.values()}) < (planned["samples"] or 0):
+                return False
+        return True
+
     def note_status(self, status: str) -> None:
         """Write how the run ended, where that can be written: a full disk must not hide why it ended."""
         with contextlib.suppress(OSError):
@@ -108,21 +122,8 @@ class RunStore:
     def _read(self, cell: Cell, retry_failed: bool) -> tuple[dict[str, dict[str, Any]], list[bytes], list[str]]:
         """Records by key, their lines, and the lines that are no records of ours."""
         path = self.path_of(cell)
-        content = path.read_bytes() if path.exists() else b""
-        records: dict[str, dict[str, Any]] = {}
-        kept: list[bytes] = []
-        damage: list[str] = []
-        for number, line in enumerate(LINE.findall(content), start=1):
-            record, reason = parse_line(line)
-            if record is None or "key" not in record:
-                if line.endswith(b"\n"):  # one without its end is what a crash leaves
-                    damage.append(f"{path.relative_to(self.folder)}, line {number}: {reason or 'a row without key'}")
-                continue
-            if (retry_failed and record["error"] is not None) or record["key"] in records:
-                continue
-            records[record["key"]] = record
-            kept.append(line)
-        return records, kept, damage
+        records, kept, damage = _read_lines(path, retry_failed)
+        return records, kept, [f"{path.relative_to(self.folder)}, {said}" for said in damage]
 
     def append(self, cell: Cell, record: dict[str, Any]) -> None:
         """Add one row's record and flush it to disk before returning."""
@@ -152,21 +153,22 @@ class RunStore:
         self.close()
 
 
-def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """`run.json` of a run folder, or None where there is none.
-
-    Raises:
-        UserError: it can't be read.
-    """
-    path = folder / "run.json"
-    if not path.exists():
-        return None
-    manifest, reason = parse_manifest(path.read_bytes())
-    if manifest is None or "identity" not in manifest:
-        raise UserError(
-            f"{path} can't be read as a run ({reason or 'no `identity`'}); choose another --out or restore the file"
-        )
-    return manifest
+def _read_lines(path: Path, retry_failed: bool) -> tuple[dict[str, dict[str, Any]], list[bytes], list[str]]:
+    content = path.read_bytes() if path.exists() else b""
+    records: dict[str, dict[str, Any]] = {}
+    kept: list[bytes] = []
+    damage: list[str] = []
+    for number, line in enumerate(LINE.findall(content), start=1):
+        record, reason = parse_line(line)
+        if record is None or "key" not in record:
+            if line.endswith(b"\n"):  # one without its end is what a crash leaves
+                damage.append(f"line {number}: {reason or 'a row without key'}")
+            continue
+        if (retry_failed and record["error"] is not None) or record["key"] in records:
+            continue
+        records[record["key"]] = record
+        kept.append(line)
+    return records, kept, damage
 
 
 def manifest_there(folder: Path) -> dict[str, Any]:
@@ -184,39 +186,6 @@ def manifest_there(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def refuse_foreign(folder: Path, manifest: dict[str, Any]) -> None:
-    """Raise UserError where `folder` is not free for the run of `manifest` and not this run's either."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"output {folder} is a file; name a folder with --out")
-    earlier = read_manifest(folder)
-    if earlier is None:
-        strangers = [p.name for p in folder.iterdir() if p.name not in (".lock", "rows")] if folder.is_dir() else []
-        strangers = [
-            name for name in strangers if not name.startswith(".run.json.")
-        ]  # left by a crash while writing run.json
-        if strangers:
-            raise UserError(
-                f"output folder {folder} holds other files ({', '.join(sorted(strangers)[:3])}); name an empty or new one with --out"
-            )
-        return
-    theirs, ours = earlier["identity"], manifest["identity"]
-    different = [f"{name} was {_short(was)}, is {_short(now)}" for name, was, now in _differences(theirs, ours)]
-    if different:
-        raise UserError(
-            f"output folder {folder} belongs to another run ({'; '.join(different[:3])}); choose another --out, or repeat "
-            "that run's command"
-        )
-
-
-def _differences(theirs: Any, ours: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """(name, their value, our value) of every innermost field that is not equal."""
-    if isinstance(theirs, dict) and isinstance(ours, dict):
-        for field in dict.fromkeys([*ours, *theirs]):
-            yield from _differences(theirs.get(field), ours.get(field), f"{name} {field}".strip())
-    elif theirs != ours:
-        yield name, theirs, ours
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value
-    return text if len(text) <= 60 else text[:57] + "..."
+def folder_name(label: str, sha256: str) -> str:
+    """Name of a checkpoint's folder under `rows/`: readable, and never shared by two checkpoints."""
+    return f"{re.sub(r'[^A-Za-z0-9._+-]+', '-', label)}-{sha256[:8]}"

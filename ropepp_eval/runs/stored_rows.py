@@ -80,6 +80,7 @@ class RowMaker:
 
     def __init__(self, manifest: Mapping[str, Any], *, tokenizer: str | None = None, data_dir: str | None = None) -> None:
         self._arguments: Mapping[str, Any] = manifest.get("arguments") or {}
+        self._earlier = [command["arguments"] for command in reversed(manifest.get("history") or ())]
         self._tokenizer, self._data_dir = tokenizer, data_dir or self._arguments.get("data_dir")
         self._made: dict[tuple[Any, ...], list[Row]] = {}
         self._tokenizers: dict[str, Tokenizer] = {}
@@ -146,5 +147,7 @@ class RowMaker:
         )
 
     def _places(self) -> Iterator[str]:
-        named = self._tokenizer or self._arguments.get("tokenizer")
-        yield from [named] if named else self._arguments.get("checkpoints") or ()
+        """Where the commands that filled the folder found their tokenizers, the last command's first."""
+        for arguments in (self._arguments, *self._earlier):
+            named = self._tokenizer or arguments.get("tokenizer")
+            yield from [named] if named else arguments.get("checkpoints") or ()

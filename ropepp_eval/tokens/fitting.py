@@ -6,12 +6,14 @@ import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ropepp_eval.errors import LengthTooShort, UserError
-from ropepp_eval.lengths import format_length
+from ropepp_eval.words import counted
 
 LEAST_FILL = 0.97
 _MOST_FITS = 8
+Built = TypeVar("Built")
 _SearchFunction = Callable[[int], int]
 _ROUNDS = 6
 
@@ -22,6 +24,46 @@ class TooShort(Exception):
     def __init__(self, needed_tokens: int) -> None:
         super().__init__(needed_tokens)
         self.needed_tokens = needed_tokens
+
+
+def does_not_fit(
+    task: str, length_tokens: int, *, row: int, needed_tokens: int, rows: int, all_fit_tokens: int, budget_tokens: int = 0
+) -> LengthTooShort:
+    """The error for a length that some rows of a cell are over.
+
+    Args:
+        row: number of the first that is.
+        needed_tokens: what that row needs, its budget of `budget_tokens` included.
+        rows: how many rows were asked for.
+        all_fit_tokens: a length at which all of them fit.
+    """
+    budget = f" and its budget of {budget_tokens} new tokens need" if budget_tokens else " needs"
+    fewer = f", or for --samples {row} or fewer" if row else ""
+    return LengthTooShort(
+        f"task {task} does not fit {length_tokens} tokens: row {row}{budget} {needed_tokens}, and all "
+        f"{counted(rows, 'row')} asked for fit {all_fit_tokens}; ask for a length of {all_fit_tokens} or more{fewer}"
+    )
+
+
+def fitted_rows(task: str, length_tokens: int, rows: int, build: Callable[[int], Built]) -> list[Built]:
+    """`build(number)` for the numbers below `rows`; what a row needs must not hang on the length.
+
+    Raises:
+        LengthTooShort: `build` raised `TooShort` for some of them.
+    """
+    built: list[Built] = []
+    needed: dict[int, int] = {}
+    for number in range(rows):
+        try:
+            built.append(build(number))
+        except TooShort as short:
+            needed[number] = short.needed_tokens
+    if needed:
+        row = min(needed)
+        raise does_not_fit(
+            task, length_tokens, row=row, needed_tokens=needed[row], rows=rows, all_fit_tokens=max(needed.values())
+        )
+    return built
 
 
 def largest_size(tokens_of: _SearchFunction, budget_tokens: int, smallest: int, largest: int) -> int | None:
@@ -104,14 +146,12 @@ def fill_window(
     miss the real count by a few tokens where pieces meet, so each try corrects the room by what the last one missed.
 
     Raises:
-        UserError: the length does not hold the question alone, or the corpus does not fill the length.
+        TooShort: the length does not hold the question alone.
+        UserError: the corpus does not fill the length.
     """
     alone = count(assemble(0).text)
     if alone > length_tokens:
-        raise LengthTooShort(
-            f"task {task}: a question of {alone} tokens is over the length of {format_length(length_tokens)}; "
-            f"use {alone} or more"
-        )
+        raise TooShort(alone)
     least = min(LEAST_FILL * length_tokens, length_tokens - smallest_piece_tokens)
     room = length_tokens - alone
     for _ in range(_MOST_FITS):

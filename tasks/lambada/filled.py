@@ -10,7 +10,7 @@ from ropepp_eval.rows.sliding_windows import SEPARATOR
 from ropepp_eval.streams import private_stream
 from ropepp_eval.tasks.lambada.passages import Passage, load_passages
 from ropepp_eval.tokens.counting import PieceCounter, piece_counter
-from ropepp_eval.tokens.fitting import Filling, fill_window, longest_tail
+from ropepp_eval.tokens.fitting import Filling, fill_window, fitted_rows, longest_tail
 
 _SMALLEST_TAIL_TOKENS = 8
 """A separator and a word: less room can't be filled."""
@@ -28,10 +28,12 @@ def filled_rows(request: RowRequest) -> list[Row]:
     corpus = load_passages(request.data)
     tokens = request.tokenizer.count_each(corpus.texts)
     fillers = [Filler(passage.text, count) for passage, count in zip(corpus.passages, tokens, strict=True)]
-    return [
-        _row(request, number, passage, fillers, corpus.stand_in)
-        for number, passage in enumerate(corpus.passages[: request.samples])
-    ]
+    return fitted_rows(
+        request.task,
+        request.length_tokens,
+        min(request.samples, len(corpus.passages)),
+        lambda number: _row(request, number, corpus.passages[number], fillers, corpus.stand_in),
+    )
 
 
 @dataclass(frozen=True)

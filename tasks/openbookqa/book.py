@@ -11,7 +11,7 @@ from ropepp_eval.rows.row import Row, RowRequest
 from ropepp_eval.streams import private_stream
 from ropepp_eval.tasks.openbookqa.corpus import Library, Question, left_out_of, load_library, load_questions
 from ropepp_eval.tokens.counting import piece_counter
-from ropepp_eval.tokens.fitting import Filling, fill_window
+from ropepp_eval.tokens.fitting import Filling, fill_window, fitted_rows
 from ropepp_eval.tokens.tokenizer import Tokenizer
 
 DEPTHS_PERCENT = tuple(range(0, 101, 10))
@@ -40,10 +40,12 @@ def _rows(request: RowRequest, *, with_fact: bool) -> list[Row]:
     questions, stand_in = load_questions(request.data, facts=True)
     shelf = Shelf(load_library(request.data), request.tokenizer)
     left_out = left_out_of(request.data, facts=True)
-    return [
-        _row(request, number, question, shelf, with_fact, stand_in, left_out)
-        for number, question in enumerate(questions[: request.samples])
-    ]
+    return fitted_rows(
+        request.task,
+        request.length_tokens,
+        min(request.samples, len(questions)),
+        lambda number: _row(request, number, questions[number], shelf, with_fact, stand_in, left_out),
+    )
 
 
 class Shelf:
@@ -124,7 +126,7 @@ def fitted_window(request: RowRequest, question: Question, shelf: Shelf, number:
     """The window that fills the length together with the longest choice.
 
     Raises:
-        UserError: see `fill_window`.
+        TooShort, UserError: see `fill_window`.
     """
     others = shelf.others(question, request.seed, number)
     longest_choice = max(question.choices, key=lambda choice: request.tokenizer.count(question.stem + " " + choice))

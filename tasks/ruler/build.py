@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ropepp_eval.data.punkt import punkt_files
-from ropepp_eval.errors import LengthTooShort, unknown_name
+from ropepp_eval.errors import unknown_name
 from ropepp_eval.rows.row import Row, RowRequest
 from ropepp_eval.rows.workers import build_in_chunks
 from ropepp_eval.tasks.ruler.cwe import CweRows
@@ -18,13 +18,14 @@ from ropepp_eval.tasks.ruler.niah_rows import NiahRows
 from ropepp_eval.tasks.ruler.qa import QaRows
 from ropepp_eval.tasks.ruler.settings import settings
 from ropepp_eval.tasks.ruler.vt import VtRows
-from ropepp_eval.tokens.fitting import TooShort
+from ropepp_eval.tokens.fitting import TooShort, does_not_fit
 
 _OTHERS: dict[str, type[Family]] = {"vt": VtRows, "cwe": CweRows, "fwe": FweRows, "qa_squad": QaRows, "qa_hotpotqa": QaRows}
 
 _CORPORA = ("qa_squad", "qa_hotpotqa")
 _CHECK_EVERY = 250
 """Each such row is also counted whole, for real."""
+_MOST_LENGTHS = 32
 
 
 def family_of(task: str) -> type[Family]:
@@ -46,8 +47,8 @@ class Chunk:
     """Some rows of a cell, or why there are none."""
 
     rows: tuple[Row, ...]
-    needed_tokens: int
-    """Over 0: some rows do not fit the length, and this many tokens would be enough for them."""
+    needed: dict[int, int]
+    """Rows that do not fit the length, by number, and how many tokens would be enough for each."""
     counted_right: bool
     """False: row 0 shows that pieces do not add up with this tokenizer, and there are no rows."""
 
@@ -56,7 +57,7 @@ def build_rows(request: RowRequest) -> list[Row]:
     """Rows `0 .. samples - 1` of a task.
 
     Raises:
-        LengthTooShort: the length is too small (the message has the smallest that is enough for these rows).
+        LengthTooShort: the length is too small (the message names the first row over it and a length that is enough for all).
         UserError: a corpus is too small.
     """
     builder = family_of(request.task)(request)
@@ -65,32 +66,49 @@ def build_rows(request: RowRequest) -> list[Row]:
     chunks = build_in_chunks(request, count, build_chunk)
     if not all(chunk.counted_right for chunk in chunks):
         chunks = build_in_chunks(request, count, functools.partial(build_chunk, whole=True))
-    needed = max((chunk.needed_tokens for chunk in chunks), default=0)
+    needed = {number: tokens for chunk in chunks for number, tokens in chunk.needed.items()}
     if needed:
-        raise LengthTooShort(
-            f"task {request.task} does not fit {request.length_tokens} tokens: the smallest prompt and its budget of "
-            f"{builder.max_new_tokens} new tokens need {needed}; ask for a length of {needed} or more"
+        row = min(needed)
+        raise does_not_fit(
+            request.task,
+            request.length_tokens,
+            row=row,
+            needed_tokens=needed[row],
+            rows=count,
+            all_fit_tokens=_length_for_all(request, count, max(needed.values())),
+            budget_tokens=builder.max_new_tokens,
         )
     return [row for chunk in chunks for row in chunk.rows]
+
+
+def _length_for_all(request: RowRequest, count: int, tokens: int) -> int:
+    """A length from `tokens` on at which the first `count` rows fit: at another length a row draws other words."""
+    for _ in range(_MOST_LENGTHS):
+        chunks = build_in_chunks(replace(request, length_tokens=tokens), count, build_chunk)
+        over = [needed for chunk in chunks for needed in chunk.needed.values()]
+        if not over:
+            break
+        tokens = max(*over, tokens + 1)
+    return tokens
 
 
 def build_chunk(request: RowRequest, numbers: range, whole: bool = False) -> Chunk:
     """The rows of these numbers; with `whole`, each prompt is counted whole, never by pieces."""
     builder = _builder(request, whole)
     rows: list[Row] = []
-    needed = 0
+    needed: dict[int, int] = {}
     for number in numbers:
         try:
             rows.append(builder.row(number))
         except TooShort as short:
-            needed = max(needed, short.needed_tokens + builder.max_new_tokens + request.tokenizer.most_added_tokens)
+            needed[number] = short.needed_tokens + builder.max_new_tokens + request.tokenizer.most_added_tokens
             continue
         if number % _CHECK_EVERY == 0 and not whole:
             real = request.tokenizer.count(rows[-1].prompt)
             if (
                 real != rows[-1].prompt_tokens and number == 0
             ):  # row 0 alone decides: how many rows are asked for does not matter
-                return Chunk((), 0, counted_right=False)
+                return Chunk((), {}, counted_right=False)
             if real != rows[-1].prompt_tokens:
                 raise ValueError(
                     f"row {number} of {request.task} holds {real} tokens but was counted as {rows[-1].prompt_tokens}; "

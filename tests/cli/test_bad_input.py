@@ -139,6 +139,50 @@ def test_a_setting_that_does_not_exist_writes_nothing(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--dtype", "fp31"], "unknown dtype"),
+        (["--attention", "spda"], "unknown attention"),
+        (["--backend", "vlm"], "backend 'vlm' is not known"),
+        (["--protocol", "papr"], "protocol 'papr' is not known"),
+        (["--lengths", "2k,16k"], "length 16k of task niah_single_1 is too long"),
+        (["--tasks", "niah_single_1,nih"], "unknown task 'nih'"),
+        (["--position", "ropepp"], "unknown position"),
+        (["--chunk", "3x"], "length '3x' is not a context length"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, list) else "",
+)
+def test_what_is_wrong_is_told_before_any_row_is_built(
+    options: list[str], expected: str, tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("ropepp_eval.runs.plan.frozen_rows", None)
+    assert expected in refusal(capsys, *run_arguments(tiny_checkpoint, tmp_path / "out", *options))
+    (tmp_path / "file").write_text("x")
+    assert "is a file" in refusal(capsys, *run_arguments(tiny_checkpoint, tmp_path / "file"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_first_line_stands_before_torch_is_loaded(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from ropepp_eval.cli import main\n"
+        "class Watched:\n"
+        "    def write(self, text):\n"
+        "        if 'reading' in text:\n"
+        "            print(text.strip(), [name for name in ('torch', 'transformers', 'lm_eval') if name in sys.modules])\n"
+        "            sys.stdout.flush()\n"
+        "            raise SystemExit(7)\n"
+        "    def flush(self): pass\n"
+        "sys.stderr = Watched()\n"
+        "main(sys.argv[1:])\n"
+    )
+    arguments = run_arguments(tiny_checkpoint, tmp_path / "out")
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert done.stdout == "reading 1 checkpoint ... []\n", done.stderr
+
+
 def test_a_cell_that_does_not_fit_in_memory_says_what_it_needs(
     tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,11 @@ def test_every_command_has_help_and_an_example(command: str, capsys: pytest.Capt
     assert len(COMMANDS[command]) < 90
 
 
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "lm-eval"])
+def test_every_option_has_help(command: str) -> None:
+    assert not [action.dest for action in parser_of(command)._actions if not action.help]
+
+
 def test_every_command_module_is_in_the_table() -> None:
     for command in COMMANDS:
         module = importlib.import_module(f"ropepp_eval.cli.{command.replace('-', '_')}")
@@ -45,7 +50,16 @@ def test_every_command_module_is_in_the_table() -> None:
     ("arguments", "expected"),
     [
         (["tabel"], "unknown command 'tabel'; did you mean table?"),
-        (["run"], "the following arguments are required"),
+        (["run"], "no checkpoint was named"),
+        (["run", "x", "--task", "ruler"], "unknown option '--task'; did you mean --tasks?"),
+        (["run", "x", "--limit", "5"], "unknown option '--limit'; did you mean --samples?"),
+        (["run", "x", "--output_path=runs/x"], "unknown option '--output_path'; did you mean --out?"),
+        (["run", "x", "--data_dir", "data"], "unknown option '--data_dir'; did you mean --data-dir?"),
+        (["run", "x", "--tasks", "vt", "--lengths", "2k", "--format", "xls"], "unknown format 'xls'; known: csv, html"),
+        (["table", "runs/x", "--formt", "csv"], "unknown option '--formt'; did you mean --format?"),
+        (["run", "x", "--tasks", "vt", "--lengths", "2k", "--dtype", "fp31"], "unknown dtype 'fp31'; did you mean fp32"),
+        (["run", "x", "--tasks", "vt", "--lengths", "2k", "--device", "gpu"], "device 'gpu' is not known"),
+        (["run", "x", "--tasks", "vt", "--lengths", "2k", "--truncate", "right"], "truncate 'right' is not known"),
         (["run", "x", "--tasks", "niah_single_1", "--lengths", "3x"], "length '3x' is not a context length"),
         (
             ["run", "x", "--tasks", "niah_singel_1", "--lengths", "2k"],

@@ -174,11 +174,6 @@ def test_two_checkpoints_never_share_an_answer(tiny_checkpoint: Path, tiny_token
     assert len({record["row_sha256"] for record in records}) == 1
 
 
-def test_a_folder_of_another_run_is_refused(finished: Path, tiny_checkpoint: Path) -> None:
-    with pytest.raises(UserError, match="belongs to another run"):
-        ropepp_eval.evaluate(tiny_checkpoint, tasks=TASKS, lengths=["2k"], samples=2, out=finished, quiet=True)
-
-
 def test_a_length_past_the_checkpoints_is_refused_before_anything_loads(
     tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,9 @@ CELL: Any = SimpleNamespace(
 
 
 def manifest(**identity: Any) -> dict[str, Any]:
-    return {"format": 2, "run_id": "r", "created": "t", "tasks": {}, "identity": {"seed": 1, **identity}}
+    whole = {"seed": 1, "checkpoints": {}, **identity}
+    command = {"created": "t", "arguments": {"seed": whole["seed"]}}
+    return {"format": 2, "run_id": "r", "tasks": {}, "cells": [], "identity": whole, **command, "history": [command]}
 
 
 def test_records_come_back_as_they_were(tmp_path: Path) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ropepp_eval.adapters.encoding import Job
+from ropepp_eval.adapters.laps import Laps
 from ropepp_eval.adapters.ledger import Generated
 from ropepp_eval.adapters.memory import SMALLEST_CHUNK, free_memory, memory_failure, out_of_memory
 from ropepp_eval.adapters.native.cache import KeyValueStore, RaggedView, StackView
@@ -49,6 +49,10 @@ class Generator:
     cache_tokens: int
     """Most tokens of all slots together; one row may always be as long as it is."""
     events: list[str]
+    laps: Laps
+    """Each lap is shared out evenly among the rows that it served."""
+    _spent: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float), init=False)
+    """Seconds of rows that must begin again, by the number of their job."""
     _store: KeyValueStore | None = field(default=None, init=False)
     _view: RaggedView | None = field(default=None, init=False)
     """The rows as the last step left them; None once a row came or went."""
@@ -96,7 +100,6 @@ class Generator:
     def _admit(self, active: list[Row], queue: deque[Job]) -> list[Generated]:
         """Read the next prompts into free slots and write their first tokens."""
         assert self._store is not None
-        started = time.perf_counter()
         group = self._next_group(queue, self._store.rows - len(active))
         if len(group) > 1:
             ids = self.forward.tensor([job.prompt for job in group])
@@ -108,10 +111,13 @@ class Generator:
         for number, job in enumerate(group):
             self._store.clear(len(active) + number, len(job.prompt))
             queue.popleft()
-        rows = [Row(job, Writer(self.tokenizer, job.budget, job.stops, self.end_ids)) for job in group]
+        rows = [
+            Row(job, Writer(self.tokenizer, job.budget, job.stops, self.end_ids), self._spent.pop(job.index, 0.0))
+            for job in group
+        ]
         active += rows
         self._view = None
-        return self._write(active, rows, last, started)
+        return self._write(active, rows, last)
 
     def _next_group(self, queue: Sequence[Job], free: int) -> list[Job]:
         """The next prompt, with others of nearly its length where they are short."""
@@ -146,20 +152,19 @@ class Generator:
     def _step(self, active: list[Row]) -> list[Generated]:
         """One token for every row."""
         assert self._store is not None
-        started = time.perf_counter()
         device = self.forward.device
         if self._view is None:
             self._view = RaggedView(self._store, [row.length for row in active], device)
             self._newest = torch.tensor([row.writer.ids[-1] for row in active], device=device)
         assert self._newest is not None
-        return self._write(active, list(active), self.forward.step(self._newest, self._view), started)
+        return self._write(active, list(active), self.forward.step(self._newest, self._view))
 
-    def _write(self, active: list[Row], rows: Sequence[Row], hidden: Tensor, started: float) -> list[Generated]:
+    def _write(self, active: list[Row], rows: Sequence[Row], hidden: Tensor) -> list[Generated]:
         """Choose the next token of `rows` from hidden states [rows, hidden]; rows that are done leave `active`."""
         best = self.forward.head(hidden).max(-1)
         self._newest = best.indices
         chosen = torch.where(torch.isfinite(best.values), best.indices, -1).tolist()
-        seconds = (time.perf_counter() - started) / len(rows)
+        seconds = self.laps.end() / len(rows)
         finished = []
         for row, token in zip(rows, chosen, strict=True):
             row.seconds += seconds
@@ -195,6 +200,8 @@ class Generator:
     def _retreat(self, active: list[Row], queue: deque[Job]) -> list[Generated]:
         """Begin the rows at hand again, fewer at a time or in smaller chunks; one that can't be smaller fails."""
         queue.extendleft(row.job for row in reversed(active))
+        for row in active:
+            self._spent[row.job.index] += row.seconds
         slots = self._store.rows if self._store else 1
         active.clear()
         self._store = self._view = None
@@ -210,7 +217,9 @@ class Generator:
             self.events.append(f"out of memory with {tokens} tokens; went on in chunks of {self.forward.chunk_tokens}")
             return []
         self.events.append(f"out of memory with {tokens} tokens in chunks of {piece}; that request failed")
-        return [Generated(queue.popleft(), None, 0, None, 0.0, memory_failure(tokens, piece))]
+        job = queue.popleft()
+        seconds = self._spent.pop(job.index, 0.0) + self.laps.end()
+        return [Generated(job, None, 0, None, seconds, memory_failure(tokens, piece))]
 
 
 def order_of(jobs: Sequence[Job]) -> list[Job]:

@@ -13,6 +13,7 @@ from lm_eval.api.instance import Instance
 from ropepp_eval.adapters.answers import Answer
 from ropepp_eval.adapters.base import RowAdapter, tokenizer_of
 from ropepp_eval.adapters.encoding import Job
+from ropepp_eval.adapters.laps import Laps
 from ropepp_eval.adapters.ledger import Generated, SpanScore
 from ropepp_eval.adapters.memory import available_memory, default_chunk, plan_memory
 from ropepp_eval.adapters.model_facts import end_ids, shapes_of
@@ -96,6 +97,7 @@ class NativeLM(RowAdapter):
         self.model = model.eval()
         self.work: WorkPlan | None = None
         """The plan of the requests at hand, with the time left."""
+        self._laps = Laps()
         self._device = next(model.parameters()).device
         self.shapes = shapes_of(model)
         attention = str(model.config._attn_implementation)
@@ -122,6 +124,7 @@ class NativeLM(RowAdapter):
 
     def answers(self, requests: list[Instance]) -> Iterator[tuple[int, Answer]]:
         """As `RowAdapter.answers`; `work` tells the time left meanwhile."""
+        self._laps = Laps()
         jobs = self.encoder.jobs(requests)
         self.work = self._plan(jobs)
         self.work.start(sum(job.weight for job in jobs if job.error is None))
@@ -132,7 +135,7 @@ class NativeLM(RowAdapter):
                 yield job.index, answer
 
     def _scores(self, jobs: Sequence[Job]) -> Iterator[SpanScore]:
-        return Scorer(self.forward, self._limits(), self.events).run(jobs)
+        return Scorer(self.forward, self._limits(), self.events, self._laps).run(jobs)
 
     def _generations(self, jobs: Sequence[Job]) -> Iterator[Generated]:
         return self._generator().run(jobs)
@@ -156,6 +159,7 @@ class NativeLM(RowAdapter):
             rows=1 if self.settings.deterministic else rows,
             cache_tokens=self._cache_tokens(),
             events=self.events,
+            laps=self._laps,
         )
 
     def _cache_tokens(self) -> int:
@@ -171,7 +175,7 @@ class NativeLM(RowAdapter):
 
     def _plan(self, jobs: Sequence[Job]) -> WorkPlan:
         limits = self._limits()
-        units = Scorer(self.forward, limits, []).units([job for job in jobs if job.spans])
+        units = Scorer(self.forward, limits, [], self._laps).units([job for job in jobs if job.spans])
         generator = self._generator()
         capacities = [job.capacity for job in jobs if job.kind == "generate_until" and job.error is None]
         generation_tokens = generator.slots(max(capacities), len(capacities)) * max(capacities) if capacities else 0

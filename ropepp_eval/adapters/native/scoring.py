@@ -7,7 +7,6 @@ once.
 from __future__ import annotations
 
 import itertools
-import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ropepp_eval.adapters.encoding import Job
+from ropepp_eval.adapters.laps import Laps
 from ropepp_eval.adapters.ledger import SpanScore
 from ropepp_eval.adapters.memory import SMALLEST_CHUNK, free_memory, memory_failure, out_of_memory
 from ropepp_eval.adapters.native.cache import KeyValueStore, StackView
@@ -72,9 +72,11 @@ def target_logprobs(head: Any, hidden: Tensor, place: Tensor, target: Tensor) ->
 class Scorer:
     """Runs units of work and gives the scores of each span as soon as they are there."""
 
-    def __init__(self, forward: Forward, limits: Limits, events: list[str]) -> None:
+    def __init__(self, forward: Forward, limits: Limits, events: list[str], laps: Laps) -> None:
         self.forward = forward
         self.limits = limits
+        self.laps = laps
+        """Each lap is shared out evenly among the spans that it served."""
         self.events = events
         """What happened on the way that the user should know, such as batches halved for want of memory."""
         self._store: KeyValueStore | None = None
@@ -124,8 +126,9 @@ class Scorer:
             queue.appendleft(SharedRun(left))
             return
         self.events.append(f"out of memory with {longest} tokens in chunks of {piece}; that request failed")
+        seconds = self.laps.end() / len(left[0].owners)
         for owner in left[0].owners:
-            yield SpanScore(owner, np.empty(0, np.float32), False, 0.0, memory_failure(left[0].tokens, piece))
+            yield SpanScore(owner, np.empty(0, np.float32), False, seconds, memory_failure(left[0].tokens, piece))
         if left[1:]:
             queue.appendleft(SharedRun(left[1:]))
 
@@ -137,10 +140,11 @@ class Scorer:
         span = job.spans[score.owner[1]]
         found = locate_non_finite(self.forward, span.ids[:-1])
         if found is not None:
-            return replace(score, failure=found)
+            return replace(score, seconds=score.seconds + self.laps.end(), failure=found)
         run = SharedRun(tuple(build_stems([(score.owner, span)])))
         store = self.forward.new_store(1, run.capacity)  # not the one in use: its run goes on
         ((_, (alone,)),) = self._run_shared(run, store)
+        alone = replace(alone, seconds=score.seconds + alone.seconds)
         if not np.isfinite(alone.logprobs).all():
             return replace(alone, failure=HEAD_NOT_FINITE)
         return alone
@@ -150,7 +154,6 @@ class Scorer:
         if isinstance(unit, SharedRun):
             yield from self._run_shared(unit)
             return
-        started = time.perf_counter()
         if is_packed(unit.stems[0]):
             by_stem = self.forward.packed([(stem.trunk, [branch.ids for branch in stem.branches]) for stem in unit.stems])
         else:
@@ -158,7 +161,7 @@ class Scorer:
         pairs: list[tuple[Branch, Tensor]] = []
         for stem, hidden in zip(unit.stems, by_stem, strict=True):
             pairs += zip(stem.branches, hidden, strict=True)
-        yield unit.stems, self._scores(pairs, started)
+        yield unit.stems, self._scores(pairs)
 
     def _flat_hidden(self, batch: FlatBatch) -> list[list[Tensor]]:
         ids = self.forward.tensor([np.concatenate([stem.trunk, stem.branches[0].ids]) for stem in batch.stems])
@@ -171,10 +174,9 @@ class Scorer:
         view = StackView(store or self._store_of(run.capacity))
         before: Stem | None = None
         for stem in run.stems:
-            started = time.perf_counter()
             with torch.inference_mode():
                 view.length = 0 if before is None else shared_tokens(before, stem)
-                scores = self._scores(list(self._stem_hidden(view, stem)), started)
+                scores = self._scores(list(self._stem_hidden(view, stem)))
             yield (stem,), scores
             before = stem
 
@@ -217,7 +219,7 @@ class Scorer:
             tokens += len(branch.ids)
         yield group
 
-    def _scores(self, pairs: Sequence[tuple[Branch, Tensor]], started: float) -> list[SpanScore]:
+    def _scores(self, pairs: Sequence[tuple[Branch, Tensor]]) -> list[SpanScore]:
         """Scores of all wants of branches, given the hidden states [len, hidden] of each."""
         places, targets, wants = [], [], []
         offset = 0
@@ -236,7 +238,7 @@ class Scorer:
         )
         logprobs, greedy = np.empty(len(place), np.float32), np.empty(len(place), bool)
         logprobs[order], greedy[order] = (part.cpu().numpy() for part in found)
-        seconds = (time.perf_counter() - started) / len(wants)
+        seconds = self.laps.end() / len(wants)
         ends = np.cumsum([len(want.targets) for want in wants])[:-1]
         return [
             SpanScore(want.owner, own, bool(top.all()), seconds)

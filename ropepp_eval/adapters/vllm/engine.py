@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ropepp_eval.adapters.answers import Failure
+from ropepp_eval.adapters.laps import Laps
 from ropepp_eval.errors import UserError
 from ropepp_eval.inert import InertStream, raw_stream
 
@@ -121,9 +122,13 @@ class Engine:
         """
         waiting = iter(requests)
         running: dict[str, EngineRequest] = {}
+        laps = Laps()
         try:
             while True:
                 outputs = self._advance(waiting, running)
+                seconds = laps.end()
+                for request in running.values():
+                    request.seconds += seconds / len(running)
                 if not running:
                     return
                 stopped = []
@@ -142,7 +147,6 @@ class Engine:
 
     def _advance(self, waiting: Iterator[EngineRequest], running: dict[str, EngineRequest]) -> list[Any]:
         """Fill the engine up and take one step."""
-        started = time.perf_counter()
         try:
             while len(running) < self.rows and (request := next(waiting, None)) is not None:
                 self._number += 1
@@ -153,8 +157,6 @@ class Engine:
             died = EngineDied(list(running.values()), death(error, self.log_file))
             running.clear()
             raise died from error
-        for request in running.values():
-            request.seconds += (time.perf_counter() - started) / len(running)
         return outputs
 
     def close(self) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
 import random
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ropepp_eval.data import open_data
-from ropepp_eval.errors import UserError
+from ropepp_eval.errors import LengthTooShort, UserError
 from ropepp_eval.rows.building import frozen_rows
 from ropepp_eval.rows.catalogue import resolve_tasks
 from ropepp_eval.rows.row import Row, RowRequest
@@ -138,8 +140,26 @@ def test_a_length_that_is_too_small_is_told_the_smallest_that_is_enough(task: st
         build_rows(request_of(task, 100))
     assert "\n" not in str(told.value)
     enough = int(str(told.value).split()[-3])
-    rows = build_rows(request_of(task, enough + 40))  # other choices are drawn at another length
+    rows = build_rows(request_of(task, enough))  # other choices are drawn at another length
     assert all(fill_percent(row) <= 100 for row in rows)
+
+
+def test_the_first_row_over_a_length_is_named_and_so_are_the_ways_out() -> None:
+    wanted = re.compile(
+        r"task niah_single_1 does not fit \d+ tokens: row (\d+) and its budget of 128 new tokens need \d+, and all 40 rows "
+        r"asked for fit (\d+); ask for a length of \2 or more, or for --samples \1 or fewer"
+    )
+    for length in range(200, 400):  # at the shortest row 0 is over it, and no number of samples helps
+        request = request_of("niah_single_1", length, samples=40)
+        with contextlib.suppress(LengthTooShort):
+            build_rows(replace(request, samples=1))
+            break
+    with pytest.raises(LengthTooShort, match=wanted) as told:
+        build_rows(request)
+    found = wanted.fullmatch(str(told.value))
+    assert found is not None
+    assert len(build_rows(replace(request, samples=int(found[1])))) == int(found[1])
+    assert len(build_rows(replace(request, length_tokens=int(found[2])))) == 40
 
 
 def test_essays_too_short_for_the_length_are_an_error_that_says_how_much_is_missing(tmp_path: Path, data_dir: Path) -> None:
