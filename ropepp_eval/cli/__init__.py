@@ -142,6 +142,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a half character of an answer, or any letter where the locale is ASCII
             stream.reconfigure(errors="backslashreplace")
+    # Threads of torch that wait by spinning took three times the processor and the time beside other work (2 cores, `make demo`'s cells).
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     if given[:1] == ["--debug"]:
