@@ -63,10 +63,10 @@ demo: writable setup
 	@COLUMNS=140 "$(BIN)/ropepp-eval" compare alibi nope "$(DEMO_OUT)" > "$(DEMO_REPORT)/alibi_nope.txt"
 	@COLUMNS=140 "$(BIN)/ropepp-eval" compare rope ropepp_ec "$(DEMO_OUT)" > "$(DEMO_REPORT)/rope_ropepp_ec.txt"
 	@"$(BIN)/ropepp-eval" plot "$(DEMO_OUT)" --format png --out "$(DEMO_REPORT)" > "$(DEMO_OUT)/pictures.txt"
-	@cat "$(DEMO_REPORT)/table.txt"
-	@echo && cat "$(DEMO_REPORT)/effective.txt"
-	@echo && cat "$(DEMO_REPORT)/alibi_nope.txt" && echo && cat "$(DEMO_REPORT)/rope_ropepp_ec.txt"
-	@echo && echo "tables and pictures: $(DEMO_REPORT)   rows: $(DEMO_OUT)"
+	@for pair in "alibi nope" "rope ropepp_ec"; do COLUMNS=110 "$(BIN)/ropepp-eval" compare $$pair "$(DEMO_OUT)" --brief; echo; done \
+	  > "$(DEMO_REPORT)/verdict.txt"
+	@cat "$(DEMO_REPORT)/table.txt" && echo && cat "$(DEMO_REPORT)/effective.txt" && echo && cat "$(DEMO_REPORT)/verdict.txt"
+	@echo "tables, comparisons and pictures: $(DEMO_REPORT)   rows: $(DEMO_OUT)"
 
 demo-long: writable setup
 	$(DEMO_RUN) --tasks niah_single_1,babilong_qa1 --lengths 2k,4k,8k,16k,32k,64k --samples 2 --out "$(DEMO_OUT)-long"

@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strict", action="store_true", help="refuse cells put together from runs of another dtype or engine"
     )
+    parser.add_argument("--brief", action="store_true", help="only the sentences, without the tables behind them")
     parser.add_argument(
         "--fail-below", type=float, metavar="POINTS",
         help="a gate: exit status 1 where A is worse than B by more than this (-2), 0 where shown not to be, 4 where the rows can't tell",
@@ -58,6 +59,8 @@ def main(args: argparse.Namespace) -> int:
         print(json.dumps(found.as_json(), indent=2, ensure_ascii=False))
         return found.status
     table = compare_table(compare(cells, args.first, args.second, options))
+    if args.brief:
+        table = replace(table, sections=(), notes=())
     print_table(replace(table, lead=(*(found.lines() if found else ()), *table.lead)), args.format)
     return found.status if found else 0
 
