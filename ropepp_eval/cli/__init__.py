@@ -27,6 +27,7 @@ COMMANDS = {
     "table": "print the comparison table of run folders",
     "compare": "test the difference between two checkpoints on the same rows",
     "resolution": "say how many rows a difference needs, or which difference rows can show",
+    "report": "write one HTML file of run folders: verdict, charts, comparisons, rows",
     "plot": "draw score against length, depth maps, loss by position",
     "inspect": "say which position embedding a checkpoint has, and by which evidence",
     "models": "list the cards of published checkpoints",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length
 from ropepp_eval.reports.cells import Cells
-from ropepp_eval.reports.effective_length import Limits, effective_lengths
+from ropepp_eval.reports.effective_length import EffectiveLength, Limits, effective_lengths
 from ropepp_eval.reports.layouts import Group, LayoutOptions, average, groups_of
 from ropepp_eval.reports.lm_eval_results import BENCHMARK as LM_EVAL
 from ropepp_eval.reports.measures import measure_interval
@@ -50,7 +50,7 @@ def value_label(group: Group) -> str:
 
 def series_of(group: Group, tasks: Sequence[str], partial: bool) -> dict[Checkpoint, list[Entry]]:
     """By checkpoint, one entry a length of the group."""
-    entries = group.entries()
+    entries = group.entries
     found = {}
     for one in group.checkpoints:
         line = [average([entries.get((task, one, n), Entry()) for task in tasks], partial) for n in group.lengths]
@@ -65,24 +65,29 @@ def length_pictures(cells: Cells, options: LayoutOptions) -> list[Picture]:
     Tasks that take no length have no such picture.
     """
     pictures = []
+    held = held_by_margin(cells, options)
     for group in groups_of(cells, options):
         if group.topic.benchmark == LM_EVAL:
             continue
         for what, tasks in shown_tasks(group):
             series = series_of(group, tasks, options.partial)
             if series:
-                figure = _length_figure(cells, group, what, series, held_lengths(cells, group, tasks, options))
+                figure = _length_figure(cells, group, what, series, held_lengths(held, group, tasks))
                 pictures.append(Picture(file_name("lengths", group.topic.protocol, group.topic.benchmark, what), figure))
     return pictures
 
 
-def held_lengths(cells: Cells, group: Group, tasks: Sequence[str], options: LayoutOptions) -> dict[Checkpoint, int]:
-    """In tokens, the effective length of each checkpoint by the margin below its score at the shortest length, where it has one."""
+def held_by_margin(cells: Cells, options: LayoutOptions) -> list[EffectiveLength]:
+    """Effective lengths by the margin below the score at the shortest length; none where nothing has one."""
     try:
-        found = effective_lengths(cells, options, Limits())
+        return [one for one in effective_lengths(cells, options, Limits()) if one.rule == "margin"]
     except UserError:  # one length, or no score in percent
-        return {}
-    own = [one for one in found if one.rule == "margin" and one.group.topic == group.topic and {*one.tasks} == {*tasks}]
+        return []
+
+
+def held_lengths(found: Sequence[EffectiveLength], group: Group, tasks: Sequence[str]) -> dict[Checkpoint, int]:
+    """In tokens, the effective length of each checkpoint that has one on these tasks."""
+    own = [one for one in found if one.group.topic == group.topic and {*one.tasks} == {*tasks}]
     return {one.checkpoint: one.tokens(one.holds) for one in own if one.holds}
 
 
