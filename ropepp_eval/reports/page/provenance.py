@@ -15,6 +15,7 @@ from ropepp_eval.reports.reading import RunFolder
 
 _OF_THE_ADAPTER = {"chunk_tokens": "chunk"}
 """Options of `run` that have another name in `run.json`."""
+_SAID_ELSEWHERE = {"model_name", "model_num_parameters"}
 _NO_OPTIONS = {"checkpoints", "adapter_options", "grouped", "quiet"}
 
 
@@ -33,15 +34,22 @@ def run_facts(run: RunFolder) -> RunFacts:
     for name in ("settings", "versions"):
         if manifest.get(name):
             facts.append(Fact(name, _listed(manifest[name])))
-    for checkpoint, ran in manifest.get("ran", {}).items():
-        facts.append(Fact(f"{inert(checkpoint)} ran with", _listed(ran)))
-    for checkpoint, tokenizer in manifest.get("tokenizers", {}).items():
-        facts.append(Fact(f"{inert(checkpoint)} tokenizer", _listed(tokenizer)))
+    ran = {one: {k: v for k, v in facts.items() if k not in _SAID_ELSEWHERE} for one, facts in manifest.get("ran", {}).items()}
+    facts += _alike("ran with", ran)
+    facts += _alike("tokenizer", {one: {"sha256": kind.get("sha256")} for one, kind in manifest.get("tokenizers", {}).items()})
     for checkpoint, events in manifest.get("events", {}).items():
         facts += [Fact(f"{inert(checkpoint)} event", inert(event)) for event in events]
     facts += [Fact("failures", inert(line)) for line in manifest.get("failures", [])]
     status = inert(manifest.get("status") or ("read from lm-eval's files" if "harness" in manifest.get("settings", {}) else "unknown"))
     return RunFacts(inert(Path(run.folder).name), status, command_of(manifest.get("arguments", {})), tuple(facts))
+
+
+def _alike(what: str, by_checkpoint: Mapping[str, Mapping[str, Any]]) -> list[Fact]:
+    """What checkpoints have in common, said once."""
+    names: dict[str, list[str]] = {}
+    for checkpoint, values in by_checkpoint.items():
+        names.setdefault(_listed(values), []).append(inert(checkpoint))
+    return [Fact(f"{what}: {', '.join(having)}", values) for values, having in names.items()]
 
 
 def _commit(manifest: Mapping[str, Any]) -> str | None:

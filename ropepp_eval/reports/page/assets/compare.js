@@ -1,6 +1,6 @@
 // Any two checkpoints: sentences, and every common place with its difference drawn beside its numbers.
 
-const FOREST = { width: 220, height: 24, edge: 8 };
+const FOREST = { width: 160, height: 24, edge: 8 };
 
 function showPairs() {
   const place = byId("pairs");
@@ -45,8 +45,8 @@ function forestTable(caption, lines, first, second) {
   const documents = lines.some((line) => line.documents < line.rows);
   const protocols = new Set(lines.map((line) => line.protocol)).size > 1;
   const columns = [
-    { name: "what", head: true }, { name: "length" }, { name: "difference" }, { name: "95 % interval", text: true }, { name: "low" }, { name: "high" },
-    { name: "p (Holm)" }, { name: "finding", text: true }, { name: label(first) }, { name: label(second) }, { name: "p" }, { name: "test", text: true },
+    { name: "what", head: true }, { name: "length" }, { name: "difference" }, { name: "95 % interval", look: "middle" }, { name: "low" }, { name: "high" },
+    { name: "p (Holm)" }, { name: "finding", look: "text" }, { name: label(first) }, { name: label(second) }, { name: "p" }, { name: "test", look: "text" },
     { name: "rows" }, ...(documents ? [{ name: "documents" }] : []), { name: "unpaired" }, { name: "rows that differ" },
   ];
   const limits = new Map([true, false].map((percent) => [percent, furthest(lines.filter((line) => line.percent === percent))]));
@@ -60,6 +60,7 @@ function forestTable(caption, lines, first, second) {
     ];
   });
   const table = tableOf(caption, columns, body);
+  table.classList.add("places");
   for (const [i, line] of lines.entries()) {
     const cell = table.tBodies[0].rows[i].cells[3];
     cell.dataset.key = cell.dataset.copy = line.numbers[2];

@@ -3,7 +3,8 @@
 function detailOf(row) {
   const { question } = row;
   const title = `${label(row.checkpoint)}, ${question.task} at ${question.lengthName}, row ${question.row}`;
-  const parts = [make("h3", {}, title), make("p", {}, make("span", { class: `outcome ${row.outcome}` }, row.outcome), " ", decided(row))];
+  const turn = (by, name) => make("button", { type: "button", class: "quiet", onclick: () => step(by, row.id) }, name);
+  const parts = [make("p", { class: "steps" }, turn(-1, "earlier row"), turn(1, "next row")), make("h3", {}, title), make("p", {}, make("span", { class: `outcome ${row.outcome}` }, row.outcome), " ", decided(row))];
   if (row.failure) parts.push(titled("failed in", make("pre", { dir: "auto" }, row.failure)));
   if (question.text) parts.push(titled("question", make("pre", { dir: "auto" }, question.text)));
   if (question.references.length) {

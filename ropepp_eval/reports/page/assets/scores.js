@@ -32,7 +32,7 @@ function part(place, title, explained, names, content) {
     redraw();
   });
   REDRAWN.push(redraw);
-  byId(place).append(make("h3", {}, title), make("p", { class: "note" }, explained), names.length > 1 ? select : "", hold);
+  byId(place).append(title && make("h3", {}, title), make("p", { class: "note" }, explained), names.length > 1 ? select : "", hold);
   redraw();
 }
 
@@ -53,7 +53,7 @@ function showScores() {
   part("charts", "Cache against score", "Equal sizes stand side by side; bars: 95 % intervals.", named(caches), drawn(caches, cacheTable));
   if (!DATA.charts.length) byId("charts").append(make("p", {}, "No cell has a value by length yet; what is missing is said above."));
   const depths = DATA.depths;
-  part("depths", "Score by depth and length", "Depth 0 % is the beginning of the context; n: rows.", depths.map((one) => one.name), (number) => depthTables(depths[number]));
+  part("depths", "", "Depth 0 % is the beginning of the context; n: rows.", depths.map((one) => one.name), (number) => depthTables(depths[number]));
 }
 
 function ranged(point) {
@@ -84,7 +84,7 @@ function cacheTable(chart) {
 function heatTable(charts) {
   const ticks = [...new Map(charts.flatMap((chart) => chart.ticks)).entries()].sort(([a], [b]) => a - b);
   const shade = shader(charts.flatMap((chart) => chart.lines.flatMap((line) => line.points.map((p) => numberOf(p.text)))), charts[0].percent);
-  const columns = [{ name: "checkpoint", head: true }, { name: "task", text: true }, ...ticks.map(([, name]) => ({ name }))];
+  const columns = [{ name: "checkpoint", head: true }, { name: "task", look: "text" }, ...ticks.map(([, name]) => ({ name }))];
   const shown = [...SHOWN].sort((a, b) => a - b).flatMap((number) =>
     charts.map((chart) => [number, chart, chart.lines.find((line) => line.checkpoint === number)]).filter(([, , line]) => line));
   const lines = shown.map(([number, chart, line]) => {
@@ -109,7 +109,9 @@ function depthTables(one) {
     [...table.tBodies[0].rows].forEach((row, i) => map.boxes[i].forEach(([text], j) => shade(row.cells[j + 1], numberOf(text))));
     return framed(table);
   });
-  return [make("p", { class: "heading" }, one.title), make("div", { class: "tiles" }, tables)];
+  const tiles = make("div", { class: "tiles" }, tables);
+  tiles.style.setProperty("--tile", `${5.5 + 4 * one.lengths.length}rem`);
+  return [make("p", { class: "heading" }, one.title), tiles];
 }
 
 /** Shades a cell by its value: percent from 0 to 100, others over their own range. */

@@ -1,14 +1,14 @@
 // Every table can be sorted by a click on a heading and copied as CSV, Markdown or LaTeX.
 
-/** A table of texts. `columns`: {name, text (left aligned), head (a heading of its line)}; `lines`: arrays of texts or nodes. */
+/** A table of texts. `columns`: {name, head (a heading of its line), look (`text`, `middle`)}; `lines`: arrays of texts or nodes. */
 function tableOf(caption, columns, lines) {
   const cell = (content, column) =>
-    column.head ? make("th", { scope: "row" }, content) : make("td", { class: column.text ? "text" : null }, content);
+    column.head ? make("th", { scope: "row" }, content) : make("td", { class: column.look }, content);
   return make(
     "table",
     { class: "plain" },
     make("caption", {}, caption),
-    make("thead", {}, make("tr", {}, columns.map((column) => make("th", { scope: "col" }, column.name)))),
+    make("thead", {}, make("tr", {}, columns.map((column) => make("th", { scope: "col", class: column.look }, column.name)))),
     make("tbody", {}, lines.map((line) => make("tr", {}, line.map((content, i) => cell(content, columns[i]))))),
   );
 }
