@@ -9,9 +9,9 @@ function showPairs() {
   const hold = make("div", {});
   let [first, second] = [0, 1];
   const redraw = () => hold.replaceChildren(...comparison(first, second));
-  const one = choice("checkpoint", names, (number) => { first = number; redraw(); }, first);
-  const other = choice("against", names, (number) => { second = number; redraw(); }, second);
-  place.append(make("p", { class: "choices" }, one, other), hold);
+  const one = chooser(names, (number) => { first = number; redraw(); }, first);
+  const other = chooser(names, (number) => { second = number; redraw(); }, second);
+  place.append(make("div", { class: "choices" }, labelled("compare", one), labelled("against", other)), hold);
   redraw();
 }
 

@@ -27,14 +27,18 @@ function byId(id) {
   return document.getElementById(id);
 }
 
-/** A labelled choice. `options` are texts; `chosen` is called with the number of the one taken. */
-function choice(label, options, chosen, start = 0) {
+/** A control with its label, in one element. */
+function labelled(name, control, look = "choice") {
+  control.id = `control-${(labelled.count = (labelled.count ?? 0) + 1)}`;
+  return make("div", { class: look }, make("label", { for: control.id }, name), control);
+}
+
+/** A choice of texts; `chosen` is called with the number of the one taken. */
+function chooser(options, chosen, start = 0) {
   const select = make("select", {}, ...options.map((text, number) => make("option", { value: number }, text)));
   select.value = start;
   select.addEventListener("change", () => chosen(Number(select.value)));
-  const whole = make("label", { class: "choice" }, make("span", {}, label), select);
-  whole.select = select;
-  return whole;
+  return select;
 }
 
 /** Tell those who listen instead of look. */

@@ -29,9 +29,9 @@ function showRows() {
   };
   const titles = { differs: "differs from" };
   const controls = Object.entries(offers).filter(([, names]) => names.length).map(([name, names]) => {
-    const control = choice(titles[name] ?? name, ["any", ...names], (number) => setFilter(name, number ? names[number - 1] : ""));
-    CONTROLS[name] = { select: control.select, names };
-    return control;
+    const select = chooser(["any", ...names], (number) => setFilter(name, number ? names[number - 1] : ""));
+    CONTROLS[name] = { select, names };
+    return labelled(titles[name] ?? name, select);
   });
   const search = make("input", { type: "search", placeholder: "words in answers, questions, references" });
   search.addEventListener("input", () => setFilter("text", search.value));
@@ -46,7 +46,7 @@ function showRows() {
   table.addEventListener("keydown", moveThroughRows);
   const frame = make("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": "list of rows" }, table);
   place.append(
-    make("form", { class: "filters", onsubmit: (event) => event.preventDefault() }, controls, make("label", { class: "choice wide" }, make("span", {}, "text"), search), clear),
+    make("form", { class: "filters", onsubmit: (event) => event.preventDefault() }, controls, labelled("text", search, "choice wide"), clear),
     VIEW_PARTS.count,
     make("div", { class: "split" }, make("div", {}, frame, VIEW_PARTS.pages), VIEW_PARTS.detail),
     make("p", { class: "note print-only" }, "Rows are not printed: open the file to walk through them."),
@@ -139,13 +139,15 @@ function moveThroughRows(event) {
   step(by, line.dataset.id);
 }
 
-/** Open the next or the earlier row of the list, on another page too. */
+/** Open the next or the earlier row of the list, on another page too, and give where to go on from the focus. */
 function step(by, id) {
   const next = VIEW.rows[VIEW.rows.findIndex((row) => row.id === id) + by];
   if (!next) return;
+  const listing = VIEW_PARTS.body.contains(document.activeElement);
   history.replaceState(null, "", `#row=${next.id}`);
   openRow(next);
-  VIEW_PARTS.body.querySelector(`tr[data-id="${next.id}"] a`).focus();
+  const buttons = VIEW_PARTS.detail.querySelectorAll(".steps button");
+  (listing ? VIEW_PARTS.body.querySelector(`tr[data-id="${next.id}"] a`) : buttons[by > 0 ? 1 : 0]).focus();
 }
 
 function openFromAddress() {
@@ -171,6 +173,7 @@ function openRow(row, sought = false) {
   VIEW_PARTS.detail.replaceChildren(...detailOf(row));
   const link = VIEW_PARTS.body.querySelector(`tr[data-id="${row.id}"] a`);
   if (focused) link.focus({ preventScroll: true });
-  const narrow = VIEW_PARTS.detail.offsetTop > link.offsetTop + 200;
+  const left = (element) => element.getBoundingClientRect().left;
+  const narrow = left(VIEW_PARTS.detail) <= left(VIEW_PARTS.body);
   if (sought) (narrow ? VIEW_PARTS.detail : byId("rows")).scrollIntoView({ block: narrow ? "start" : "nearest" });
 }

@@ -27,12 +27,12 @@ function part(place, title, explained, names, content) {
   const hold = make("div", {});
   let chosen = 0;
   const redraw = () => hold.replaceChildren(...content(chosen));
-  const select = choice("show", names, (number) => {
+  const select = chooser(names, (number) => {
     chosen = number;
     redraw();
   });
   REDRAWN.push(redraw);
-  byId(place).append(title && make("h3", {}, title), make("p", { class: "note" }, explained), names.length > 1 ? select : "", hold);
+  byId(place).append(title && make("h3", {}, title), make("p", { class: "note" }, explained), names.length > 1 ? labelled("show", select) : "", hold);
   redraw();
 }
 
