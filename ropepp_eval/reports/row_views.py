@@ -60,8 +60,12 @@ class RowView:
 
     @property
     def depths(self) -> list[float]:
-        """Depths (0-100 %) of the facts that are asked for."""
-        return [float(depth) for depth in depths_of(self.record.get("details"))]
+        """Depths (0-100 %) of the facts that are asked for; none where `details` say it in a way of their own."""
+        try:
+            found = depths_of(self.record.get("details"))
+        except (AttributeError, KeyError, TypeError):
+            return []
+        return [float(depth) for depth in found if _is_number(depth) and math.isfinite(depth)]
 
     @property
     def score(self) -> float | None:
