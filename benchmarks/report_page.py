@@ -25,7 +25,14 @@ from ropepp_eval.reports.page.rows import DEFAULT_ROWS
 
 CHECKPOINTS, LENGTHS = ("one", "two", "three"), (2048, 4096, 8192, 16384, 32768, 65536)
 SEED = 20260401
-SWITCHES = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync")
+SWITCHES = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 FILTERS = (
     {"checkpoint": "two"}, {"task": "task_7"}, {"length": "32k"}, {"depth": "40-50 %"}, {"outcome": "wrong"}, {"outcome": "not right"},
     {"finish": "length"}, {"checkpoint": "one", "differs": "three"}, {"text": "w12"}, {"text": "no such words"}, {},
@@ -52,7 +59,12 @@ def write_run(folder: Path, tasks: int, rows: int) -> None:
                 for row in range(rows):
                     right = stream.random() < 0.9 - 0.12 * at
                     said = " ".join(stream.choices(words, k=stream.randrange(20, 60)))
-                    needle = {"key": "k", "value": "7654321", "queried": True, "depth_percent": round(100 * stream.random(), 1)}
+                    needle = {
+                        "key": "k",
+                        "value": "7654321",
+                        "queried": True,
+                        "depth_percent": round(100 * stream.random(), 1),
+                    }
                     lines.append(line_of({
                         "format": FORMAT, "key": hash_json([name, row]), **name, "seed": 42, "tokenizer_sha256": "0" * 64, "row": row,
                         "row_sha256": hash_json([task, length, row]), "prompt_tokens": length - 150, "new_tokens": 60, "budget": 128,

@@ -15,7 +15,9 @@ CHART = "mean of 2 tasks (ruler, string_match, protocol reference)"
 
 def main() -> None:
     with sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=os.environ.get("CHROMIUM") or shutil.which("chromium"), args=SWITCHES)
+        browser = running.chromium.launch(
+            executable_path=os.environ.get("CHROMIUM") or shutil.which("chromium"), args=SWITCHES
+        )
         page = browser.new_page(viewport={"width": 1180, "height": 900})
         page.goto((DEMO / "report.html").as_uri())
         page.get_by_label("show", exact=True).first.select_option(label=CHART)

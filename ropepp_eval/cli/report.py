@@ -8,7 +8,9 @@ from pathlib import Path
 from ropepp_eval.cli.options import path
 from ropepp_eval.errors import UserError
 
-HELP = "write one HTML file with verdict, charts, comparisons, rows and provenance of run folders; it opens without a network"
+HELP = (
+    "write one HTML file with verdict, charts, comparisons, rows and provenance of run folders; it opens without a network"
+)
 EXAMPLE = "ropepp-eval report runs/first --out report.html"
 SECONDS = 10.0
 

@@ -44,7 +44,7 @@ def depth_pictures(cells: Cells, options: LayoutOptions) -> list[Picture]:
 
 def depths_by_task(group: Group) -> dict[str, Found]:
     """Tasks whose rows ask for one fact at a known depth, with their scores by depth."""
-    by_task = {}
+    by_task: dict[str, Found] = {}
     for task in group.tasks:
         members = [(cell, metric) for cell, metric in group.members if cell.name.task == task]
         parts = boxes_for(cell for cell, _ in members)

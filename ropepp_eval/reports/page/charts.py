@@ -42,9 +42,7 @@ def charts_of(cells: Cells, options: LayoutOptions) -> tuple[Chart, ...]:
 def depths_of_page(cells: Cells, options: LayoutOptions) -> tuple[Depths, ...]:
     """Depth maps of every task whose rows ask for one fact at a known depth."""
     return tuple(
-        _depths(group, task, found)
-        for group in groups_of(cells, options)
-        for task, found in depths_by_task(group).items()
+        _depths(group, task, found) for group in groups_of(cells, options) for task, found in depths_by_task(group).items()
     )
 
 
@@ -54,9 +52,7 @@ def _shown(group: Group) -> list[tuple[str, tuple[str, ...], bool]]:
     return [*mean, *((task, (task,), False) for task in group.tasks)]
 
 
-def _length_charts(
-    cells: Cells, group: Group, options: LayoutOptions, held: Sequence[EffectiveLength]
-) -> list[Chart]:
+def _length_charts(cells: Cells, group: Group, options: LayoutOptions, held: Sequence[EffectiveLength]) -> list[Chart]:
     if group.topic.benchmark == LM_EVAL:
         return []
     places = axis_places(group.lengths)
@@ -134,7 +130,9 @@ def _chart(
 def point_of(x: float, entry: Entry, decimals: int | None = None) -> Point:
     """One value with its interval: that which the entry holds, else that of the cells behind it."""
     digits = entry.decimals if decimals is None else decimals
-    low, high = (number_text(Entry(end, digits)) for end in entry.interval or measure_interval(entry.measure) or (None, None))
+    low, high = (
+        number_text(Entry(end, digits)) for end in entry.interval or measure_interval(entry.measure) or (None, None)
+    )
     notes = [detail_text(entry, Show())] if entry.value is not None else []
     notes += [f"{entry.failed} failed"] if entry.failed else []
     notes += [f"{entry.cut} with a cut prompt"] if entry.cut else []

@@ -18,7 +18,9 @@ from ropepp_eval.reports.page.summary import checkpoints_of_page, effective_sect
 from ropepp_eval.reports.sources import read_runs
 
 
-def page_of(dirs: Iterable[str | Path], *, rows: int | str, latest: bool = False, options: LayoutOptions | None = None) -> Page:
+def page_of(
+    dirs: Iterable[str | Path], *, rows: int | str, latest: bool = False, options: LayoutOptions | None = None
+) -> Page:
     """The page of run folders.
 
     Args:

@@ -34,7 +34,9 @@ def watch(dirs: Sequence[str | Path], write: Callable[[int | None], bool], every
 def state_of(dirs: Sequence[str | Path]) -> State:
     """Name, time of change and size of every file that the page is made from."""
     files = [
-        file for run in find_runs(dirs) for file in ([run] if run.is_file() else [run / "run.json", *run.glob("rows/*/*.jsonl")])
+        file
+        for run in find_runs(dirs)
+        for file in ([run] if run.is_file() else [run / "run.json", *run.glob("rows/*/*.jsonl")])
     ]
     found = [(str(file), file.stat()) for file in sorted(files)]
     return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in found)

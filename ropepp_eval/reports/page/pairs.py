@@ -7,12 +7,13 @@ import itertools
 from ropepp_eval.errors import UserError
 from ropepp_eval.inert import inert
 from ropepp_eval.reports.cells import Cells
-from ropepp_eval.reports.comparison import Comparison, compare, compare_table
+from ropepp_eval.reports.comparison import Comparison, compare, comparison_notes
 from ropepp_eval.reports.layouts import LayoutOptions
 from ropepp_eval.reports.measures import pair_cells
 from ropepp_eval.reports.naming import checkpoint_labels
 from ropepp_eval.reports.page.parts import Pair, PairLine
 from ropepp_eval.reports.table import P_DECIMALS, Entry, number_text
+from ropepp_eval.reports.verdict import verdict
 
 
 def pairs_of_page(cells: Cells, options: LayoutOptions) -> tuple[Pair, ...]:
@@ -29,8 +30,14 @@ def _pair(cells: Cells, labels: list[str], first: int, second: int, options: Lay
         return Pair(first, second, inert(error))
     averages = [_line(one, names, average=True) for one in found.averages]
     singles = [_line(one, names, average=False) for one in found.cells]
-    table = compare_table(found)
-    return Pair(first, second, "", tuple(map(inert, table.lead)), (*averages, *singles), tuple(map(inert, table.notes)))
+    return Pair(
+        first,
+        second,
+        "",
+        tuple(map(inert, verdict(found))),
+        (*averages, *singles),
+        tuple(map(inert, comparison_notes(found))),
+    )
 
 
 def _line(one: Comparison, names: tuple[str, str], *, average: bool) -> PairLine:

@@ -6,7 +6,7 @@ two roundings of one value.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -138,10 +138,10 @@ class Rows:
     total: int
     said: str
     """Which rows are left out; empty where none is."""
-    names: dict[str, Sequence[str]] = field(default_factory=dict)
+    names: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By column: the names that its numbers stand for."""
-    questions: dict[str, Sequence[Any]] = field(default_factory=dict)
-    answers: dict[str, Sequence[Any]] = field(default_factory=dict)
+    questions: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    answers: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -34,13 +34,19 @@ def run_facts(run: RunFolder) -> RunFacts:
     for name in ("settings", "versions"):
         if manifest.get(name):
             facts.append(Fact(name, _listed(manifest[name])))
-    ran = {one: {k: v for k, v in facts.items() if k not in _SAID_ELSEWHERE} for one, facts in manifest.get("ran", {}).items()}
+    ran = {
+        one: {k: v for k, v in facts.items() if k not in _SAID_ELSEWHERE} for one, facts in manifest.get("ran", {}).items()
+    }
     facts += _alike("ran with", ran)
-    facts += _alike("tokenizer", {one: {"sha256": kind.get("sha256")} for one, kind in manifest.get("tokenizers", {}).items()})
+    facts += _alike(
+        "tokenizer", {one: {"sha256": kind.get("sha256")} for one, kind in manifest.get("tokenizers", {}).items()}
+    )
     for checkpoint, events in manifest.get("events", {}).items():
         facts += [Fact(f"{inert(checkpoint)} event", inert(event)) for event in events]
     facts += [Fact("failures", inert(line)) for line in manifest.get("failures", [])]
-    status = inert(manifest.get("status") or ("read from lm-eval's files" if "harness" in manifest.get("settings", {}) else "unknown"))
+    status = inert(
+        manifest.get("status") or ("read from lm-eval's files" if "harness" in manifest.get("settings", {}) else "unknown")
+    )
     return RunFacts(inert(Path(run.folder).name), status, command_of(manifest.get("arguments", {})), tuple(facts))
 
 

@@ -16,7 +16,17 @@ from ropepp_eval.inert import inert
 from ropepp_eval.reports.page.parts import Page
 from ropepp_eval.reports.table import number_text
 
-SCRIPTS = ("dom.js", "tables.js", "chart.js", "scores.js", "compare.js", "row_data.js", "row_detail.js", "rows.js", "start.js")
+SCRIPTS = (
+    "dom.js",
+    "tables.js",
+    "chart.js",
+    "scores.js",
+    "compare.js",
+    "row_data.js",
+    "row_detail.js",
+    "rows.js",
+    "start.js",
+)
 """In the order in which they stand in the page; each is about one subject, all are one module."""
 COLOURS = 7
 """Checkpoints that are told apart by colour, marker and line; the next ones begin again with open markers."""
@@ -42,8 +52,8 @@ def render_page(page: Page, *, reload_seconds: int | None = None) -> bytes:
         page=page,
         data=data_of(page) | {"reload_seconds": reload_seconds},
         policy=policy(style, script),
-        style=Markup(style),  # noqa: S704 (our own files)
-        script=Markup(script),  # noqa: S704
+        style=Markup(style),
+        script=Markup(script),
         reload_seconds=reload_seconds,
     )
     return text.encode("utf-8")

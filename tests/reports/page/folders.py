@@ -43,21 +43,32 @@ def rich_cells(rows: int = 12, checkpoints: tuple[str, ...] = ("rope", HOSTILE, 
     """Two tasks at three lengths, one with depths; each checkpoint has a failed row and hostile answers; losses by position."""
     cells: list[FakeCell] = []
     for number, name in enumerate(checkpoints):
-        info = {"kv_bytes_per_token": 512 * (1 + number % 2), "max_position_embeddings": 2048, "parameters": 1000 + number, "note": "a note"}
+        info = {
+            "kv_bytes_per_token": 512 * (1 + number % 2),
+            "max_position_embeddings": 2048,
+            "parameters": 1000 + number,
+            "note": "a note",
+        }
         for task in ("niah_single_1", "vt"):
             for length in LENGTHS:
                 scores: list[Any] = [right(name, task, length, row) for row in range(rows)]
                 if task == "vt" and length == 4096:
                     scores[-1] = None
                 changes = {
-                    row: {"responses": [answer], "details": {"depth": 10.0 * row, "question": f"what is {row}?", "extra": HOSTILE}}
+                    row: {
+                        "responses": [answer],
+                        "details": {"depth": 10.0 * row, "question": f"what is {row}?", "extra": HOSTILE},
+                    }
                     for row, answer in enumerate(ANSWERS[:rows])
                 }
                 facts: dict[str, Any] = {"info": info, "changes": changes, "stand_in": task == "vt"}
                 if task == "niah_single_1":
                     facts["depths"] = [100 * row / max(1, rows - 1) for row in range(rows)]
                 cells.append(AnsweredCell(checkpoint=name, task=task, length_tokens=length, scores=scores, **facts))
-        losses = [{f"perplexity_at_{1 << i}": [-(4.0 - 0.1 * i - 0.1 * number - 0.01 * row) * 10, 10] for i in range(4)} for row in range(5)]
+        losses = [
+            {f"perplexity_at_{1 << i}": [-(4.0 - 0.1 * i - 0.1 * number - 0.01 * row) * 10, 10] for i in range(4)}
+            for row in range(5)
+        ]
         cells.append(
             FakeCell(
                 checkpoint=name, benchmark="wikitext", task="wikitext_positions", metric="perplexity_at_1", rule=BUCKET, scores=losses,

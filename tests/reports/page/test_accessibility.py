@@ -21,9 +21,14 @@ def small_report(tmp_path_factory):
 def findings(page):
     """What axe finds: (rule, impact, first place, why)."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed").Axe()
-    found = axe.run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}).response
+    found = axe.run(
+        page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+    ).response
     assert len(found["passes"]) > 20
-    return [(one["id"], one["impact"], one["nodes"][0]["html"][:120], one["nodes"][0]["failureSummary"]) for one in found["violations"]]
+    return [
+        (one["id"], one["impact"], one["nodes"][0]["html"][:120], one["nodes"][0]["failureSummary"])
+        for one in found["violations"]
+    ]
 
 
 @pytest.mark.parametrize("settings", [{}, {"color_scheme": "dark"}, {"width": 400}], ids=["light", "dark", "narrow"])
@@ -36,8 +41,12 @@ def test_an_audit_finds_nothing(small_report, opened, settings):
 
 def test_checkpoints_are_told_apart_without_colour(report, opened):
     page = opened(report).page
-    shapes = page.evaluate("[...document.querySelectorAll('#shown .mark')].map((one) => one.tagName + (one.getAttribute('d') ?? ''))")
-    dashes = page.evaluate("[...document.querySelectorAll('#shown .line')].map((one) => one.getAttribute('stroke-dasharray'))")
+    shapes = page.evaluate(
+        "[...document.querySelectorAll('#shown .mark')].map((one) => one.tagName + (one.getAttribute('d') ?? ''))"
+    )
+    dashes = page.evaluate(
+        "[...document.querySelectorAll('#shown .line')].map((one) => one.getAttribute('stroke-dasharray'))"
+    )
     assert len(set(shapes)) == len(set(dashes)) == 3
 
 

@@ -95,7 +95,10 @@ def test_a_run_of_another_format_is_refused_in_one_line(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--rows", "some"], "--rows 'some' is not known; it may be all, wrong (no right answers), or a number such as 10000"),
+        (
+            ["--rows", "some"],
+            "--rows 'some' is not known; it may be all, wrong (no right answers), or a number such as 10000",
+        ),
         (["--rows", "-3"], "--rows '-3' is not known"),
         (["--every", "5"], "--every belongs to --live"),
         (["--live", "--every", "0"], "--every 0 is not between 1 and 3600 seconds"),

@@ -18,7 +18,14 @@ PLAIN = {"tasks": "niah_single_1,vt", "lengths": "1k,2k", "samples": 5}
     "settings",
     [
         {},
-        {"seed": 7, "protocol": "paper", "dtype": "float32", "offline": True, "allow_beyond_trained_length": True, "out": "runs/x"},
+        {
+            "seed": 7,
+            "protocol": "paper",
+            "dtype": "float32",
+            "offline": True,
+            "allow_beyond_trained_length": True,
+            "out": "runs/x",
+        },
         {"data_dir": "a folder's", "repeat_text": True, "position": "rope+pi8", "device": "cpu"},
         {"adapter_options": {"chunk_tokens": 2048, "truncate": "left", "deterministic": True}},
     ],

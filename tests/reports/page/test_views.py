@@ -40,7 +40,14 @@ def test_it_opens_from_disk_without_a_request_or_an_error(report, opened):
     one = opened(report)
     assert one.requests == [report.as_uri()]
     assert one.errors == []
-    assert texts(one.page, "h2") == ["Summary", "Scores", "Depth of the fact", "Compare two checkpoints", "Rows", "Provenance"]
+    assert texts(one.page, "h2") == [
+        "Summary",
+        "Scores",
+        "Depth of the fact",
+        "Compare two checkpoints",
+        "Rows",
+        "Provenance",
+    ]
     assert one.page.locator("figure.chart svg").count() == 3  # lengths, positions, cache
 
 
@@ -102,7 +109,11 @@ def test_a_chart_and_its_table_show_the_same_numbers_and_follow_the_switches(rep
     ]
     page.locator("#charts select").first.select_option(label=labels[2])
     lines = table_lines(page, "ruler, vt: score by context length")
-    cells = {(cell.name.checkpoint, cell.name.length_tokens): cell for cell in read_cells(rich_folder).cells if cell.name.task == "vt"}
+    cells = {
+        (cell.name.checkpoint, cell.name.length_tokens): cell
+        for cell in read_cells(rich_folder).cells
+        if cell.name.task == "vt"
+    }
     for line, name in zip(lines, ("rope", HOSTILE, "ropepp_ec"), strict=True):
         assert line[0] == name
         for text, length in zip(line[1:4], (1024, 2048, 4096), strict=True):
@@ -172,7 +183,8 @@ def test_any_two_checkpoints_are_compared_either_way(report, rich_folder, opened
     lines = table_lines(page, "rope against ropepp_ec: cells")
     assert len(lines) == len(found.cells)
     assert [line[2] for line in lines] == [
-        number_text(Entry(one.difference.value, 1 if one.group.topic.scale == 100 else 2, signed=True)) for one in found.cells
+        number_text(Entry(one.difference.value, 1 if one.group.topic.scale == 100 else 2, signed=True))
+        for one in found.cells
     ]
     choose(page, "against", "rope")
     assert "Choose two different checkpoints." in page.locator("#pairs").text_content()
@@ -223,7 +235,14 @@ def test_a_row_opens_with_all_that_is_known_of_it(report, opened):
     page.locator("table.rows tbody tr a").nth(1).click()
     detail = page.locator(".detail")
     said = detail.text_content()
-    for words in ("rope, niah_single_1 at 1k, row 1", "what is 1?", "prompt 860, new 5, budget 64", "10 %", "by score: ", "stop"):
+    for words in (
+        "rope, niah_single_1 at 1k, row 1",
+        "what is 1?",
+        "prompt 860, new 5, budget 64",
+        "10 %",
+        "by score: ",
+        "stop",
+    ):
         assert words in said
     assert texts(page, ".detail mark") == ["7"]
     assert page.locator(".detail .needle").count() == 1
