@@ -13,13 +13,18 @@ from ropepp_eval.reports.page.charts import charts_of, depths_of_page
 from ropepp_eval.reports.page.pairs import pairs_of_page
 from ropepp_eval.reports.page.parts import Page
 from ropepp_eval.reports.page.provenance import run_facts
-from ropepp_eval.reports.page.rows import rows_of_page
+from ropepp_eval.reports.page.rows import PromptOf, rows_of_page
 from ropepp_eval.reports.page.summary import checkpoints_of_page, effective_sections, progress_of, summary_of
 from ropepp_eval.reports.sources import read_runs
 
 
 def page_of(
-    dirs: Iterable[str | Path], *, rows: int | str, latest: bool = False, options: LayoutOptions | None = None
+    dirs: Iterable[str | Path],
+    *,
+    rows: int | str,
+    latest: bool = False,
+    options: LayoutOptions | None = None,
+    prompt_of: PromptOf | None = None,
 ) -> Page:
     """The page of run folders.
 
@@ -27,6 +32,7 @@ def page_of(
         dirs: run folders, or folders of run folders.
         rows: which rows it holds; see `page.rows.parse_limit`.
         latest: where two runs hold the same cell and disagree, take the younger run's cell whole.
+        prompt_of: gives a row's prompt, whose ends and needles the page then shows; None: no prompts, since corpora have owners.
 
     Raises:
         UserError: a folder holds no run; no cell was planned; or two runs disagree about a cell and `latest` is not set.
@@ -48,6 +54,6 @@ def page_of(
         charts=charts_of(cells, options),
         depths=depths_of_page(cells, options),
         pairs=pairs_of_page(cells, options),
-        rows=rows_of_page(cells, rows),
+        rows=rows_of_page(cells, rows, prompt_of),
         runs=tuple(map(run_facts, runs)),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ropepp_eval.errors import UserError
@@ -13,6 +13,7 @@ from ropepp_eval.inert import inert
 from ropepp_eval.reports.cells import Cells
 from ropepp_eval.reports.naming import checkpoint_labels
 from ropepp_eval.reports.page.parts import Rows
+from ropepp_eval.reports.page.prompts import excerpt
 from ropepp_eval.reports.row_views import OUTCOMES, RowView, row_views
 from ropepp_eval.words import counted
 
@@ -24,6 +25,7 @@ LONGEST_TEXT = 2000
 LONGEST_DETAILS = 600
 RIGHT_SHARE = 10
 """Where not all rows are kept, one in so many is kept for right ones, so that a reader sees some."""
+PromptOf = Callable[[RowView], str | None]
 TROUBLE, WRONG, RIGHT = ("failed", "unscored"), ("wrong", "partly"), ("right", "scored")
 
 
@@ -40,8 +42,12 @@ def parse_limit(text: str) -> int | str:
     raise UserError(f"--rows {text!r} is not known; it may be all, wrong (no right answers), or a number such as 10000")
 
 
-def rows_of_page(cells: Cells, limit: int | str) -> Rows:
-    """The rows kept by `limit` (see `parse_limit`), with a sentence about those that are not."""
+def rows_of_page(cells: Cells, limit: int | str, prompt_of: PromptOf | None = None) -> Rows:
+    """The rows kept by `limit` (see `parse_limit`), with a sentence about those that are not.
+
+    Args:
+        prompt_of: gives a row's prompt where it can be had, for its ends and the places of the references; None shows no prompt.
+    """
     views = row_views(cells)
     kept = chosen(views, limit)
     places = {one: number for number, one in enumerate(checkpoint_labels(cells.cells))}
@@ -53,7 +59,9 @@ def rows_of_page(cells: Cells, limit: int | str) -> Rows:
         key = (view.cell.name[3:], view.record["row_sha256"])
         if key not in asked:
             asked[key] = len(asked)
-            _add(questions, _question(view, names))
+            prompt = prompt_of(view) if prompt_of else None
+            text = excerpt(prompt, view.references) if prompt else ""
+            _add(questions, {**_question(view, names), "prompt": text})
         answer = _answer(view, names)
         _add(answers, {"question": asked[key], "checkpoint": places[view.checkpoint], **answer})
     listed: dict[str, Sequence[str]] = {name: list(known) for name, known in names.items()}

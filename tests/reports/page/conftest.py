@@ -48,7 +48,7 @@ def opened(browser: Any) -> Iterator[Callable[..., Opened]]:
 
     def open_file(file: Path, address: str = "", *, width: int = 1200, **settings: Any) -> Opened:
         context = browser.new_context(viewport={"width": width, "height": 900}, offline=True, **settings)
-        context.set_default_timeout(5000)
+        context.set_default_timeout(20_000)
         contexts.append(context)
         one = Opened(context.new_page())
         one.page.on("console", lambda message: one.errors.append(f"{message.type}: {message.text}"))

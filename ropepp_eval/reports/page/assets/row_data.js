@@ -12,7 +12,7 @@ function rowsOfPage() {
   const questions = Array.from({ length: asked.row?.length ?? 0 }, (_, i) => ({
     task: names.task[asked.task[i]], protocol: names.protocol[asked.protocol[i]], length: asked.length[i], lengthName: asked.length_name[i],
     row: asked.row[i], text: asked.text[i], references: asked.references[i], depths: asked.depths[i], details: asked.details[i],
-    standIn: Boolean(asked.stand_in[i]), cluster: asked.cluster[i],
+    prompt: asked.prompt[i], standIn: Boolean(asked.stand_in[i]), cluster: asked.cluster[i],
   }));
   return Array.from({ length: count }, (_, i) => ({
     question: questions[answers.question[i]], checkpoint: answers.checkpoint[i], id: answers.id[i], outcome: names.outcome[answers.outcome[i]],

@@ -13,6 +13,7 @@ function detailOf(row) {
   if (!row.failure) parts.push(titled("answer", make("pre", { dir: "auto", class: "answer" }, row.text ? marked(row.text, question.references) : "(empty)")));
   if (question.depths.length) parts.push(titled("depth of what is asked for", depthBar(question.depths)));
   parts.push(titled("tokens", tokenBar(row)));
+  if (question.prompt) parts.push(titled("prompt", make("pre", { dir: "auto", class: "prompt-text" }, marked(question.prompt, question.references))));
   const facts = [["finish", row.finish], ["seconds", row.seconds], ["protocol", question.protocol], ["document", question.cluster], ["details", question.details]];
   if (question.standIn) facts.push(["text", "generated, in place of a real corpus"]);
   parts.push(make("dl", { class: "facts" }, facts.filter(([, value]) => value !== null && value !== "").map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", { dir: "auto" }, String(value))))));
