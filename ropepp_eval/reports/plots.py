@@ -65,7 +65,7 @@ def length_pictures(cells: Cells, options: LayoutOptions) -> list[Picture]:
     Tasks that take no length have no such picture.
     """
     pictures = []
-    held = held_by_margin(cells, options)
+    held = lengths_found(cells, options)
     for group in groups_of(cells, options):
         if group.topic.benchmark == LM_EVAL:
             continue
@@ -77,17 +77,17 @@ def length_pictures(cells: Cells, options: LayoutOptions) -> list[Picture]:
     return pictures
 
 
-def held_by_margin(cells: Cells, options: LayoutOptions) -> list[EffectiveLength]:
-    """Effective lengths by the margin below the score at the shortest length; none where nothing has one."""
+def lengths_found(cells: Cells, options: LayoutOptions) -> list[EffectiveLength]:
+    """Effective lengths by both rules; none where nothing has one."""
     try:
-        return [one for one in effective_lengths(cells, options, Limits()) if one.rule == "margin"]
+        return effective_lengths(cells, options, Limits())
     except UserError:  # one length, or no score in percent
         return []
 
 
 def held_lengths(found: Sequence[EffectiveLength], group: Group, tasks: Sequence[str]) -> dict[Checkpoint, int]:
-    """In tokens, the effective length of each checkpoint that has one on these tasks."""
-    own = [one for one in found if one.group.topic == group.topic and {*one.tasks} == {*tasks}]
+    """In tokens, the effective length by the margin of each checkpoint that has one on these tasks."""
+    own = [one for one in found if one.rule == "margin" and one.group.topic == group.topic and {*one.tasks} == {*tasks}]
     return {one.checkpoint: one.tokens(one.holds) for one in own if one.holds}
 
 

@@ -19,7 +19,6 @@ from ropepp_eval.reports.pictures import losses_of
 from ropepp_eval.reports.plots import (
     axis_places,
     cache_points,
-    held_by_margin,
     held_lengths,
     lengths_averaged,
     series_of,
@@ -31,9 +30,9 @@ from ropepp_eval.reports.table import Entry, Show, detail_text, number_text
 Series = Sequence[tuple[Checkpoint, Sequence[tuple[float, Entry]]]]
 
 
-def charts_of(cells: Cells, options: LayoutOptions) -> tuple[Chart, ...]:
-    """Every chart, those of one kind after each other; a mean over tasks before its tasks."""
-    groups, held = groups_of(cells, options), held_by_margin(cells, options)
+def charts_of(cells: Cells, options: LayoutOptions, held: Sequence[EffectiveLength]) -> tuple[Chart, ...]:
+    """Every chart, those of one kind after each other; a mean over tasks before its tasks. `held`: the effective lengths found."""
+    groups = groups_of(cells, options)
     lengths = [chart for group in groups for chart in _length_charts(cells, group, options, held)]
     positions = [chart for group in groups for chart in _position_charts(cells, group)]
     return (*lengths, *positions, *(chart for group in groups for chart in _cache_charts(cells, group, options)))

@@ -15,6 +15,7 @@ from ropepp_eval.reports.page.parts import Page
 from ropepp_eval.reports.page.provenance import run_facts
 from ropepp_eval.reports.page.rows import PromptOf, rows_of_page
 from ropepp_eval.reports.page.summary import checkpoints_of_page, effective_sections, progress_of, summary_of
+from ropepp_eval.reports.plots import lengths_found
 from ropepp_eval.reports.sources import read_runs
 
 
@@ -43,7 +44,8 @@ def page_of(
         raise UserError(f"{runs[0].folder}: its run.json plans no cell and there are no rows; run the evaluation again")
     options = options or LayoutOptions()
     labels = list(checkpoint_labels(cells.cells).values())
-    effective, words = effective_sections(cells, options)
+    held = lengths_found(cells, options)
+    effective, words = effective_sections(cells, held)
     return Page(
         title=f"{', '.join(labels[:4])}{f' and {len(labels) - 4} more' if len(labels) > 4 else ''}",
         summary=summary_of(cells, options),
@@ -51,7 +53,7 @@ def page_of(
         effective_words=words,
         progress=progress_of(cells, runs),
         checkpoints=checkpoints_of_page(cells),
-        charts=charts_of(cells, options),
+        charts=charts_of(cells, options, held),
         depths=depths_of_page(cells, options),
         pairs=pairs_of_page(cells, options),
         rows=rows_of_page(cells, rows, prompt_of),

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ropepp_eval.errors import UserError
 from ropepp_eval.inert import inert
 from ropepp_eval.lengths import format_length
 from ropepp_eval.reports.cells import Cell, Cells
-from ropepp_eval.reports.effective_length import Limits
-from ropepp_eval.reports.effective_table import effective_table
+from ropepp_eval.reports.effective_length import EffectiveLength, Limits
+from ropepp_eval.reports.effective_table import table_of_lengths
 from ropepp_eval.reports.layouts import LayoutOptions
 from ropepp_eval.reports.naming import checkpoint_labels, checkpoint_of, natural
 from ropepp_eval.reports.notes import table_notes
@@ -33,14 +32,12 @@ def summary_of(cells: Cells, options: LayoutOptions) -> Summary:
     )
 
 
-def effective_sections(cells: Cells, options: LayoutOptions) -> tuple[tuple[Section, ...], tuple[str, ...]]:
-    """Effective lengths as tables, and what their words mean; none where nothing was asked at two lengths."""
-    try:
-        table = effective_table(cells, options, Limits())
-    except UserError:
+def effective_sections(cells: Cells, found: list[EffectiveLength]) -> tuple[tuple[Section, ...], tuple[str, ...]]:
+    """Effective lengths as tables, and what their words mean; none where there are none."""
+    if not found:
         return (), ()
-    words = tuple(note for note in table.notes if note not in table_notes(cells, ()))
-    return table.sections, words
+    table, known = table_of_lengths(cells, found, Limits()), table_notes(cells, ())
+    return table.sections, tuple(note for note in table.notes if note not in known)
 
 
 def _ran(cells: Cells) -> tuple[Fact, ...]:

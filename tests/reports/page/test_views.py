@@ -318,3 +318,16 @@ def test_the_same_rows_give_the_same_bytes(report, rich_folder, tmp_path):
     assert again.read_bytes() == report.read_bytes()
     assert not list(tmp_path.glob(".*"))
     assert str(Path.cwd()) not in report.read_text(encoding="utf-8")
+
+
+def test_the_demo_page_is_small_and_of_this_release(report, opened):
+    """`make demo` writes it; one that is older than the scripts has another policy."""
+    demo = Path(__file__).resolve().parents[3] / "results" / "demo" / "report.html"
+    assert demo.stat().st_size < 3_000_000
+    policies = [
+        re.search(r'Security-Policy" content="([^"]+)"', file.read_text(encoding="utf-8"))[1] for file in (demo, report)
+    ]
+    assert policies[0] == policies[1], "run `make demo`: results/demo/report.html was made by other scripts"
+    one = opened(demo)
+    assert one.errors == []
+    assert one.page.locator(".count").text_content().startswith("1,470 of 1,470 rows")
