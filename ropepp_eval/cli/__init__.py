@@ -30,6 +30,7 @@ COMMANDS = {
     "status": "say how runs that go on elsewhere get on",
     "rescore": "score stored answers again where a scorer changed, without a model",
     "resolution": "say how many rows a difference needs, or which difference rows can show",
+    "report": "write one HTML file of run folders: verdict, charts, comparisons, rows",
     "plot": "draw score against length, depth maps, loss by position",
     "inspect": "say which position embedding a checkpoint has, and by which evidence",
     "models": "list the cards of published checkpoints",

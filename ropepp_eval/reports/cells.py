@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -136,7 +136,17 @@ def read_cells(*dirs: str | Path, latest: bool = False, strict: bool = False) ->
     Raises:
         UserError: a folder holds no run; or two runs disagree about a cell and `latest` is not set; or `strict` refuses.
     """
-    runs, damage = read_runs(dirs)
+    return cells_of_runs(*read_runs(dirs), latest=latest, strict=strict)
+
+
+def cells_of_runs(
+    runs: Sequence[RunFolder], damage: Sequence[Damage], *, latest: bool = False, strict: bool = False
+) -> Cells:
+    """`read_cells` of runs that are already read, with the damage met there.
+
+    Raises:
+        UserError: two runs disagree about a cell and `latest` is not set; or `strict` refuses.
+    """
     versions: dict[CellName, list[tuple[tuple[str, str], Cell]]] = {}
     checkpoints: dict[tuple[str, str, str], Mapping[str, Any]] = {}
     for run in runs:

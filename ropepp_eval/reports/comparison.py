@@ -128,17 +128,23 @@ def compare_table(found: Comparisons) -> Table:
     """The averages and the cells of a comparison, one line each."""
     names, blocks = found.names, [("averages of cells that both have", found.averages), ("cells", found.cells)]
     sections = [_section(title, block, names) for title, block in blocks if block]
+    from ropepp_eval.reports.verdict import verdict
+
+    return Table(tuple(sections), comparison_notes(found), verdict(found))
+
+
+def comparison_notes(found: Comparisons) -> tuple[str, ...]:
+    """What the words of a comparison mean, what its means are of, what it leaves out."""
+    names = found.names
     notes = [
         f"difference: {names[0]} minus {names[1]}, over the rows that both answered; low, high: its 95 % interval; "
         "p (Holm): p adjusted for the number of lines in its block",
         "tied: the difference could be luck at the 5 % level; unpaired: rows that only one of the two answered, left out",
+        *_tasks_of_means(found.averages),
     ]
-    notes += _tasks_of_means(found.averages)
     if found.alone:
         notes.append(f"only one of the two has: {', '.join(found.alone)}")
-    from ropepp_eval.reports.verdict import verdict
-
-    return Table(tuple(sections), (*notes, *(f"damaged, left out: {damage}" for damage in found.damage)), verdict(found))
+    return (*notes, *(f"damaged, left out: {damage}" for damage in found.damage))
 
 
 def _tasks_of_means(averages: Sequence[Comparison]) -> list[str]:

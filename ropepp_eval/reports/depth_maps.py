@@ -36,20 +36,25 @@ def depth_pictures(cells: Cells, options: LayoutOptions) -> list[Picture]:
     """Needle depth x length heat maps, one a task, one panel a checkpoint, with the number of rows in each box."""
     pictures = []
     for group in groups_of(cells, options):
-        for task in group.tasks:
-            members = [(cell, metric) for cell, metric in group.members if cell.name.task == task]
-            parts = boxes_for(cell for cell, _ in members)
-            found = {
-                (checkpoint_of(cell), cell.name.length_tokens): (
-                    depth_scores(cell, metric, parts),
-                    cell.metrics[metric].scale,
-                )
-                for cell, metric in members
-            }
-            if any(any(scores.boxes) for scores, _ in found.values()):
-                name = file_name("depth", group.topic.protocol, task)
-                pictures.append(Picture(name, _figure(cells, group, task, found)))
+        for task, found in depths_by_task(group).items():
+            name = file_name("depth", group.topic.protocol, task)
+            pictures.append(Picture(name, _figure(cells, group, task, found)))
     return pictures
+
+
+def depths_by_task(group: Group) -> dict[str, Found]:
+    """Tasks whose rows ask for one fact at a known depth, with their scores by depth."""
+    by_task: dict[str, Found] = {}
+    for task in group.tasks:
+        members = [(cell, metric) for cell, metric in group.members if cell.name.task == task]
+        parts = boxes_for(cell for cell, _ in members)
+        found = {
+            (checkpoint_of(cell), cell.name.length_tokens): (depth_scores(cell, metric, parts), cell.metrics[metric].scale)
+            for cell, metric in members
+        }
+        if any(any(scores.boxes) for scores, _ in found.values()):
+            by_task[task] = found
+    return by_task
 
 
 @dataclass(frozen=True)

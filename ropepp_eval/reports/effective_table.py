@@ -26,7 +26,11 @@ def effective_table(cells: Cells, options: LayoutOptions, limits: Limits) -> Tab
     Raises:
         UserError: a limit is out of range, or no benchmark was asked at two lengths with a score in percent.
     """
-    found = effective_lengths(cells, options, limits)
+    return table_of_lengths(cells, effective_lengths(cells, options, limits), limits)
+
+
+def table_of_lengths(cells: Cells, found: list[EffectiveLength], limits: Limits) -> Table:
+    """The same of lengths that are already found."""
     sections = [_section([one for one in found if (one.group, one.tasks) == key], limits) for key in _benchmarks(found)]
     notes = [
         "holds to: the longest length asked up to which the score seen has not fallen; in brackets the lengths that the rows can't "

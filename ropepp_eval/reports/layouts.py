@@ -139,6 +139,7 @@ class Group:
         topic = self.topic
         return f"{topic.benchmark}{at}: {self.metrics}{topic.unit}, {topic.better} is better (protocol {topic.protocol})"
 
+    @functools.cached_property
     def entries(self) -> dict[tuple[str, Checkpoint, int], Entry]:
         """Every cell as a table shows it, by (task, checkpoint, length)."""
         return {
@@ -251,7 +252,7 @@ def lengths_table(cells: Cells, options: LayoutOptions) -> Table:
 
 
 def _lengths_section(group: Group, options: LayoutOptions) -> Section:
-    entries, lengths = group.entries(), group.lengths
+    entries, lengths = group.entries, group.lengths
     missing = Entry(decimals=next(iter(entries.values())).decimals)
 
     def at(task: str, checkpoint: Checkpoint, length: int) -> Entry:
@@ -279,7 +280,7 @@ def tasks_table(cells: Cells, options: LayoutOptions) -> Table:
 
 
 def _tasks_section(group: Group, length: int, options: LayoutOptions) -> Section:
-    entries = group.entries()
+    entries = group.entries
     missing = Entry(decimals=next(iter(entries.values())).decimals)
     here = replace(group, members=tuple(member for member in group.members if member[0].name.length_tokens == length))
     averaged = bool({*here.tasks} & {*group.averaged})

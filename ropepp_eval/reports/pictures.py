@@ -12,7 +12,7 @@ from ropepp_eval.reports.aggregation import aggregate
 from ropepp_eval.reports.cells import Cell, Cells, scores_of
 from ropepp_eval.reports.depth_maps import depth_pictures
 from ropepp_eval.reports.layouts import Group, LayoutOptions, groups_of
-from ropepp_eval.reports.naming import checkpoint_of
+from ropepp_eval.reports.naming import Checkpoint, checkpoint_of
 from ropepp_eval.reports.plots import (
     Picture,
     cache_pictures,
@@ -38,20 +38,26 @@ def position_pictures(cells: Cells, options: LayoutOptions) -> list[Picture]:
     """Loss of tokens by how much context stands before them: one picture a task and length, one line a checkpoint."""
     pictures = []
     for group in groups_of(cells, LayoutOptions(partial=options.partial)):
-        for task in group.tasks:
-            for length in group.lengths:
-                members = {
-                    checkpoint_of(cell): cell
-                    for cell, _ in group.members
-                    if (cell.name.task, cell.name.length_tokens) == (task, length)
-                }
-                lines = {one: found for one in group.checkpoints if one in members and (found := _losses(members[one]))}
-                if lines:
-                    name = file_name("positions", group.topic.protocol, task, format_length(length))
-                    pictures.append(
-                        Picture(name, _position_figure(cells, group, f"{task} at {format_length(length)}", lines))
-                    )
+        for (task, length), lines in losses_of(group).items():
+            name = file_name("positions", group.topic.protocol, task, format_length(length))
+            pictures.append(Picture(name, _position_figure(cells, group, f"{task} at {format_length(length)}", lines)))
     return pictures
+
+
+def losses_of(group: Group) -> dict[tuple[str, int], dict[Checkpoint, dict[int, Entry]]]:
+    """By task and length, of each checkpoint that has some: its mean losses by position."""
+    found: dict[tuple[str, int], dict[Checkpoint, dict[int, Entry]]] = {}
+    for task in group.tasks:
+        for length in group.lengths:
+            members = {
+                checkpoint_of(cell): cell
+                for cell, _ in group.members
+                if (cell.name.task, cell.name.length_tokens) == (task, length)
+            }
+            lines = {one: losses for one in group.checkpoints if one in members and (losses := _losses(members[one]))}
+            if lines:
+                found[task, length] = lines
+    return found
 
 
 def _losses(cell: Cell) -> dict[int, Entry]:
@@ -68,7 +74,7 @@ def _losses(cell: Cell) -> dict[int, Entry]:
     return dict(sorted(found.items()))
 
 
-def _position_figure(cells: Cells, group: Group, what: str, lines: dict[tuple[str, str, str], dict[int, Entry]]) -> Figure:
+def _position_figure(cells: Cells, group: Group, what: str, lines: dict[Checkpoint, dict[int, Entry]]) -> Figure:
     figure, [[axes]] = new_figure(8.2, 4.4)
     places = sorted({place for line in lines.values() for place in line})
     for (one, line), dodge in zip(lines.items(), dodges(len(lines)), strict=True):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length
 from ropepp_eval.reports.cells import Cells
-from ropepp_eval.reports.effective_length import Limits, effective_lengths
+from ropepp_eval.reports.effective_length import EffectiveLength, Limits, effective_lengths
 from ropepp_eval.reports.layouts import Group, LayoutOptions, average, groups_of
 from ropepp_eval.reports.lm_eval_results import BENCHMARK as LM_EVAL
 from ropepp_eval.reports.measures import measure_interval
@@ -36,7 +36,7 @@ def file_name(*parts: str) -> str:
     return "-".join(re.sub(r"[^A-Za-z0-9_]+", "-", part).strip("-") for part in parts)
 
 
-def _shown(group: Group) -> list[tuple[str, tuple[str, ...]]]:
+def shown_tasks(group: Group) -> list[tuple[str, tuple[str, ...]]]:
     """What gets a picture of its own: the mean over tasks where there is one, else each task."""
     if group.averages_tasks:
         return [(group.mean_name, group.averaged)]
@@ -48,9 +48,9 @@ def value_label(group: Group) -> str:
     return f"{group.metrics}{group.topic.unit} ({group.topic.better} is better)"
 
 
-def _series(group: Group, tasks: Sequence[str], partial: bool) -> dict[Checkpoint, list[Entry]]:
+def series_of(group: Group, tasks: Sequence[str], partial: bool) -> dict[Checkpoint, list[Entry]]:
     """By checkpoint, one entry a length of the group."""
-    entries = group.entries()
+    entries = group.entries
     found = {}
     for one in group.checkpoints:
         line = [average([entries.get((task, one, n), Entry()) for task in tasks], partial) for n in group.lengths]
@@ -65,23 +65,28 @@ def length_pictures(cells: Cells, options: LayoutOptions) -> list[Picture]:
     Tasks that take no length have no such picture.
     """
     pictures = []
+    held = lengths_found(cells, options)
     for group in groups_of(cells, options):
         if group.topic.benchmark == LM_EVAL:
             continue
-        for what, tasks in _shown(group):
-            series = _series(group, tasks, options.partial)
+        for what, tasks in shown_tasks(group):
+            series = series_of(group, tasks, options.partial)
             if series:
-                figure = _length_figure(cells, group, what, series, _held(cells, group, tasks, options))
+                figure = _length_figure(cells, group, what, series, held_lengths(held, group, tasks))
                 pictures.append(Picture(file_name("lengths", group.topic.protocol, group.topic.benchmark, what), figure))
     return pictures
 
 
-def _held(cells: Cells, group: Group, tasks: Sequence[str], options: LayoutOptions) -> dict[Checkpoint, int]:
-    """In tokens, the effective length of each checkpoint by the margin below its score at the shortest length, where it has one."""
+def lengths_found(cells: Cells, options: LayoutOptions) -> list[EffectiveLength]:
+    """Effective lengths by both rules; none where nothing has one."""
     try:
-        found = effective_lengths(cells, options, Limits())
+        return effective_lengths(cells, options, Limits())
     except UserError:  # one length, or no score in percent
-        return {}
+        return []
+
+
+def held_lengths(found: Sequence[EffectiveLength], group: Group, tasks: Sequence[str]) -> dict[Checkpoint, int]:
+    """In tokens, the effective length by the margin of each checkpoint that has one on these tasks."""
     own = [one for one in found if one.rule == "margin" and one.group.topic == group.topic and {*one.tasks} == {*tasks}]
     return {one.checkpoint: one.tokens(one.holds) for one in own if one.holds}
 
@@ -133,7 +138,7 @@ def series_label(cells: Cells, group: Group, one: Checkpoint) -> str:
 
 def trained_lengths(cells: Cells, group: Group) -> dict[Checkpoint, int]:
     """In tokens, of all checkpoints of the runs whose run recorded it."""
-    found = {one: _fact(cells, one, "max_position_embeddings") for one in group.labels}
+    found = {one: recorded_number(cells, one, "max_position_embeddings") for one in group.labels}
     return {one: int(length) for one, length in found.items() if length}
 
 
@@ -181,7 +186,7 @@ def mark_trained(axes: Axes, cells: Cells, group: Group, checkpoints: Sequence[C
         axes.plot([], [], linestyle="none", label=f"trained at {length_name} (off axis)")
 
 
-def _fact(cells: Cells, one: Checkpoint, name: str) -> float | None:
+def recorded_number(cells: Cells, one: Checkpoint, name: str) -> float | None:
     """A number that the run recorded of a checkpoint; None where it did not."""
     value = cells.checkpoints.get(one, {}).get(name)
     return float(value) if isinstance(value, (int, float)) and value > 0 else None
@@ -195,17 +200,22 @@ def cache_pictures(cells: Cells, options: LayoutOptions) -> list[Picture]:
     """
     pictures = []
     for group in groups_of(cells, options):
-        for what, tasks in _shown(group):
-            points = {
-                one: (size, average(line, options.partial))
-                for one, line in _series(group, tasks, options.partial).items()
-                if (size := _fact(cells, one, "kv_bytes_per_token"))
-            }
-            points = {one: point for one, point in points.items() if point[1].value is not None}
+        for what, tasks in shown_tasks(group):
+            points = cache_points(cells, group, tasks, options.partial)
             if points:
                 name = file_name("cache", group.topic.protocol, group.topic.benchmark, what)
                 pictures.append(Picture(name, _cache_figure(group, what, points)))
     return pictures
+
+
+def cache_points(cells: Cells, group: Group, tasks: Sequence[str], partial: bool) -> dict[Checkpoint, tuple[float, Entry]]:
+    """By checkpoint: bytes that a token adds to its cache, and its mean over tasks and lengths. Those that have both."""
+    points = {
+        one: (size, average(line, partial))
+        for one, line in series_of(group, tasks, partial).items()
+        if (size := recorded_number(cells, one, "kv_bytes_per_token"))
+    }
+    return {one: point for one, point in points.items() if point[1].value is not None}
 
 
 def _cache_figure(group: Group, what: str, points: dict[Checkpoint, tuple[float, Entry]]) -> Figure:
@@ -221,13 +231,16 @@ def _cache_figure(group: Group, what: str, points: dict[Checkpoint, tuple[float,
     _limit_values(axes, group)
     axes.set_xlabel("KV cache (KiB per token, in the weights' dtype; equal sizes stand side by side)")
     axes.set_ylabel(value_label(group))
-    over = f"length {group.length(group.lengths[0])}"
-    if len(group.lengths) > 1:
-        over = (
-            f"mean over {len(group.lengths)} lengths, {group.length(group.lengths[0])} to {group.length(group.lengths[-1])}"
-        )
+    over = lengths_averaged(group)
     bars = "; bars: 95 % intervals" if any(measure_interval(entry.measure) for _, entry in points.values()) else ""
     title = f"{group.topic.benchmark}, {what}: score against cache size"
     set_title(axes, title, f"(protocol {group.topic.protocol}; {over}{bars})")
     add_legend(figure, axes)
     return figure
+
+
+def lengths_averaged(group: Group) -> str:
+    """`length 4k`, or over which lengths a mean is."""
+    if len(group.lengths) == 1:
+        return f"length {group.length(group.lengths[0])}"
+    return f"mean over {len(group.lengths)} lengths, {group.length(group.lengths[0])} to {group.length(group.lengths[-1])}"

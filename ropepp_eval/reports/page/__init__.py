@@ -1,0 +1,1 @@
+"""The report: one HTML file of a run, opened from disk without a network."""
