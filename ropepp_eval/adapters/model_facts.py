@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
+import torch
+
 from ropepp_eval.adapters.memory import ModelShapes
+from ropepp_eval.checkpoints.families import why_whole
+from ropepp_eval.checkpoints.inspection import widest_mlp
+from ropepp_eval.checkpoints.probe import cache_kinds
 
 
 def end_ids(model: Any, eos: int | None) -> frozenset[int]:
@@ -14,16 +20,23 @@ def end_ids(model: Any, eos: int | None) -> frozenset[int]:
 
 
 def shapes_of(model: Any) -> ModelShapes:
-    """Shapes of a Llama-like model, read from its modules: configs count heads in their own ways."""
-    config, layer = model.config, model.model.layers[0]
-    head_dim = int(layer.self_attn.head_dim)
+    """Shapes of any causal language model of transformers. What its layers keep is found with a copy that has no numbers.
+
+    Raises:
+        UserError: its class keeps no cache that is known.
+    """
+    config = copy.deepcopy(model.config)
+    with torch.device("meta"):
+        kinds = cache_kinds(type(model)(config))
+    heads = getattr(config, "heads", None)
+    attending = int(config.num_attention_heads if heads is None else heads.attention)
     return ModelShapes(
         parameters=int(model.num_parameters()),
-        layers=int(config.num_hidden_layers),
         hidden_size=int(config.hidden_size),
-        intermediate_size=int(config.intermediate_size),
-        attention_heads=layer.self_attn.o_proj.in_features // head_dim,
-        key_value_heads=layer.self_attn.k_proj.out_features // head_dim,
-        head_dim=head_dim,
+        intermediate_size=widest_mlp(config),
+        attention_heads=attending,
+        head_dim=int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads),
         vocab_size=int(config.vocab_size),
+        cache=kinds,
+        whole=bool(why_whole(config, kinds)),
     )
