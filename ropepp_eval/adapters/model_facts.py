@@ -11,6 +11,7 @@ from ropepp_eval.adapters.memory import ModelShapes
 from ropepp_eval.checkpoints.families import why_whole
 from ropepp_eval.checkpoints.inspection import widest_mlp
 from ropepp_eval.checkpoints.probe import cache_kinds
+from ropepp_eval.checkpoints.reading import head_width
 
 
 def end_ids(model: Any, eos: int | None) -> frozenset[int]:
@@ -29,13 +30,13 @@ def shapes_of(model: Any) -> ModelShapes:
     with torch.device("meta"):
         kinds = cache_kinds(type(model)(config))
     heads = getattr(config, "heads", None)
-    attending = int(config.num_attention_heads if heads is None else heads.attention)
+    attending = int(getattr(config, "num_attention_heads", 0) if heads is None else heads.attention)
     return ModelShapes(
         parameters=int(model.num_parameters()),
         hidden_size=int(config.hidden_size),
         intermediate_size=widest_mlp(config),
         attention_heads=attending,
-        head_dim=int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads),
+        head_dim=head_width(config),
         vocab_size=int(config.vocab_size),
         cache=kinds,
         whole=bool(why_whole(config, kinds)),

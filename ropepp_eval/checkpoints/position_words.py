@@ -9,6 +9,8 @@ from ropepp_eval.checkpoints.families import rope_parameters
 
 _LEARNED = ("wpe", "embed_positions", "position_embeddings", "position_embedding")
 """Names of modules that hold a learned vector for each position."""
+_WINDOWS_ONLY = ("cohere2", "cohere2_moe")
+"""Classes whose full-attention layers rotate nothing, which no field of the config says."""
 _STRETCHED = {"linear": "linear", "yarn": "yarn", "dynamic": "dynamic NTK", "longrope": "longrope", "llama3": "llama3"}
 
 
@@ -55,7 +57,7 @@ def _encoding(config: Any, kinds: CacheKinds, modules: list[str]) -> str:
 
 def _rope(config: Any, parameters: dict[str, Any]) -> str:
     kind = str(parameters.get("rope_type") or "default")
-    text = "rope"
+    text = "rope on layers with a window only" if config.model_type in _WINDOWS_ONLY else "rope"
     partial = parameters.get("partial_rotary_factor")
     if partial is not None and partial != 1:
         text += f" on {partial:.0%} of each head"

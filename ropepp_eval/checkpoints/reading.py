@@ -72,13 +72,13 @@ class ReadCheckpoint:
         if self.ours:
             own: Heads = self.config.heads
             return own
-        queries = int(self.config.num_attention_heads)
+        queries = int(getattr(self.config, "num_attention_heads", 0))  # state-space models have none
         return Heads(queries, int(getattr(self.config, "num_key_value_heads", None) or queries), queries)
 
     @property
     def head_dim(self) -> int:
-        """Width of a head."""
-        return int(getattr(self.config, "head_dim", None) or self.config.hidden_size // self.config.num_attention_heads)
+        """Width of an attention head; 0 where there is none."""
+        return head_width(self.config)
 
     def stored_dtype(self, name: str, wanted: torch.dtype) -> torch.dtype:
         """The dtype in which a tensor is handed to the model that is computed in `wanted`."""
@@ -242,6 +242,12 @@ def check_tensors(config: RopePPConfig, tensors: Mapping[str, TensorHeader]) -> 
                 f"{inert(tensor.file)} holds {inert(name)[:200]} {list(tensor.shape)[:8]}, for which {config.position} has no place; "
                 "name another position"
             )
+
+
+def head_width(config: Any) -> int:
+    """Width of an attention head; 0 where a model has none."""
+    heads = int(getattr(config, "num_attention_heads", 0))
+    return int(getattr(config, "head_dim", None) or (config.hidden_size // heads if heads else 0))
 
 
 def parameters_of(tensors: Mapping[str, TensorHeader]) -> int:

@@ -97,8 +97,8 @@ FAMILIES = [
     Family("Gemma 2", "gemma2", {"head_dim": 16, "query_pre_attn_scalar": 16, "attn_logit_softcapping": 5.0,
            "final_logit_softcapping": 3.0, **WINDOW}, position="rope, full attention on 1 layer in 2, sliding window 20 elsewhere (transformers)",
            known_as="Gemma 2"),
-    Family("Gemma 3", "gemma3_text", {"head_dim": 16, "query_pre_attn_scalar": 16, "layer_types": ["sliding_attention"] * 3 +
-           ["full_attention"], **WINDOW}, position="rope base 1,000,000 on full attention and rope base 10,000 on sliding attention, "
+    Family("Gemma 3", "gemma3_text", {"head_dim": 16, "query_pre_attn_scalar": 16, "num_hidden_layers": 4, "layer_types":
+           ["sliding_attention"] * 3 + ["full_attention"], **WINDOW}, position="rope base 1,000,000 on full attention and rope base 10,000 on sliding attention, "
            "full attention on 1 layer in 4, sliding window 20 elsewhere (transformers)", known_as="Gemma 3 (text)"),
     Family("Phi", "phi", {"partial_rotary_factor": 0.5}, position="rope on 50% of each head (transformers)", known_as="Phi-1.5, Phi-2"),
     Family("Phi-3", "phi3", {"sliding_window": None}, known_as="Phi-3-mini-4k"),
@@ -115,8 +115,8 @@ FAMILIES = [
     Family("GPT-OSS", "gpt_oss", {"head_dim": 16, "num_local_experts": 4, "num_experts_per_tok": 2, "rope_parameters": {"rope_type":
            "default", "rope_theta": 1e4}, **WINDOW}, position="rope, full attention on 1 layer in 2, sliding window 20 elsewhere (transformers)",
            known_as="gpt-oss (attention sinks)"),
-    Family("Cohere 2", "cohere2", {"layer_types": ["sliding_attention"] * 3 + ["full_attention"], **WINDOW},
-           position="rope, full attention on 1 layer in 4, sliding window 20 elsewhere (transformers)", known_as="Command R7B"),
+    Family("Cohere 2", "cohere2", {"num_hidden_layers": 4, "layer_types": ["sliding_attention"] * 3 + ["full_attention"], **WINDOW},
+           position="rope on layers with a window only, full attention on 1 layer in 4, sliding window 20 elsewhere (transformers)", known_as="Command R7B"),
     Family("GLM-4", "glm4", {"head_dim": 16}, position="rope on 50% of each head (transformers)", known_as="GLM-4-0414"),
     Family("StableLM", "stablelm", {"partial_rotary_factor": 0.5}, position="rope on 50% of each head (transformers)", known_as="StableLM 2"),
     Family("StarCoder 2", "starcoder2", known_as="StarCoder 2"),
@@ -128,3 +128,27 @@ FAMILIES = [
     Family("Falcon", "falcon", {"alibi": True, "new_decoder_architecture": False}, shares=False, position="alibi (transformers)",
            known_as="Falcon-RW"),
 ]  # fmt: skip
+
+
+def page_table() -> list[str]:
+    """The table of docs/models.md, a line each."""
+    lines = [
+        "| family | such as | class | positions of the test's tiny model | prompts |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for family in FAMILIES:
+        how = "shared prefixes, chunks, side by side" if family.shares else "whole, one by one"
+        position = family.position.removesuffix(" (transformers)")
+        lines.append(f"| {family.name} | {family.known_as} | `{family.kind.__name__}` | {position} | {how} |")
+    return lines
+
+
+def write_page(page: Path) -> None:
+    """Put the table into the page, in place of the one that is there."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    kept = [number for number, line in enumerate(lines) if line.startswith("|")]
+    page.write_text("\n".join([*lines[: kept[0]], *page_table(), *lines[kept[-1] + 1 :]]) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_page(Path(__file__).resolve().parents[2] / "docs" / "models.md")

@@ -12,7 +12,7 @@ from ropepp_eval import inspect_checkpoint, load_checkpoint
 from ropepp_eval.adapters.native import NativeLM
 from ropepp_eval.checkpoints.families import SHARING
 from ropepp_eval.errors import UserError
-from tests.adapters.families import FAMILIES, Family
+from tests.adapters.families import FAMILIES, Family, page_table
 from tests.adapters.toys import Letters, instances
 
 NAMES = [family.name for family in FAMILIES]
@@ -113,3 +113,8 @@ def test_position_names_are_for_our_own_classes(folders: dict[str, Path]) -> Non
     with pytest.raises(UserError, match="leave --position out"):
         inspect_checkpoint(folders["Qwen3"], position="rope+pi8")
     assert inspect_checkpoint(folders["Llama, yarn"], position="rope+yarn32").label == "rope+yarn32"
+
+
+def test_the_page_of_models_is_made_from_this_table() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    assert [line for line in page.splitlines() if line.startswith("|")] == page_table(), "python -m tests.adapters.families"
