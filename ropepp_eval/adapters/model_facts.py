@@ -11,7 +11,8 @@ from ropepp_eval.adapters.memory import ModelShapes
 from ropepp_eval.checkpoints.families import why_whole
 from ropepp_eval.checkpoints.inspection import widest_mlp
 from ropepp_eval.checkpoints.probe import cache_kinds
-from ropepp_eval.checkpoints.reading import head_width
+from ropepp_eval.checkpoints.reading import head_width, own_cache
+from ropepp_eval.modeling.configuration import RopePPConfig
 
 
 def end_ids(model: Any, eos: int | None) -> frozenset[int]:
@@ -27,10 +28,11 @@ def shapes_of(model: Any) -> ModelShapes:
         UserError: its class keeps no cache that is known.
     """
     config = copy.deepcopy(model.config)
-    with torch.device("meta"):
-        kinds = cache_kinds(type(model)(config))
-    heads = getattr(config, "heads", None)
-    attending = int(getattr(config, "num_attention_heads", 0) if heads is None else heads.attention)
+    if isinstance(config, RopePPConfig):
+        kinds, attending = own_cache(config), config.heads.attention
+    else:
+        with torch.device("meta"):
+            kinds, attending = cache_kinds(type(model)(config)), int(getattr(config, "num_attention_heads", 0))
     return ModelShapes(
         parameters=int(model.num_parameters()),
         hidden_size=int(config.hidden_size),

@@ -138,13 +138,12 @@ def _read_ours(folder: CheckpointFolder, raw: Mapping[str, Any], card: Card | No
         tensors = _untied(folder, tensors, {_HEAD: _EMBEDDING})
     if card is not None:
         check_card(card, config, parameters_of(tensors))
-    width = 2 * config.heads.key_value * config.head_dim
     return ReadCheckpoint(
         folder,
         config,
         RopePPForCausalLM,
         tensors,
-        (FullLayers(layers=config.num_hidden_layers, entries_per_token=width),),
+        own_cache(config),
         read.ids,
         config.max_position_embeddings,
         tuple(evidence),
@@ -242,6 +241,11 @@ def check_tensors(config: RopePPConfig, tensors: Mapping[str, TensorHeader]) -> 
                 f"{inert(tensor.file)} holds {inert(name)[:200]} {list(tensor.shape)[:8]}, for which {config.position} has no place; "
                 "name another position"
             )
+
+
+def own_cache(config: RopePPConfig) -> CacheKinds:
+    """What the layers of our own class keep, whatever the position embedding: keys and values of the cached heads."""
+    return (FullLayers(layers=config.num_hidden_layers, entries_per_token=2 * config.heads.key_value * config.head_dim),)
 
 
 def head_width(config: Any) -> int:
