@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -165,9 +166,11 @@ def default_chunk(shapes: ModelShapes, dtype: str, device: str, attention: str) 
 
     Small models read 16k tokens and more in one piece where that takes `WHOLE_BYTES` at most: one causal piece needs no mask and
     skips the upper half of the scores. Eager attention
-    keeps its scores, so it never does.
+    keeps its scores, so it never does; windows need a mask [chunk, chunk], which bounds the chunk.
     """
     usual = CHUNK_TOKENS.get(device, CHUNK_TOKENS["cpu"])
+    if shapes.windowed:
+        return min(usual, math.isqrt(MASK_PLACES.get(device, MASK_PLACES["cpu"])))
     whole = WHOLE_BYTES // max(1, _activations(shapes, 1, 1, DTYPE_BYTES[dtype]))
     return max(usual, whole) if attention != "eager" and whole >= WHOLE_FROM_TOKENS else usual
 
