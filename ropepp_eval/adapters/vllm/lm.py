@@ -258,13 +258,13 @@ def platform_of(device: str | None) -> str:
 
 def check_architecture(read: ReadCheckpoint) -> None:
     """Raise UserError where vLLM would compute something else than transformers' own class, or has no model of that class."""
-    from vllm import ModelRegistry
-
     if read.ours:
         return
     name, advice = read.kind.__name__, "use --backend native"
     if why := why_whole(read.config, read.kinds):
         raise UserError(f"backend vllm: {name} is not compared with vLLM's own ({why}); {advice}")
+    from vllm import ModelRegistry
+
     if name not in ModelRegistry.get_supported_archs():
         raise UserError(f"backend vllm: vLLM {vllm_version()} has no {name}; {advice}")
 
