@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ropepp_eval.adapters.answers import Failure
+from ropepp_eval.checkpoints import CheckpointInfo
+from ropepp_eval.checkpoints.cache_layers import CacheKinds, cache_entries, kept_whole, windows
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length
 
@@ -32,36 +34,40 @@ class ModelShapes:
     """What memory depends on."""
 
     parameters: int
-    layers: int
     hidden_size: int
     intermediate_size: int
     attention_heads: int
     """Heads that attend (EC: twice the published number)."""
-    key_value_heads: int
-    """Heads in the cache (EH: half the published number)."""
     head_dim: int
     vocab_size: int
+    cache: CacheKinds
+    """What the layers keep of the tokens they have read, by their own word."""
+    whole: bool = False
+    """Whether prompts are read whole: then windows bound the cache, and a chunk is a prompt."""
 
     @classmethod
-    def of(cls, info: Any) -> ModelShapes:
-        """From a `CheckpointInfo`. The width of the MLP, which it lacks, follows from the number of parameters."""
-        attention = (info.query_heads + info.attention_heads + 2 * info.key_value_heads) * info.head_dim * info.hidden_size
-        outside = info.vocab_size * info.hidden_size  # counted once, so that a tied head gives no MLP that is too small
-        mlp = max(0, (info.parameters - outside) // info.layers - attention)
+    def of(cls, info: CheckpointInfo) -> ModelShapes:
+        """Those of an inspected checkpoint."""
         return cls(
             parameters=info.parameters,
-            layers=info.layers,
             hidden_size=info.hidden_size,
-            intermediate_size=getattr(info, "intermediate_size", None) or mlp // (3 * info.hidden_size),
+            intermediate_size=info.intermediate_size,
             attention_heads=info.attention_heads,
-            key_value_heads=info.key_value_heads,
             head_dim=info.head_dim,
             vocab_size=info.vocab_size,
+            cache=info.cache,
+            whole=bool(info.whole),
         )
 
+    @property
+    def windowed(self) -> bool:
+        """Whether some layers need a mask even where a prompt is read in one piece."""
+        return bool(windows(self.cache))
+
     def kv_bytes(self, tokens: int, dtype_bytes: int) -> int:
-        """Keys and values of `tokens` tokens."""
-        return 2 * self.layers * self.key_value_heads * self.head_dim * tokens * dtype_bytes
+        """The cache of `tokens` tokens as the adapter holds it: where prefixes are shared, windows are kept whole, so that it
+        can go back to any token."""
+        return cache_entries(self.cache if self.whole else kept_whole(self.cache), tokens) * dtype_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +82,8 @@ class MemoryPlan:
     available: int | None
     """Bytes there are; None: not known."""
     length_tokens: int
-    chunk_tokens: int
+    chunk_tokens: int | None
+    """None: prompts are read whole."""
 
     @property
     def total(self) -> int:
@@ -99,13 +106,14 @@ class MemoryPlan:
             raise UserError(f"{what} at {length} does not fit in memory: {self.describe()}; {self._remedy()}")
 
     def _remedy(self) -> str:
-        if self.activations > max(self.weights, self.cache) and self.chunk_tokens > SMALLEST_CHUNK:
+        if self.activations > max(self.weights, self.cache) and (self.chunk_tokens or 0) > SMALLEST_CHUNK:
+            assert self.chunk_tokens is not None
             return f"read in smaller chunks (--chunk {max(SMALLEST_CHUNK, self.chunk_tokens // 4)})"
         return "compute in bfloat16 (--dtype bfloat16), ask for shorter --lengths, or use a device with more memory"
 
 
 def plan_memory(
-    shapes: ModelShapes | Any,
+    shapes: ModelShapes | CheckpointInfo,
     *,
     length_tokens: int,
     dtype: str = "float32",
@@ -127,16 +135,16 @@ def plan_memory(
     """
     shapes = shapes if isinstance(shapes, ModelShapes) else ModelShapes.of(shapes)
     size = DTYPE_BYTES[dtype]
-    chunk = min(chunk_tokens, length_tokens)
+    chunk = length_tokens if shapes.whole else min(chunk_tokens, length_tokens)
     return MemoryPlan(
         weights=shapes.parameters * size,
-        cache=shapes.kv_bytes(rows * length_tokens, size),
+        cache=rows * shapes.kv_bytes(length_tokens, size),
         activations=_activations(shapes, chunk, length_tokens, size),
         logits=HEAD_ELEMENTS * (size + 2 * 4),
         runtime=RUNTIME_BYTES if device == "cpu" else 0,
         available=available_bytes,
         length_tokens=length_tokens,
-        chunk_tokens=chunk_tokens,
+        chunk_tokens=None if shapes.whole else chunk_tokens,
     )
 
 
@@ -145,7 +153,9 @@ def _activations(shapes: ModelShapes, chunk: int, length: int, size: int) -> int
     all heads and, in chunks, the mask (bool, twice while it is made, and as numbers to add)."""
     residual = 3 * chunk * shapes.hidden_size
     mlp = 3 * chunk * shapes.intermediate_size
-    mask = min(chunk * length, MASK_PLACES["cpu"]) if chunk < length else 0
+    mask = min(chunk * length, MASK_PLACES["cpu"]) if chunk < length or shapes.windowed else 0
+    if shapes.whole and shapes.windowed:
+        mask = length * length
     repeated = 2 * length * shapes.attention_heads * shapes.head_dim
     attention = 4 * chunk * shapes.attention_heads * shapes.head_dim + repeated
     return size * residual + max(size * mlp, size * attention + mask * (2 + size))
@@ -156,16 +166,21 @@ def default_chunk(shapes: ModelShapes, dtype: str, device: str, attention: str) 
 
     Small models read 16k tokens and more in one piece where that takes `WHOLE_BYTES` at most: one causal piece needs no mask and
     skips the upper half of the scores. Eager attention
-    keeps its scores, so it never does.
+    keeps its scores, so it never does; windows need a mask [chunk, chunk], which bounds the chunk.
     """
     usual = CHUNK_TOKENS.get(device, CHUNK_TOKENS["cpu"])
+    if shapes.windowed:
+        return min(usual, math.isqrt(MASK_PLACES.get(device, MASK_PLACES["cpu"])))
     whole = WHOLE_BYTES // max(1, _activations(shapes, 1, 1, DTYPE_BYTES[dtype]))
     return max(usual, whole) if attention != "eager" and whole >= WHOLE_FROM_TOKENS else usual
 
 
-def chunk_of(tokens: int, context: int, chunk_tokens: int, device: str) -> int:
-    """Tokens of `tokens` that enter at once to end at `context`: `chunk_tokens`, or fewer where the mask would be too large."""
-    if tokens == context <= chunk_tokens:
+def chunk_of(tokens: int, context: int, chunk_tokens: int, device: str, windowed: bool = False) -> int:
+    """Tokens of `tokens` that enter at once to end at `context`: `chunk_tokens`, or fewer where the mask would be too large.
+
+    `windowed`: some layers need a mask even in one piece.
+    """
+    if tokens == context <= chunk_tokens and not windowed:
         return tokens  # one piece without a cache needs no mask
     places = MASK_PLACES.get(device, MASK_PLACES["cpu"])
     return min(chunk_tokens, max(SMALLEST_CHUNK, places // context))

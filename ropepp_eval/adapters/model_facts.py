@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
+import torch
+
 from ropepp_eval.adapters.memory import ModelShapes
+from ropepp_eval.checkpoints.families import why_whole
+from ropepp_eval.checkpoints.inspection import widest_mlp
+from ropepp_eval.checkpoints.probe import cache_kinds
+from ropepp_eval.checkpoints.reading import head_width, own_cache
+from ropepp_eval.modeling.configuration import RopePPConfig
 
 
 def end_ids(model: Any, eos: int | None) -> frozenset[int]:
@@ -14,16 +22,24 @@ def end_ids(model: Any, eos: int | None) -> frozenset[int]:
 
 
 def shapes_of(model: Any) -> ModelShapes:
-    """Shapes of a Llama-like model, read from its modules: configs count heads in their own ways."""
-    config, layer = model.config, model.model.layers[0]
-    head_dim = int(layer.self_attn.head_dim)
+    """Shapes of any causal language model of transformers. What its layers keep is found with a copy that has no numbers.
+
+    Raises:
+        UserError: its class keeps no cache that is known.
+    """
+    config = copy.deepcopy(model.config)
+    if isinstance(config, RopePPConfig):
+        kinds, attending = own_cache(config), config.heads.attention
+    else:
+        with torch.device("meta"):
+            kinds, attending = cache_kinds(type(model)(config)), int(getattr(config, "num_attention_heads", 0))
     return ModelShapes(
         parameters=int(model.num_parameters()),
-        layers=int(config.num_hidden_layers),
         hidden_size=int(config.hidden_size),
-        intermediate_size=int(config.intermediate_size),
-        attention_heads=layer.self_attn.o_proj.in_features // head_dim,
-        key_value_heads=layer.self_attn.k_proj.out_features // head_dim,
-        head_dim=head_dim,
+        intermediate_size=widest_mlp(config),
+        attention_heads=attending,
+        head_dim=head_width(config),
         vocab_size=int(config.vocab_size),
+        cache=kinds,
+        whole=bool(why_whole(config, kinds)),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ropepp_eval.checkpoints.folder import CheckpointFolder
-from ropepp_eval.checkpoints.formats import CARRIED, ConfigFile, GenerationFile
+from ropepp_eval.checkpoints.formats import CARRIED, ConfigFile, GenerationFile, IdFields
 from ropepp_eval.errors import UserError
 from ropepp_eval.inert import inert
 from ropepp_eval.modeling.configuration import RopePPConfig
@@ -15,6 +15,7 @@ from ropepp_eval.outside import checked, parse_json, shown
 from ropepp_eval.positions import Position
 
 _ADVICE = "correct it or download it again"
+_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 _QUANTISED = ("quantization_config", "compression_config")
 
 
@@ -42,21 +43,26 @@ class ReadConfig:
     """How odd values were settled, one sentence each."""
 
 
-def read_config(folder: CheckpointFolder) -> ReadConfig:
-    """Read and check both files. Raises UserError with the file, the field, its value and what is allowed."""
+def config_fields(folder: CheckpointFolder) -> dict[str, Any]:
+    """All fields of config.json. Raises UserError where it is none, or asks for what other readers obey and we do not."""
     where = inert(folder.config.path)
     raw = parse_json(folder.config.read(), where, advice=_ADVICE)
     if not isinstance(raw, dict):
         raise UserError(f"{where} holds {shown(raw)}, not fields; copy or download it again")
-    if raw.get("model_type") not in ("llama", "ropepp"):
-        raise UserError(
-            f"{where}: model_type is {inert(repr(raw.get('model_type')))[:80]}; "
-            "llama (the authors' form) and ropepp are read"
-        )
-    fields = checked(raw, ConfigFile, where, advice=_ADVICE)
     _check_readings(raw, where)
-    named = [(name, getattr(fields, name)) for name in ("bos_token_id", "eos_token_id", "pad_token_id")]
-    ids, settled = _special_ids(folder, dict(named), fields.vocab_size)
+    return raw
+
+
+def read_config(folder: CheckpointFolder, raw: Mapping[str, Any]) -> ReadConfig:
+    """Check both files of a Llama in the authors' form or ours, `raw` being its `config_fields`.
+
+    Raises:
+        UserError: with the file, the field, its value and what is allowed.
+    """
+    where = inert(folder.config.path)
+    fields = checked(raw, ConfigFile, where, advice=_ADVICE)
+    named = [(name, getattr(fields, name)) for name in _IDS]
+    ids, settled = special_ids(folder, dict(named), fields.vocab_size)
     if fields.mask_config and fields.mask_config.noise_std:
         settled.append(f"config.json: mask_config asks for noise of {fields.mask_config.noise_std:g}, which is not applied")
     return ReadConfig(raw, fields, ids, tuple(settled))
@@ -77,7 +83,14 @@ def _check_readings(raw: Mapping[str, Any], where: str) -> None:
         )
 
 
-def _special_ids(folder: CheckpointFolder, ids: dict[str, Any], vocabulary: int) -> tuple[SpecialIds, list[str]]:
+def ids_of(folder: CheckpointFolder, raw: Mapping[str, Any], vocabulary: int) -> tuple[SpecialIds, list[str]]:
+    """As `special_ids`, of any config.json. Raises UserError for an id that is none."""
+    fields = checked({name: raw[name] for name in _IDS if name in raw}, IdFields, inert(folder.config.path), advice=_ADVICE)
+    return special_ids(folder, {name: getattr(fields, name) for name in _IDS}, vocabulary)
+
+
+def special_ids(folder: CheckpointFolder, ids: dict[str, Any], vocabulary: int) -> tuple[SpecialIds, list[str]]:
+    """The token ids of config.json, those of generation_config.json before them, and what was wrong with some, a sentence each."""
     sources = dict.fromkeys(ids, "config.json")
     if folder.generation is not None:
         where = inert(folder.generation.path)

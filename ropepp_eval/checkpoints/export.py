@@ -6,8 +6,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from ropepp_eval.checkpoints.inspection import read_checkpoint
 from ropepp_eval.checkpoints.loading import load_read
+from ropepp_eval.checkpoints.reading import read_checkpoint
 from ropepp_eval.errors import UserError
 
 
@@ -34,6 +34,11 @@ def export_checkpoint(
     if folder.exists():
         raise UserError(f"export target {str(target)!r} exists; name a new folder, or remove it first")
     read = read_checkpoint(path_or_hub_id, position)
+    if not read.ours:
+        raise UserError(
+            f"checkpoint {str(path_or_hub_id)!r} runs through transformers' own {read.kind.__name__} and says so itself; "
+            "use its folder as it is"
+        )
     model = load_read(read, dtype=dtype)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:

@@ -61,7 +61,15 @@ class RopeParameters(Outside):
 Rope = Annotated[RopeParameters | None, BeforeValidator(_flat)]
 
 
-class ConfigFile(Outside):
+class IdFields(Outside):
+    """Token ids with a meaning, in config.json."""
+
+    pad_token_id: int | None = None
+    bos_token_id: int | None = None
+    eos_token_id: Ids = None
+
+
+class ConfigFile(IdFields):
     """config.json, of a Llama as the authors publish it or of ours."""
 
     model_type: str
@@ -80,9 +88,6 @@ class ConfigFile(Outside):
     attention_bias: bool = False
     mlp_bias: bool = False
     attention_dropout: Annotated[float, Field(ge=0, lt=1)] | None = 0.0
-    pad_token_id: int | None = None
-    bos_token_id: int | None = None
-    eos_token_id: Ids = None
     # how positions enter, in the authors' form and in transformers'
     rope_config: RopeConfig | None = None
     mask_config: MaskConfig | None = None

@@ -19,6 +19,8 @@ from ropepp_eval.outside import Limits, checked, parse_json, shown
 
 DTYPES = {"F64": ("float64", 8), "F32": ("float32", 4), "F16": ("float16", 2), "BF16": ("bfloat16", 2)}
 """Dtypes of the format that a model can be computed from: torch's name and the bytes of an entry."""
+_OTHER_BYTES = {"BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "I32": 4, "I64": 8}
+"""Bytes of an entry of dtypes that no model is computed from, though old releases stored masks as them."""
 _LIMITS = Limits(size_bytes=100_000_000, depth=4)  # the size is the format's own limit
 _ADVICE = "copy or download the file again"
 
@@ -43,7 +45,7 @@ class TensorHeader:
     @property
     def bytes(self) -> int:
         """Length in the file."""
-        return self.size * DTYPES[self.dtype][1]
+        return self.size * (_OTHER_BYTES[self.dtype] if self.dtype in _OTHER_BYTES else DTYPES[self.dtype][1])
 
 
 def is_left_over(name: str) -> bool:
@@ -55,7 +57,7 @@ def read_headers(files: Iterable[PinnedFile]) -> dict[str, TensorHeader]:
     """All tensors of some safetensors files by name.
 
     Raises:
-        UserError: a file is cut off, is not safetensors, holds what no model is computed from, or repeats a tensor of another.
+        UserError: a file is cut off, is not safetensors, holds a dtype of quantised weights, or repeats a tensor of another.
     """
     tensors: dict[str, TensorHeader] = {}
     for file in files:
@@ -120,10 +122,8 @@ def _header_text(file: PinnedFile) -> bytes:
 def _checked_end(name: str, entry: TensorEntry, place: int, tensor: TensorHeader, where: str) -> int:
     """Where the tensor ends, counted from the header's end. Raises UserError where it is not where and as long as it must be."""
     begin, end = entry.data_offsets
-    if entry.dtype not in DTYPES:
-        raise UserError(
-            f"{where}: {shown(name)} is stored as {shown(entry.dtype)}; only {', '.join(DTYPES)} are supported: convert the weights"
-        )
+    if entry.dtype not in DTYPES and entry.dtype not in _OTHER_BYTES:
+        raise _not_computed(name, entry.dtype, where)
     if (begin, end) != (place, place + tensor.bytes):
         raise UserError(
             f"{where}: data_offsets of {shown(name)} are [{begin}, {end}]; after the tensors before it, {entry.dtype} "
@@ -132,9 +132,23 @@ def _checked_end(name: str, entry: TensorEntry, place: int, tensor: TensorHeader
     return end
 
 
+def check_dtypes(tensors: Mapping[str, TensorHeader]) -> None:
+    """Raise UserError for the first tensor, of those that a model uses, of a dtype that none is computed from."""
+    for name, tensor in tensors.items():
+        if tensor.dtype not in DTYPES:
+            raise _not_computed(name, tensor.dtype, f"{inert(tensor.file)}: header")
+
+
+def _not_computed(name: str, dtype: str, where: str) -> UserError:
+    return UserError(
+        f"{where}: {shown(name)} is stored as {shown(dtype)}; only {', '.join(DTYPES)} are supported: convert the weights"
+    )
+
+
 def main_dtype(tensors: Mapping[str, TensorHeader]) -> str:
     """The dtype that most entries have, as torch calls it, such as `bfloat16`."""
     sizes: dict[str, int] = {}
     for tensor in tensors.values():
         sizes[tensor.dtype] = sizes.get(tensor.dtype, 0) + tensor.size
-    return DTYPES[max(sizes, key=lambda dtype: sizes[dtype])][0]
+    computed = {dtype: size for dtype, size in sizes.items() if dtype in DTYPES} or {"F32": 0}
+    return DTYPES[max(computed, key=lambda dtype: computed[dtype])][0]

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ropepp_eval.checkpoints.cards import check_card
-from ropepp_eval.checkpoints.config import SpecialIds, model_config, read_config
-from ropepp_eval.checkpoints.detect import detect_position
-from ropepp_eval.checkpoints.folder import CheckpointFolder, card_of, find_source, name_parts
-from ropepp_eval.checkpoints.header import TensorHeader, check_index, is_left_over, main_dtype, read_headers
-from ropepp_eval.checkpoints.weights import same_content
-from ropepp_eval.errors import UserError
-from ropepp_eval.inert import inert
-from ropepp_eval.modeling.configuration import RopePPConfig
+from ropepp_eval.checkpoints.architectures import kernel_for
+from ropepp_eval.checkpoints.cache_layers import CacheKinds, cache_entries
+from ropepp_eval.checkpoints.families import why_whole
+from ropepp_eval.checkpoints.folder import name_parts
+from ropepp_eval.checkpoints.header import main_dtype
+from ropepp_eval.checkpoints.position_words import rotary_base
+from ropepp_eval.checkpoints.reading import ReadCheckpoint, parameters_of, read_checkpoint
 from ropepp_eval.positions.scaling import scaling_label
 from ropepp_eval.positions.settings import position_label, settings_label
 
 _DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4, "float64": 8}
-_HEAD = "lm_head.weight"
-_EMBEDDING = "model.embed_tokens.weight"
-_LAYER = re.compile(r"model\.layers\.(\d{1,9})\.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +26,12 @@ class CheckpointInfo:
     name: str
     """The folder's or repository's own name."""
     folder: str
+    architecture: str
+    """The class that computes it: `RopePPForCausalLM`, or one of transformers' own, such as `Qwen3ForCausalLM`."""
+    model_type: str
+    """transformers' name of its config's class; `ropepp` for ours."""
     position: str
-    """Name of the position embedding, without its scaling."""
+    """Name of the position embedding, without its scaling; of transformers' own classes, how positions enter, in words."""
     scaling: str
     """`none`, `pi8`, `yarn32`: how positions are stretched."""
     base: float | None
@@ -50,6 +47,12 @@ class CheckpointInfo:
     head_dim: int
     layers: int
     hidden_size: int
+    intermediate_size: int
+    """Width of the widest MLP that a token goes through."""
+    cache: CacheKinds
+    """What the layers keep of the tokens they have read."""
+    whole: str
+    """Why prompts are read whole, one by one, without sharing prefixes; empty where they are shared."""
     parameters: int
     """Entries of all tensors that the model uses; tied ones counted once."""
     vocab_size: int
@@ -60,6 +63,8 @@ class CheckpointInfo:
     sha256: str
     """Hash of config.json and the weights' content."""
     has_tokenizer: bool
+    sdpa: bool = True
+    """Whether the `sdpa` kernel computes all that the class means; else `eager` runs in its place."""
     overruled: str = ""
     """Settings of the position embedding that are not those of config.json, such as `strongest=0.5`."""
     settings: str = ""
@@ -86,6 +91,7 @@ class CheckpointInfo:
         """What results keep of a checkpoint, without where it lies on this machine."""
         return {
             "position": self.position,
+            "architecture": self.architecture,
             "scaling": self.scaling,
             "overruled": self.overruled,
             "settings": self.settings,
@@ -101,13 +107,26 @@ class CheckpointInfo:
         }
 
     @property
+    def ours(self) -> bool:
+        """Whether our own class computes it, and not one of transformers'."""
+        return self.model_type == "ropepp"
+
+    def kernel(self, asked: str) -> str:
+        """The attention kernel that runs where one is asked for."""
+        return "eager" if asked == "sdpa" and not self.sdpa else asked
+
+    @property
     def kv_bytes_per_token(self) -> int:
-        """Bytes that a token adds to the cache in the weights' own dtype."""
+        """Bytes that a token adds to the cache in the weights' own dtype, as long as no window is full."""
         return self.kv_bytes(self.dtype)
 
     def kv_bytes(self, dtype: str) -> int:
-        """Bytes that a token adds to the cache in a dtype such as `bfloat16`."""
-        return 2 * self.layers * self.key_value_heads * self.head_dim * _DTYPE_BYTES[dtype]
+        """Bytes that a token adds to the cache in a dtype such as `bfloat16`, as long as no window is full."""
+        return (cache_entries(self.cache, 2) - cache_entries(self.cache, 1)) * _DTYPE_BYTES[dtype]
+
+    def cache_bytes(self, length_tokens: int) -> int:
+        """Bytes of the cache of so many tokens in the weights' own dtype."""
+        return cache_entries(self.cache, length_tokens) * _DTYPE_BYTES[self.dtype]
 
 
 def inspect_checkpoint(path_or_hub_id: str | Path, *, position: str | None = None) -> CheckpointInfo:
@@ -125,134 +144,57 @@ def inspect_checkpoint(path_or_hub_id: str | Path, *, position: str | None = Non
     return describe(read_checkpoint(path_or_hub_id, position))
 
 
-@dataclass(frozen=True)
-class ReadCheckpoint:
-    """A checkpoint whose config and weights have been found to agree."""
-
-    folder: CheckpointFolder
-    config: RopePPConfig
-    tensors: Mapping[str, TensorHeader]
-    """Those that the model uses."""
-    ids: SpecialIds
-    evidence: tuple[str, ...]
-    overruled: str = ""
-    """Settings of the position embedding that are not those of config.json, as `settings_label` writes them."""
-    settled: tuple[str, ...] = ()
-    note: str | None = None
-
-    def check_sha256(self, planned: str | None) -> None:
-        """Raise UserError where config.json and weights are no longer those of a hash taken before; None: none was."""
-        if planned is not None and self.folder.sha256 != planned:
-            raise UserError(
-                f"checkpoint {inert(self.folder.path)} changed since it was planned (sha256 {planned[:8]} became "
-                f"{self.folder.sha256[:8]}); run the command again to evaluate what is there now"
-            )
-
-
-def read_checkpoint(path_or_hub_id: str | Path, position: str | None) -> ReadCheckpoint:
-    """Find, detect and check; the first half of both inspecting and loading. Takes the name of a card too."""
-    card, folder = card_of(path_or_hub_id), find_source(path_or_hub_id)
-    read = read_config(folder)
-    every = read_headers(folder.weights)
-    if folder.index is not None:
-        check_index(folder.index, every)
-    tensors = {name: tensor for name, tensor in every.items() if not is_left_over(name)}
-    if not tensors:
-        raise UserError(f"{inert(folder.weights[0].path)} holds no tensors; copy or download it again")
-    if position is None and card is not None:
-        embedding, overruled, evidence = detect_position(read.raw, tensors, card.position, f"card {card.name}")
-    else:
-        embedding, overruled, evidence = detect_position(read.raw, tensors, position)
-    config = model_config(read, embedding, main_dtype(tensors))
-    check_tensors(config, tensors)
-    if config.tie_word_embeddings:
-        tensors = _tied(folder, tensors)
-    if card is not None:
-        check_card(card, config, _parameters(tensors))
-    settled = (*folder.settled, *read.settled)
-    note = None if read.fields.note is None else inert(read.fields.note)
-    return ReadCheckpoint(folder, config, tensors, read.ids, tuple(evidence), overruled, settled, note)
-
-
-def _tied(folder: CheckpointFolder, tensors: Mapping[str, TensorHeader]) -> dict[str, TensorHeader]:
-    """The tensors without a head that only repeats the embedding. Raises UserError for a head of its own."""
-    if _HEAD in tensors and not same_content(folder.weights, tensors[_HEAD], tensors[_EMBEDDING]):
-        raise UserError(
-            f"{inert(folder.config.path)}: tie_word_embeddings is true, but {inert(tensors[_HEAD].file)} holds another {_HEAD} than "
-            f"{_EMBEDDING}; set the field to false if the model has this head, or remove the tensor if it has none of its own"
-        )
-    return {name: tensor for name, tensor in tensors.items() if name != _HEAD}
-
-
-def expected_shapes(config: RopePPConfig) -> dict[str, tuple[int, ...]]:
-    """Every tensor of the model by name, from building it on the meta device."""
-    import torch
-
-    from ropepp_eval.modeling.model import RopePPForCausalLM
-
-    with torch.device("meta"):
-        model = RopePPForCausalLM(config)
-    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-
-
-def check_tensors(config: RopePPConfig, tensors: Mapping[str, TensorHeader]) -> None:
-    """Raise UserError for the first tensor that is missing, has another shape, or has no place in the model."""
-    layers = {found[1] for name in tensors if (found := _LAYER.match(name))}
-    if len(layers) != config.num_hidden_layers:  # said before so many are built
-        raise UserError(
-            f"config.json: num_hidden_layers is {config.num_hidden_layers:,}, and the weights hold {len(layers):,} layers; "
-            "they do not belong together"
-        )
-    expected = expected_shapes(config)
-    optional = {_HEAD} if config.tie_word_embeddings else set()
-    for name, shape in expected.items():
-        if name not in tensors and name not in optional:
-            raise UserError(
-                f"the weights lack {name}, which {config.position} needs as {list(shape)}; the checkpoint is incomplete"
-            )
-        if name in tensors and tensors[name].shape != shape:
-            raise UserError(
-                f"{name} is {list(tensors[name].shape)} in {inert(tensors[name].file)}, and "
-                f"config.json with {config.position} makes it {list(shape)}; they do not belong together"
-            )
-    for name, tensor in tensors.items():
-        if name not in expected:
-            raise UserError(
-                f"{inert(tensor.file)} holds {inert(name)[:200]} {list(tensor.shape)[:8]}, for which {config.position} has no place; "
-                "name another position"
-            )
-
-
-def _parameters(tensors: Mapping[str, TensorHeader]) -> int:
-    """Entries of all tensors."""
-    return sum(tensor.size for tensor in tensors.values())
-
-
 def describe(read: ReadCheckpoint) -> CheckpointInfo:
     """What inspecting shows of a checkpoint that has been read; hashes its files."""
-    config, heads, embedding = read.config, read.config.heads, read.config.position_embedding
+    config, heads = read.config, read.heads
     return CheckpointInfo(
         name=read.folder.name,
         folder=str(read.folder.path),
-        position=config.position,
-        scaling=scaling_label(getattr(embedding, "scaling", None)),
-        base=getattr(embedding, "base", None),
+        architecture=read.kind.__name__,
+        model_type=config.model_type,
+        position=read.position,
         evidence=read.evidence,
         query_heads=heads.query,
         key_value_heads=heads.key_value,
         attention_heads=heads.attention,
-        head_dim=config.head_dim,
+        head_dim=read.head_dim,
         layers=config.num_hidden_layers,
         hidden_size=config.hidden_size,
-        parameters=_parameters(read.tensors),
+        intermediate_size=widest_mlp(config),
+        cache=read.kinds,
+        whole=why_whole(config, read.kinds),
+        sdpa=kernel_for(config, read.kind, "sdpa") == "sdpa",
+        parameters=parameters_of(read.tensors),
         vocab_size=config.vocab_size,
-        max_position_embeddings=config.max_position_embeddings,
+        max_position_embeddings=read.max_position_embeddings,
         dtype=main_dtype(read.tensors),
         sha256=read.folder.sha256,
         has_tokenizer=read.folder.has_tokenizer,
         overruled=read.overruled,
-        settings=settings_label(embedding),
         note=read.note,
         stop_ids=read.ids.stops,
         settled=read.settled,
+        **_embedding_facts(read),
     )
+
+
+def _embedding_facts(read: ReadCheckpoint) -> dict[str, Any]:
+    """What is known of the position embedding's numbers; of transformers' own classes the words say the rest."""
+    if not read.ours:
+        return {"scaling": "none", "base": rotary_base(read.config)}
+    embedding = read.config.position_embedding
+    return {
+        "scaling": scaling_label(getattr(embedding, "scaling", None)),
+        "base": getattr(embedding, "base", None),
+        "settings": settings_label(embedding),
+    }
+
+
+def widest_mlp(config: Any) -> int:
+    """Width that an MLP has at most while a token goes through it: of a mixture, of all experts that a token meets."""
+    hidden = int(config.hidden_size)
+    names = ("intermediate_size", "ffn_hidden_size", "n_inner", "ffn_dim")
+    dense = next((int(found) for name in names if (found := getattr(config, name, None))), 4 * hidden)
+    expert = int(getattr(config, "moe_intermediate_size", None) or dense)
+    experts = getattr(config, "num_experts_per_tok", None) or 0
+    return max(dense, expert * int(experts))

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from ropepp_eval.checkpoints.inspection import ReadCheckpoint, read_checkpoint
+from ropepp_eval.checkpoints.architectures import kernel_for, quiet_loading
+from ropepp_eval.checkpoints.reading import ReadCheckpoint, read_checkpoint
 from ropepp_eval.checkpoints.weights import read_tensors
 from ropepp_eval.dtypes import dtype_name
 from ropepp_eval.errors import UserError, unknown_name
 from ropepp_eval.modeling.attention import check_kernel
-
-if TYPE_CHECKING:
-    from ropepp_eval.modeling import RopePPForCausalLM
 
 
 def load_checkpoint(
@@ -24,8 +22,9 @@ def load_checkpoint(
     dtype: str | torch.dtype = "auto",
     device: str | torch.device = "cpu",
     attention: str = "sdpa",
-) -> RopePPForCausalLM:
-    """A checkpoint as a model in eval mode, whatever it was published as. Never runs code from it.
+) -> Any:
+    """A checkpoint as a model in eval mode, whatever it was published as: a `RopePPForCausalLM`, or one of transformers' own
+    classes. Never runs code from it.
 
     Args:
         path_or_hub_id: a folder, `owner/name` on the hub, or the name of a card.
@@ -43,18 +42,18 @@ def load_checkpoint(
 
 def load_read(
     read: ReadCheckpoint, *, dtype: str | torch.dtype = "auto", device: str | torch.device = "cpu", attention: str = "sdpa"
-) -> RopePPForCausalLM:
+) -> Any:
     """The model of a checkpoint that has been read: the tensors of exactly its files, which must be what they were then.
 
     Raises:
         UserError: as `load_checkpoint`; a file changed, or a weight is NaN or infinite.
     """
     check_attention(attention)
-    check_kernel(attention, read.config.position_embedding)
+    if read.ours:
+        check_kernel(attention, read.config.position_embedding)
     wanted = parse_dtype(dtype, read.config.dtype)
-    exact = tuple(f"self_attn.{name}" for name in read.config.stored_names)
-    weights = read_tensors(read.folder.weights, read.tensors, lambda name: torch.float32 if name.endswith(exact) else wanted)
-    model: RopePPForCausalLM = _from_tensors(read, dict(weights), wanted, device, attention)
+    weights = read_tensors(read.folder.weights, read.tensors, lambda name: read.stored_dtype(name, wanted))
+    model = _from_tensors(read, dict(weights), wanted, device, kernel_for(read.config, read.kind, attention))
     _set_generation(model, read)
     model.eval()
     return model
@@ -63,22 +62,14 @@ def load_read(
 def _from_tensors(
     read: ReadCheckpoint, tensors: dict[str, torch.Tensor], dtype: torch.dtype, device: str | torch.device, attention: str
 ) -> Any:
-    from transformers.utils import logging
-
-    from ropepp_eval.modeling import RopePPForCausalLM
-
-    bar = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
     try:  # without a folder's name transformers has nothing to look for
-        return RopePPForCausalLM.from_pretrained(
-            None, config=read.config, state_dict=tensors, dtype=dtype, device_map=device, attn_implementation=attention
-        )
-    except (ImportError, RuntimeError) as error:
+        with quiet_loading():
+            return read.kind.from_pretrained(
+                None, config=read.config, state_dict=tensors, dtype=dtype, device_map=device, attn_implementation=attention
+            )
+    except (ImportError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{read.folder.name} can't be loaded on {device} with attention {attention!r}: {reason}") from error
-    finally:
-        if bar:
-            logging.enable_progress_bar()
 
 
 def _set_generation(model: Any, read: ReadCheckpoint) -> None:

@@ -6,6 +6,7 @@ import argparse
 import json
 
 from ropepp_eval.cli.options import add_position_arguments, load_position_modules, path
+from ropepp_eval.lengths import format_length
 
 HELP = "Say which position embedding a checkpoint has, by which evidence, and how large it and its cache are."
 EXAMPLE = "ropepp-eval inspect models/demo/ropepp_ec"
@@ -53,8 +54,14 @@ def text_of(info: object) -> str:
         f"{info.head_dim} wide",
         "layers": f"{info.layers}, hidden size {info.hidden_size:,}, vocabulary {info.vocab_size:,}",
         "parameters": f"{info.parameters:,}, stored as {info.dtype}",
-        "cache": f"{info.kv_bytes_per_token:,} bytes a token in {info.dtype}",
+        "cache": cache_text(info),
         "trained length": f"{info.max_position_embeddings:,} tokens",
+        **(
+            {}
+            if info.ours
+            else {"class": f"transformers' {info.architecture}" + ("" if info.sdpa else ", attention by eager")}
+        ),
+        **({"prompts": f"read whole, one by one: {info.whole}"} if info.whole else {}),
         "tokenizer": "in the folder" if info.has_tokenizer else "none in the folder; name one with --tokenizer",
         "sha256": info.sha256,
         **({"settled": "; ".join(info.settled)} if info.settled else {}),
@@ -64,3 +71,18 @@ def text_of(info: object) -> str:
         lines = {"position": lines.pop("position"), "settings": ", ".join(settings), **lines}
     width = max(map(len, lines))
     return "\n".join([f"{info.name} ({info.folder})", *(f"  {name:<{width}}  {text}" for name, text in lines.items())])
+
+
+def cache_text(info: object) -> str:
+    """What a token adds to the cache, and where that changes with the length, the cache at some lengths."""
+    from ropepp_eval.checkpoints import CheckpointInfo
+    from ropepp_eval.checkpoints.cache_layers import FullLayers
+
+    assert isinstance(info, CheckpointInfo)
+    text = f"{info.kv_bytes_per_token:,} bytes a token in {info.dtype}"
+    if all(isinstance(kind, FullLayers) for kind in info.cache):
+        return text
+    longest = info.max_position_embeddings
+    lengths = sorted({length for length in (4096, 32768, 131072) if length < longest} | {longest})
+    sizes = ", ".join(f"{info.cache_bytes(length) / 2**20:,.1f} MiB at {format_length(length)}" for length in lengths)
+    return f"{text}; layers: {', '.join(kind.describe() for kind in info.cache)}; {sizes}"

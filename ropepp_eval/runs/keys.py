@@ -15,6 +15,7 @@ from ropepp_eval.rows.row import Row
 from ropepp_eval.runs.config import RunConfig
 
 if TYPE_CHECKING:
+    from ropepp_eval.checkpoints import CheckpointInfo
     from ropepp_eval.runs.plan import PlannedCheckpoint
 
 
@@ -27,7 +28,7 @@ def computation(config: RunConfig, checkpoint: PlannedCheckpoint) -> dict[str, A
     return {
         "checkpoint": checkpoint.info.sha256,
         "position": checkpoint.position,
-        "position_code": _position_code(checkpoint.info.position),
+        "position_code": _position_code(checkpoint.info),
         "tokenizer": checkpoint.tokenizer.sha256,
         "stop_ids": sorted(checkpoint.info.stop_ids),
         "protocol": config.protocol,
@@ -66,14 +67,17 @@ def _engine(config: RunConfig, checkpoint: PlannedCheckpoint) -> dict[str, Any]:
         settings, engine = both_settings(options)
         facts |= {"engine_version": vllm_version(), "device": platform_of(config.device), "attention": "vllm"}
         return {**facts, "settings": dataclasses.asdict(settings), "engine_settings": dataclasses.asdict(engine)}
-    facts |= {"engine_version": importlib.metadata.version("torch"), "attention": config.attention}
+    facts |= {"engine_version": importlib.metadata.version("torch"), "attention": checkpoint.info.kernel(config.attention)}
     kind = resolved_device(config.device).partition(":")[0]
     return {**facts, "device": kind, "settings": dataclasses.asdict(Settings.of(options))}
 
 
-def _position_code(name: str) -> str | None:
-    """Hash of the file of a position embedding that is not ours: who edits it asks other questions of the same weights."""
-    kind = get_position(name)
+def _position_code(info: CheckpointInfo) -> str | None:
+    """Hash of the file of a position embedding that is not ours: who edits it asks other questions of the same weights. Of a model
+    that runs through transformers' own class, the release that the class is from."""
+    if not info.ours:
+        return f"transformers {importlib.metadata.version('transformers')}"
+    kind = get_position(info.position)
     if kind.__module__.startswith("ropepp_eval.positions."):
         return None
     file = inspect.getsourcefile(kind)

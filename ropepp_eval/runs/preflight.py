@@ -66,7 +66,7 @@ def _check_memory(plan: Plan, checkpoint: PlannedCheckpoint) -> None:
         dtype=dtype,
         chunk_tokens=int(
             dict(config.adapter_options).get("chunk_tokens")
-            or default_chunk(ModelShapes.of(checkpoint.info), dtype, kind, config.attention)
+            or default_chunk(ModelShapes.of(checkpoint.info), dtype, kind, checkpoint.info.kernel(config.attention))
         ),
         available_bytes=available_memory(device),
         device=kind,

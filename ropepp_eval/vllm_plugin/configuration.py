@@ -26,7 +26,7 @@ class RopePPConfigParser(ConfigParserBase):  # type: ignore[misc]
         **kwargs: Any,
     ) -> tuple[dict[str, Any], RopePPConfig]:
         """The fields of a checkpoint's config and the config itself. Raises UserError where the checkpoint can't be used."""
-        from ropepp_eval.checkpoints.inspection import read_checkpoint
+        from ropepp_eval.checkpoints.reading import read_checkpoint
 
         overrides = kwargs.get("hf_overrides")
         asked = overrides.get(POSITION_OVERRIDE) if isinstance(overrides, Mapping) else None

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from vllm.model_executor.model_loader.base_loader import BaseModelLoader
 
-from ropepp_eval.checkpoints.inspection import read_checkpoint
+from ropepp_eval.checkpoints.reading import read_checkpoint
 from ropepp_eval.checkpoints.weights import read_tensors
 from ropepp_eval.errors import UserError
 from ropepp_eval.vllm_plugin import PINNED_FILES, POSITION_OVERRIDE
@@ -30,8 +29,5 @@ class RopePPLoader(BaseModelLoader):  # type: ignore[misc]
             raise UserError(
                 f"checkpoint {read.folder.name} changed while the engine started; run again when it stays as it is"
             )
-        exact = tuple(f"self_attn.{name}" for name in read.config.stored_names)
-        weights = read_tensors(
-            read.folder.weights, read.tensors, lambda name: torch.float32 if name.endswith(exact) else model_config.dtype
-        )
+        weights = read_tensors(read.folder.weights, read.tensors, lambda name: read.stored_dtype(name, model_config.dtype))
         model.load_weights(weights)

@@ -11,18 +11,18 @@ import ropepp_eval
 from ropepp_eval.adapters.memory import ModelShapes, available_memory, chunk_of, plan_memory
 from ropepp_eval.adapters.model_facts import shapes_of
 from ropepp_eval.adapters.native import NativeLM
+from ropepp_eval.checkpoints.cache_layers import FullLayers
 from ropepp_eval.errors import UserError
 from tests.adapters.toys import Letters, instances, tiny_llama
 
 SHAPES_376M = ModelShapes(
     parameters=375_931_904,
-    layers=8,
     hidden_size=1024,
     intermediate_size=3584,
     attention_heads=8,
-    key_value_heads=4,
     head_dim=128,
     vocab_size=128256,
+    cache=(FullLayers(layers=8, entries_per_token=2 * 4 * 128),),
 )
 
 

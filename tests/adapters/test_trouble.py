@@ -156,7 +156,7 @@ def test_the_position_is_right_where_a_large_mask_made_chunks_smaller(places: in
 def test_memory_that_runs_out_while_the_layer_is_looked_for_loses_no_other_row() -> None:
     lm = NativeLM.from_objects(broken_model(), Letters())
     requests = instances("generate_until", *[(p, {"max_gen_toks": 1}) for p in ("abab", "abaz", "abac")])
-    with mock.patch("ropepp_eval.adapters.native.generation.locate_non_finite", side_effect=ERRORS[0]):
+    with mock.patch("ropepp_eval.adapters.native.nonfinite.locate_non_finite", side_effect=ERRORS[0]):
         answers = dict(lm.answers(requests))
     check_not_finite(answers[1], "memory ran out")
     assert [answers[number].error for number in (0, 2)] == [None, None]

@@ -10,7 +10,7 @@ import torch
 
 from ropepp_eval import cli, inspect_checkpoint, load_checkpoint
 from ropepp_eval.checkpoints import cards, export_checkpoint, folder
-from ropepp_eval.checkpoints.inspection import expected_shapes
+from ropepp_eval.checkpoints.reading import expected_shapes
 from ropepp_eval.errors import UserError
 from ropepp_eval.modeling import RopePPForCausalLM
 

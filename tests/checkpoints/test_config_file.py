@@ -11,7 +11,7 @@ import torch
 
 from ropepp_eval import inspect_checkpoint, load_checkpoint
 from ropepp_eval.checkpoints import export_checkpoint
-from ropepp_eval.checkpoints.inspection import read_checkpoint
+from ropepp_eval.checkpoints.reading import read_checkpoint
 from ropepp_eval.errors import UserError
 from ropepp_eval.modeling import RopePPConfig
 from tests.checkpoints.folders import SHAPE, make_folder, refusal, set_json, set_weights

@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from ropepp_eval import inspect_checkpoint, load_checkpoint
-from ropepp_eval.checkpoints.inspection import describe, read_checkpoint
+from ropepp_eval.checkpoints.inspection import describe
 from ropepp_eval.checkpoints.loading import load_read
 from ropepp_eval.checkpoints.pinned import PinnedFile
+from ropepp_eval.checkpoints.reading import read_checkpoint
 from ropepp_eval.errors import UserError
 from tests.checkpoints.folders import make_folder, refusal, set_json, set_weights, split
 

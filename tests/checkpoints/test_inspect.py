@@ -102,9 +102,12 @@ def test_transformers_own_fields_are_read_as_transformers_reads_them(golden, tmp
     assert bare(rope_theta=123.0).base == 123.0
     assert bare().base == 1e4
     assert bare(rope_scaling={"type": "linear", "factor": 4.0}).scaling == "pi4"
-    for kind in ("llama3", "dynamic", "yarn", "longrope"):
-        with pytest.raises(UserError, match=kind):
-            bare(rope_scaling={"rope_type": kind, "factor": 4.0})
+    yarn = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}
+    assert bare(rope_scaling=yarn).position == "rope, yarn factor 4 from 16 (transformers)"
+    with pytest.raises(UserError, match="rope type 'ntk'"):
+        inspect_checkpoint(
+            edited(golden / "rope", tmp_path, lambda c: {**c, "rope_scaling": {"rope_type": "ntk", "factor": 4.0}})
+        )
 
 
 def test_dtypes_devices_and_eval_mode(golden):

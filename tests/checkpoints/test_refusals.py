@@ -137,8 +137,8 @@ def test_a_file_instead_of_a_folder(folder):
 
 
 def test_another_model_type(folder):
-    set_config(folder, model_type="gpt2")
-    refused(folder, "'gpt2'", "llama")
+    set_config(folder, model_type="gpt9")
+    refused(folder, "'gpt9'", "llama")
 
 
 def test_an_index_whose_shard_is_missing(folder):

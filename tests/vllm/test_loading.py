@@ -12,7 +12,7 @@ import torch
 
 from ropepp_eval import load_checkpoint
 from ropepp_eval.adapters.vllm.lm import end_ids_of
-from ropepp_eval.checkpoints.inspection import read_checkpoint
+from ropepp_eval.checkpoints.reading import read_checkpoint
 from ropepp_eval.errors import UserError
 from tests.checkpoints.folders import set_json, set_weights, split
 from tests.vllm.tiny import make_checkpoint

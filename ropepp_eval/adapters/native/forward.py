@@ -14,20 +14,27 @@ from torch import Tensor
 
 from ropepp_eval.adapters.memory import chunk_of
 from ropepp_eval.adapters.native.cache import KeyValueStore, RaggedView, StackView
+from ropepp_eval.adapters.native.head import Head
 from ropepp_eval.adapters.windows import Ids
+from ropepp_eval.checkpoints.families import MASK_BY_TYPE, SHARING
 
 
 class Forward:
-    """A causal language model that behaves like transformers' LlamaForCausalLM."""
+    """A causal language model of ours, or one of transformers' own whose sharing is known (`families.SHARING`)."""
 
-    def __init__(self, model: Any, chunk_tokens: int) -> None:
+    whole = False
+    """Whether texts can only be read whole, from their beginning, without a cache."""
+
+    def __init__(self, model: Any, chunk_tokens: int, windows: Sequence[int] = ()) -> None:
         self.model = model
-        self.decoder = model.model
-        self.head = model.lm_head
+        self.decoder = model.base_model
+        self.head = Head(model)
         self.layers = int(model.config.num_hidden_layers)
         self.device = next(model.parameters()).device
         self.chunk_tokens = chunk_tokens
         """Tokens that enter the model at once with a cache: bounds the mask [T, P + T] and the activations."""
+        self.windows = tuple(windows)
+        """Windows of layers that have one, in tokens."""
         self.packs = takes_packed_branches(model)
 
     def tensor(self, rows: Sequence[Ids]) -> Tensor:
@@ -42,9 +49,7 @@ class Forward:
             padded[number, len(row) :] = row[-1] if len(row) else 0
         return torch.from_numpy(padded).to(self.device)
 
-    def hidden(
-        self, ids: Tensor, *, cache: Any = None, positions: Tensor | None = None, mask: Tensor | None = None
-    ) -> Tensor:
+    def hidden(self, ids: Tensor, *, cache: Any = None, positions: Tensor | None = None, mask: Any = None) -> Tensor:
         """Final hidden states [B, T, hidden] of ids [B, T]; positions [B or 1, T] follow the cache unless given."""
         if positions is None:
             past = 0 if cache is None else cache.length
@@ -63,7 +68,7 @@ class Forward:
         """
         if not len(ids):
             return None
-        chunk = chunk_of(len(ids), view.length + len(ids), self.chunk_tokens, self.device.type)
+        chunk = chunk_of(len(ids), view.length + len(ids), self.chunk_tokens, self.device.type, bool(self.windows))
         kept = []
         for begin in range(0, len(ids), chunk):
             part = ids[begin : begin + chunk]
@@ -78,7 +83,8 @@ class Forward:
         """Hidden states [len, hidden] of several branches, each as if it alone followed the view, which stays as it is."""
         ids = np.concatenate(branches)
         mask, positions = branch_mask([len(b) for b in branches], view.length, view.length, self.device)
-        given = self.as_given(mask[None, None])
+        places = torch.cat([torch.arange(view.length, device=self.device), positions])
+        given = self.as_given(mask[None, None], (positions[:, None] - places)[None, None])
         hidden = self.hidden(self.tensor([ids]), cache=view, positions=positions[None], mask=given)[0]
         return list(torch.split(hidden, [len(b) for b in branches]))
 
@@ -92,13 +98,28 @@ class Forward:
             own, places = trunk_and_branch_mask(len(trunk), [len(b) for b in branches], self.device)
             mask[number, 0, : len(places), : len(places)] = own
             positions[number, : len(places)] = places
-        hidden = self.hidden(ids, positions=positions, mask=self.as_given(mask))
+        distance = positions[:, None, :, None] - positions[:, None, None, :]
+        hidden = self.hidden(ids, positions=positions, mask=self.as_given(mask, distance))
         return [
             list(torch.split(hidden[number, len(trunk) : len(flat[number])], [len(b) for b in branches]))
             for number, (trunk, branches) in enumerate(rows)
         ]
 
-    def as_given(self, mask: Tensor) -> Tensor:
+    def as_given(self, mask: Tensor, distance: Tensor) -> Any:
+        """A mask as the model takes it: with its window, for each kind of layers where they differ.
+
+        Args:
+            mask: bool [B, 1, Q, K], which keys a query may see.
+            distance: int64 [B, 1, Q, K], how many positions a key lies before a query.
+        """
+        if not self.windows:
+            return self._for_kernel(mask)
+        inside = self._for_kernel(mask & (distance < min(self.windows)))
+        if SHARING.get(self.model.config.model_type) != MASK_BY_TYPE:
+            return inside
+        return {"full_attention": self._for_kernel(mask), "sliding_attention": inside}
+
+    def _for_kernel(self, mask: Tensor) -> Tensor:
         """A bool mask as the attention kernel takes it: sdpa as it is, eager as numbers to add."""
         if self.model.config._attn_implementation != "eager":
             return mask
@@ -107,9 +128,10 @@ class Forward:
 
     def step(self, ids: Tensor, view: RaggedView) -> Tensor:
         """Hidden states [B, hidden] of one more token for each row of the view, ids [B]; the view counts them afterwards."""
-        mask = view.mask()
+        mask: Any = view.mask()
         if mask is not None and self.model.config._attn_implementation in ("sdpa", "eager"):
-            mask = self.as_given(mask[:, None, None])  # as the kernel takes it; others make their own from [B, L]
+            distance = view.lengths[:, None] - torch.arange(mask.shape[1], device=self.device)
+            mask = self.as_given(mask[:, None, None], distance[:, None, None])  # others make their own from [B, L]
         hidden = self.hidden(ids[:, None], cache=view, positions=view.lengths[:, None], mask=mask)[:, -1]
         view.advance()
         return hidden
@@ -147,7 +169,7 @@ def takes_packed_branches(model: Any) -> bool:
     config = model.config
     if config._attn_implementation not in ("sdpa", "eager"):
         return False
-    if config.model_type == "llama":
+    if config.model_type in SHARING:
         return True
     embedding = getattr(config, "position_embedding", None)
     if embedding is None:

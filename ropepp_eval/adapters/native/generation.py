@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,7 +17,7 @@ from ropepp_eval.adapters.memory import SMALLEST_CHUNK, free_memory, memory_fail
 from ropepp_eval.adapters.native.cache import KeyValueStore, RaggedView, StackView
 from ropepp_eval.adapters.native.forward import Forward
 from ropepp_eval.adapters.native.grouping import CALL_TOKENS, PADDING, Limits, common_prefix, sort_key
-from ropepp_eval.adapters.native.nonfinite import HEAD_NOT_FINITE, NOT_LOCATED, locate_non_finite
+from ropepp_eval.adapters.native.nonfinite import failure_of
 from ropepp_eval.adapters.writer import Writer
 
 
@@ -169,7 +168,8 @@ class Generator:
         for row, token in zip(rows, chosen, strict=True):
             row.seconds += seconds
             if token < 0:
-                finished.append(self._not_finite(row))
+                failure = failure_of(self.forward, row.job.prompt, row.writer.ids)
+                finished.append(Generated(row.job, None, 0, None, row.seconds, failure))
                 self._leave(active, row)
             elif row.writer.add(token):
                 text = row.writer.result()
@@ -186,16 +186,6 @@ class Generator:
         if last is not row:
             active[slot] = last
             self._store.copy(len(active), slot, last.length + 1)  # one more where its newest token is not counted yet
-
-    def _not_finite(self, row: Row) -> Generated:
-        ids = np.concatenate([row.job.prompt, np.array(row.writer.ids, dtype=np.int32)])
-        try:
-            failure = locate_non_finite(self.forward, ids) or HEAD_NOT_FINITE
-        except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
-                raise
-            failure = NOT_LOCATED  # the rows that were finished in the same step must not be lost
-        return Generated(row.job, None, 0, None, row.seconds, failure)
 
     def _retreat(self, active: list[Row], queue: deque[Job]) -> list[Generated]:
         """Begin the rows at hand again, fewer at a time or in smaller chunks; one that can't be smaller fails."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
@@ -21,9 +22,11 @@ from ropepp_eval.adapters.native.forward import Forward
 from ropepp_eval.adapters.native.generation import Generator
 from ropepp_eval.adapters.native.grouping import Limits
 from ropepp_eval.adapters.native.scoring import Scorer
+from ropepp_eval.adapters.native.whole import WholeForward, WholeGenerator
 from ropepp_eval.adapters.native.work import WorkPlan, count_work
 from ropepp_eval.adapters.settings import Settings
 from ropepp_eval.checkpoints import CheckpointInfo
+from ropepp_eval.checkpoints.cache_layers import windows
 from ropepp_eval.tokens.ids import Tokenizer
 
 GENERATION_ROWS = {"cpu": 16, "cuda": 64}
@@ -32,7 +35,7 @@ CPU_CACHE_TOKENS = 32768
 
 
 class NativeLM(RowAdapter):
-    """A causal language model of ours, or any that behaves like transformers' LlamaForCausalLM.
+    """A causal language model of ours, or of one of transformers' own classes.
 
     >>> lm = NativeLM("models/demo/rope", tokenizer="gpt2", dtype="float32")      # doctest: +SKIP
     >>> lm.loglikelihood([Instance("loglikelihood", {}, ("The sky is", " blue"), 0)])  # doctest: +SKIP
@@ -64,8 +67,9 @@ class NativeLM(RowAdapter):
         Raises:
             UserError: checkpoint or tokenizer can't be used, or a setting has no such value.
         """
-        from ropepp_eval.checkpoints.inspection import describe, read_checkpoint
+        from ropepp_eval.checkpoints.inspection import describe
         from ropepp_eval.checkpoints.loading import load_read, resolved_device
+        from ropepp_eval.checkpoints.reading import read_checkpoint
 
         checked = Settings.of(settings)
         loaded = tokenizer_of(tokenizer or pretrained, checked)
@@ -90,7 +94,9 @@ class NativeLM(RowAdapter):
             settings,
             name=name,
             checkpoint=checkpoint,
-            trained_tokens=int(model.config.max_position_embeddings),
+            trained_tokens=int(
+                model.config.max_position_embeddings if checkpoint is None else checkpoint.max_position_embeddings
+            ),
             vocabulary=model.get_input_embeddings().weight.shape[0],
             end_ids=end_ids(model, tokenizer.rules.eos),
         )
@@ -102,7 +108,14 @@ class NativeLM(RowAdapter):
         self.shapes = shapes_of(model)
         attention = str(model.config._attn_implementation)
         usual = default_chunk(self.shapes, str(model.dtype).removeprefix("torch."), self._device.type, attention)
-        self.forward = Forward(model, settings.chunk_tokens or usual)
+        own_masks = attention not in ("sdpa", "eager") and self.shapes.windowed
+        if self.shapes.whole or own_masks:
+            self.shapes = dataclasses.replace(self.shapes, whole=True)
+            self.forward: Forward = WholeForward(model)
+        else:
+            self.forward = Forward(
+                model, settings.chunk_tokens or usual, [w.window_tokens for w in windows(self.shapes.cache)]
+            )
 
     def get_model_info(self) -> dict[str, Any]:
         """What ran: for lm-eval's results and for `run.json`."""
@@ -115,6 +128,8 @@ class NativeLM(RowAdapter):
             "attention": self.model.config._attn_implementation,
             "max_length": self.max_length,
             "deterministic": self.settings.deterministic,
+            "architecture": type(self.model).__name__,
+            "shares_prefixes": not self.forward.whole,
             **self._checkpoint_info(),
         }
 
@@ -138,6 +153,8 @@ class NativeLM(RowAdapter):
         return Scorer(self.forward, self._limits(), self.events, self._laps).run(jobs)
 
     def _generations(self, jobs: Sequence[Job]) -> Iterator[Generated]:
+        if isinstance(self.forward, WholeForward):
+            return WholeGenerator(self.forward, self.tokenizer, self.end_ids, self.events).run(jobs)
         return self._generator().run(jobs)
 
     def _limits(self) -> Limits:
@@ -146,7 +163,7 @@ class NativeLM(RowAdapter):
             chunk_tokens=self.forward.chunk_tokens,
             batch_rows=self.settings.batch_size,
             packs=self.forward.packs,
-            share=not self.settings.deterministic,
+            share=not (self.settings.deterministic or self.forward.whole),
         )
 
     def _generator(self) -> Generator:
@@ -156,7 +173,7 @@ class NativeLM(RowAdapter):
             self.tokenizer,
             self._limits(),
             self.end_ids,
-            rows=1 if self.settings.deterministic else rows,
+            rows=1 if self.settings.deterministic or self.forward.whole else rows,
             cache_tokens=self._cache_tokens(),
             events=self.events,
             laps=self._laps,
@@ -188,8 +205,13 @@ class NativeLM(RowAdapter):
             available_bytes=None,
             device=self._device.type,
         )
-        kv_bytes = self.shapes.kv_bytes(1, self._dtype_bytes)
-        return count_work(jobs, units, kv_bytes_per_token=kv_bytes, generation_tokens=generation_tokens, memory=memory)
+        return count_work(
+            jobs,
+            units,
+            kv_bytes=lambda tokens: self.shapes.kv_bytes(tokens, self._dtype_bytes),
+            generation_tokens=generation_tokens,
+            memory=memory,
+        )
 
 
 @contextlib.contextmanager

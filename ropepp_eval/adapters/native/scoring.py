@@ -10,7 +10,6 @@ import itertools
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -35,17 +34,18 @@ from ropepp_eval.adapters.native.grouping import (
     is_packed,
     shared_tokens,
 )
+from ropepp_eval.adapters.native.head import Head
 from ropepp_eval.adapters.native.nonfinite import HEAD_NOT_FINITE, locate_non_finite
 
 HEAD_BLOCK_ELEMENTS = {"cpu": 1 << 24, "cuda": 1 << 27}
 """Logits computed at once, by device: 64 MiB in float32 on a CPU."""
 
 
-def target_logprobs(head: Any, hidden: Tensor, place: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+def target_logprobs(head: Head, hidden: Tensor, place: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Log-probabilities of targets, without ever holding the logits of all positions.
 
     Args:
-        head: the model's output projection, [N, hidden] -> [N, vocabulary].
+        head: hidden states [N, hidden] to logits [N, vocabulary].
         hidden: [N, hidden], final hidden states.
         place: int64 [M], rising: which hidden state predicts the target; several targets may share one.
         target: int64 [M].
@@ -54,7 +54,7 @@ def target_logprobs(head: Any, hidden: Tensor, place: Tensor, target: Tensor) ->
         float32 [M] natural log-probabilities; bool [M], whether the target is the most likely token.
     """
     elements = HEAD_BLOCK_ELEMENTS.get(hidden.device.type, 1 << 24)
-    block = max(1, elements // int(head.weight.shape[0]))
+    block = max(1, elements // head.vocabulary)
     edges = torch.arange(0, len(hidden) + block, block, device=place.device)
     bounds = torch.searchsorted(place, edges).tolist()
     logprobs, greedy = [], []
@@ -119,6 +119,10 @@ class Scorer:
             queue.extendleft([FlatBatch(left[half:]), FlatBatch(left[:half])])
             return
         longest = max(stem.tokens for stem in left)
+        if self.forward.whole:
+            self.events.append(f"out of memory with {longest} tokens, which this model reads whole; that request failed")
+            yield from self._failed(left[0], longest)
+            return
         piece = longest if isinstance(unit, FlatBatch) else min(self.forward.chunk_tokens, longest)
         if piece > SMALLEST_CHUNK:
             self.forward.chunk_tokens = min(self.forward.chunk_tokens, max(SMALLEST_CHUNK, piece // 2))
@@ -126,11 +130,14 @@ class Scorer:
             queue.appendleft(SharedRun(left))
             return
         self.events.append(f"out of memory with {longest} tokens in chunks of {piece}; that request failed")
-        seconds = self.laps.end() / len(left[0].owners)
-        for owner in left[0].owners:
-            yield SpanScore(owner, np.empty(0, np.float32), False, seconds, memory_failure(left[0].tokens, piece))
+        yield from self._failed(left[0], piece)
         if left[1:]:
             queue.appendleft(SharedRun(left[1:]))
+
+    def _failed(self, stem: Stem, piece: int) -> Iterator[SpanScore]:
+        seconds = self.laps.end() / len(stem.owners)
+        for owner in stem.owners:
+            yield SpanScore(owner, np.empty(0, np.float32), False, seconds, memory_failure(stem.tokens, piece))
 
     def _alone(self, score: SpanScore, job: Job) -> SpanScore:
         """The score of a span run by itself, or where in the model it stops being finite.
@@ -141,6 +148,8 @@ class Scorer:
         found = locate_non_finite(self.forward, span.ids[:-1])
         if found is not None:
             return replace(score, seconds=score.seconds + self.laps.end(), failure=found)
+        if self.forward.whole:  # it was alone
+            return replace(score, seconds=score.seconds + self.laps.end(), failure=HEAD_NOT_FINITE)
         run = SharedRun(tuple(build_stems([(score.owner, span)])))
         store = self.forward.new_store(1, run.capacity)  # not the one in use: its run goes on
         ((_, (alone,)),) = self._run_shared(run, store)

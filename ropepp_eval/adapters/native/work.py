@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ropepp_eval.adapters.encoding import Job
@@ -69,9 +69,10 @@ class WorkPlan:
 
 
 def count_work(
-    jobs: Sequence[Job], units: Sequence[Unit], *, kv_bytes_per_token: int, generation_tokens: int, memory: MemoryPlan
+    jobs: Sequence[Job], units: Sequence[Unit], *, kv_bytes: Callable[[int], int], generation_tokens: int, memory: MemoryPlan
 ) -> WorkPlan:
-    """The plan of `jobs` whose scoring goes by `units`; `generation_tokens` are the places of generation's cache."""
+    """The plan of `jobs` whose scoring goes by `units`; `generation_tokens` are the places of generation's cache, `kv_bytes` the
+    bytes of so many."""
     flat = [unit for unit in units if isinstance(unit, FlatBatch)]
     shared = [unit for unit in units if isinstance(unit, SharedRun)]
     generations = [job for job in jobs if job.kind == "generate_until" and job.error is None]
@@ -85,6 +86,6 @@ def count_work(
         tokens=sum(unit.tokens for unit in units) + generated,
         one_by_one_tokens=sum(span.inputs for job in jobs for span in job.spans) + generated,
         padding_tokens=sum(unit.padded_tokens - unit.tokens for unit in flat),
-        kv_bytes=kv_bytes_per_token * max([unit.capacity for unit in shared] + [generation_tokens], default=0),
+        kv_bytes=kv_bytes(max([unit.capacity for unit in shared] + [generation_tokens], default=0)),
         memory=memory,
     )

@@ -20,8 +20,11 @@ from ropepp_eval.adapters.memory import available_memory
 from ropepp_eval.adapters.settings import Settings
 from ropepp_eval.adapters.vllm.engine import Engine, EngineDied, EngineSettings, require_vllm, vllm_version
 from ropepp_eval.adapters.vllm.requests import generate, score_spans
-from ropepp_eval.checkpoints.inspection import ReadCheckpoint, describe, read_checkpoint
+from ropepp_eval.checkpoints.cache_layers import cache_entries, kept_whole
+from ropepp_eval.checkpoints.families import why_whole
+from ropepp_eval.checkpoints.inspection import describe
 from ropepp_eval.checkpoints.loading import parse_dtype
+from ropepp_eval.checkpoints.reading import ReadCheckpoint, read_checkpoint
 from ropepp_eval.errors import UserError
 from ropepp_eval.tokens.ids import Tokenizer
 from ropepp_eval.words import counted
@@ -65,12 +68,13 @@ class VllmLM(RowAdapter):
         loaded = tokenizer_of(tokenizer or pretrained, checked)
         read = read_checkpoint(pretrained, position)
         read.check_sha256(sha256)
+        check_architecture(read)
         super().__init__(
             loaded,
             checked,
             name=str(pretrained),
             checkpoint=describe(read),
-            trained_tokens=int(read.config.max_position_embeddings),
+            trained_tokens=read.max_position_embeddings,
             vocabulary=int(read.config.vocab_size),
             end_ids=end_ids_of(read, loaded.rules.eos),
         )
@@ -90,7 +94,7 @@ class VllmLM(RowAdapter):
         # A request of max_length + 1 tokens is scored to its last token, and vLLM always writes one more.
         longest = self._max_length + 2
         overrides: dict[str, Any] = {} if position is None else {POSITION_OVERRIDE: position}
-        if longest > read.config.max_position_embeddings:
+        if longest > read.max_position_embeddings:
             overrides["max_position_embeddings"] = longest
         arguments: dict[str, Any] = {
             "model": str(read.folder.path),
@@ -252,9 +256,22 @@ def platform_of(device: str | None) -> str:
     return built
 
 
+def check_architecture(read: ReadCheckpoint) -> None:
+    """Raise UserError where vLLM would compute something else than transformers' own class, or has no model of that class."""
+    if read.ours:
+        return
+    name, advice = read.kind.__name__, "use --backend native"
+    if why := why_whole(read.config, read.kinds):
+        raise UserError(f"backend vllm: {name} is not compared with vLLM's own ({why}); {advice}")
+    from vllm import ModelRegistry
+
+    if name not in ModelRegistry.get_supported_archs():
+        raise UserError(f"backend vllm: vLLM {vllm_version()} has no {name}; {advice}")
+
+
 def check_heads(read: ReadCheckpoint, tensor_parallel_size: int) -> None:
     """Raise UserError where the processes can't share the key/value heads evenly."""
-    heads = read.config.heads.key_value
+    heads = read.heads.key_value
     if heads % tensor_parallel_size:
         fitting = ", ".join(str(n) for n in range(1, heads + 1) if heads % n == 0)
         raise UserError(
@@ -267,11 +284,8 @@ def cpu_cache_bytes(read: ReadCheckpoint, longest: int, dtype: str, settings: En
     """Bytes of the key/value cache on a CPU, where vLLM's own default would be most of the memory."""
     if settings.kv_cache_gib is not None:
         return int(settings.kv_cache_gib * 2**30)
-    heads, config = read.config.heads, read.config
     width = 4 if dtype == "float32" else 2
-    one: int = (
-        2 * config.num_hidden_layers * heads.key_value * config.head_dim * width * (longest + 256)
-    )  # whole blocks, and one spare
+    one = cache_entries(kept_whole(read.kinds), longest + 256) * width  # whole blocks, and one spare
     free = available_memory("cpu") or 8 * one
     if one > free // 2:
         raise UserError(
