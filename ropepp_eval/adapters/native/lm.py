@@ -154,7 +154,7 @@ class NativeLM(RowAdapter):
 
     def _generations(self, jobs: Sequence[Job]) -> Iterator[Generated]:
         if isinstance(self.forward, WholeForward):
-            return WholeGenerator(self.forward, self.tokenizer, self.end_ids, self.events).run(jobs)
+            return WholeGenerator(self.forward, self.tokenizer, self.end_ids, self.events, self._laps).run(jobs)
         return self._generator().run(jobs)
 
     def _limits(self) -> Limits:

@@ -3,7 +3,6 @@ nothing but the class's own forward pass and transformers' own `generate`."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ropepp_eval.adapters.encoding import Job
+from ropepp_eval.adapters.laps import Laps
 from ropepp_eval.adapters.ledger import Generated
 from ropepp_eval.adapters.memory import free_memory, memory_failure, out_of_memory
 from ropepp_eval.adapters.native.forward import Forward
@@ -60,6 +60,7 @@ class WholeGenerator:
     tokenizer: Any
     end_ids: frozenset[int]
     events: list[str]
+    laps: Laps
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Generated]:
         """Finished rows, long ones first. A row that fails says so; the others go on."""
@@ -75,14 +76,13 @@ class WholeGenerator:
                 self.events.append(
                     f"out of memory with {job.capacity} tokens, which this model reads whole; that request failed"
                 )
-                done = Generated(job, None, 0, None, 0.0, memory_failure(job.capacity, len(job.prompt)))
+                done = Generated(job, None, 0, None, self.laps.end(), memory_failure(job.capacity, len(job.prompt)))
             yield done
 
     @torch.inference_mode()
     def _write(self, job: Job) -> Generated:
         from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
-        started = time.perf_counter()
         watch = _Watch(Writer(self.tokenizer, job.budget, job.stops, self.end_ids))
         self.forward.forget()
         ids = self.forward.tensor([job.prompt])
@@ -95,7 +95,7 @@ class WholeGenerator:
             logits_processor=LogitsProcessorList([watch.look]),
             stopping_criteria=StoppingCriteriaList([watch.take]),
         )
-        seconds = time.perf_counter() - started
+        seconds = self.laps.end()
         if not watch.finite:
             return Generated(job, None, 0, None, seconds, failure_of(self.forward, job.prompt, watch.writer.ids))
         writer = watch.writer
