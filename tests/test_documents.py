@@ -76,3 +76,9 @@ def test_links_between_documents_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)", document.read_text(encoding="utf-8")):
         if not target.startswith("http"):
             assert (document.parent / os.fspath(target)).exists(), f"{document.name} links to {target}"
+
+
+def test_the_readme_is_one_that_a_stranger_reads() -> None:
+    lines = DOCUMENTS[0].read_text(encoding="utf-8").splitlines()
+    assert len(lines) < 220
+    assert not [line for line in lines if len(line) > 120]
