@@ -52,8 +52,9 @@ def runs_as_published(raw: Mapping[str, Any], asked: str | None) -> bool:
         return False
     rope = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
     kind = rope.get("rope_type", rope.get("type")) if isinstance(rope, dict) else None
-    claimed = any(known.claim(raw) for known in positions().values()) or raw.get("rope_config")
-    return kind not in _OUR_ROPE_TYPES and not claimed
+    if not isinstance(kind, str) or kind in _OUR_ROPE_TYPES or raw.get("rope_config"):
+        return False
+    return not any(known.claim(raw) for known in positions().values())
 
 
 def model_class(raw: Mapping[str, Any], where: str) -> Any:
