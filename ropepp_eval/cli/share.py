@@ -23,8 +23,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("dirs", type=path, metavar="DIR", nargs="+", help="run folders, or folders of run folders; any mix merges")
     add("--to", required=True, metavar="FORM", help="inspect, every-eval-ever, lm-eval, parquet, or card")
-    add("--out", type=path, metavar="PATH", help="a new folder, or one that an earlier share wrote; card: a new file (default: print)")
-    add("--prompts", action="store_true", help="with the prompts, made again; without it they stay, since corpora have owners")
+    add(
+        "--out",
+        type=path,
+        metavar="PATH",
+        help="a new folder, or one that an earlier share wrote; card: a new file (default: print)",
+    )
+    add(
+        "--prompts",
+        action="store_true",
+        help="with the prompts, made again; without it they stay, since corpora have owners",
+    )
     add("--checkpoint", metavar="NAME", help="only this checkpoint, as `ropepp-eval table` calls it")
     add("--latest", action="store_true", help="where runs disagree about a cell, take the younger run's")
     add("--tokenizer", type=path, help="--prompts: where the run's tokenizer lies now (default: where the run had it)")

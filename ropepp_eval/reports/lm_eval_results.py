@@ -41,6 +41,8 @@ class Told(Outside):
     protocol: str
     primary: str
     averaged: bool
+    harness: str | None
+    """What made the values where it was not ropepp-eval, such as lm-eval and its version."""
 
 
 @dataclass(frozen=True)
@@ -237,6 +239,7 @@ def settings_of_results(content: Mapping[str, Any]) -> dict[str, Any]:
     config = content["config"]
     named = {"backend": "model", "dtype": "model_dtype", "attention": "attention", "limit": "limit"}
     known = {ours: config[theirs] for ours, theirs in named.items() if config.get(theirs) is not None}
-    if any(_entry(config, "metadata", "ropepp_eval") for config in content["configs"].values()):
-        return known  # ours, in lm-eval's form
+    told = [ours for config in content["configs"].values() if (ours := _entry(config, "metadata", "ropepp_eval"))]
+    if told:  # ours, in lm-eval's form
+        return known | ({"harness": told[0]["harness"]} if told[0].get("harness") else {})
     return {"harness": f"lm-eval {content.get('lm_eval_version') or 'of unknown version'}", **known}

@@ -83,7 +83,9 @@ def shared_of(cells: Cells, prompt_of: PromptOf | None = None) -> Shared:
     rows = [row for cell in cells.cells for row in cell.rows]
     if not any(cell.reported for cell in cells.cells):
         if not rows:
-            raise UserError("these results hold no row yet, so there is nothing to share; `ropepp-eval status` says how far it is")
+            raise UserError(
+                "these results hold no row yet, so there is nothing to share; `ropepp-eval status` says how far it is"
+            )
         failures = [row["error"] for row in rows if row["error"] is not None]
         if len(failures) == len(rows):
             raise UserError(

@@ -48,12 +48,24 @@ class _Record:
         protocol: str,
         members: list[tuple[Cell, list[RowView]]],
     ) -> None:
-        self.shared, self.checkpoint, self.benchmark, self.protocol, self.members = shared, checkpoint, benchmark, protocol, members
+        self.shared, self.checkpoint, self.benchmark, self.protocol, self.members = (
+            shared,
+            checkpoint,
+            benchmark,
+            protocol,
+            members,
+        )
         organization, _, name = checkpoint[0].rpartition("/")
         self.developer = portable_name(organization) if organization else DEVELOPER
         self.model_id = f"{self.developer}/{portable_name(name)}"
         self.begun = max(shared.times(cell)[0] for cell, _ in members)
-        made_of = (*checkpoint, benchmark, protocol, self.begun.isoformat(), *(run for cell, _ in members for run in cell.runs))
+        made_of = (
+            *checkpoint,
+            benchmark,
+            protocol,
+            self.begun.isoformat(),
+            *(run for cell, _ in members for run in cell.runs),
+        )
         self.uuid = str(uuid.UUID(hex=long_hash(*made_of)[:32], version=4))  # the same results have the same name every time
         self.id = f"{benchmark}/{self.model_id}/{int(self.begun.timestamp())}/{self.uuid[:8]}"
         self.results = [
@@ -147,7 +159,10 @@ def _result_id(cell: Cell, metric: str) -> str:
 def _result(cell: Cell, metric: str, value: Mapping[str, Any]) -> dict[str, Any]:
     rule, name = cell.metrics[metric], cell.name
     share = rule.aggregation == "mean" and rule.scale == 100 and 0 <= value["value"] <= 1
-    lowest, highest = ("0" if share or rule.aggregation.endswith("perplexity") else "-Infinity"), "1" if share else "Infinity"
+    lowest, highest = (
+        ("0" if share or rule.aggregation.endswith("perplexity") else "-Infinity"),
+        "1" if share else "Infinity",
+    )
     uncertainty: dict[str, Any] = {"num_samples": value["rows"]}
     if value["stderr"] is not None:
         uncertainty["standard_error"] = {
@@ -195,7 +210,18 @@ def _instance(view: RowView, prompt: str | None) -> dict[str, Any]:
     read, new = record.get("prompt_tokens"), record.get("new_tokens")
     tokens = None if read is None else {"input_tokens": read, "output_tokens": new or 0, "total_tokens": read + (new or 0)}
     seconds = record.get("seconds")
-    about = ("row", "length_tokens", "protocol", "seed", "row_sha256", "prompt_sha256", "budget", "finish", "stand_in", "cluster")
+    about = (
+        "row",
+        "length_tokens",
+        "protocol",
+        "seed",
+        "row_sha256",
+        "prompt_sha256",
+        "budget",
+        "finish",
+        "stand_in",
+        "cluster",
+    )
     return {
         "sample_id": f"{record['task']}/{record['row']}",
         "sample_hash": long_hash(hashed),

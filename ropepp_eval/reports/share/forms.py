@@ -30,7 +30,7 @@ class Form:
 
 FORMS = {
     "inspect": Form(write_logs, "inspect view --log-dir {out}", check_inspect),
-    "every-eval-ever": Form(write_records, "every_eval_ever validate '{out}/data/*/*/*/*'"),
+    "every-eval-ever": Form(write_records, "cd {out} && every_eval_ever validate 'data/*/*/*/*'"),
     "lm-eval": Form(write_lm_eval, "ropepp-eval table {out}"),
     "parquet": Form(write_parquet, "pandas.read_parquet('{out}/rows.parquet')"),
 }

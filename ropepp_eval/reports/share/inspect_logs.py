@@ -56,7 +56,10 @@ def log_of(shared: Shared, cell: Cell, views: list[RowView]) -> EvalLog:
         eval_id=identity,
         task_id=identity,
         task=without_halves(task_at_length(cell)),
-        dataset=EvalDataset(name=without_halves(name.benchmark), samples=len(views), sample_ids=[v.record["row"] for v in views]),
+        task_args=without_halves({"length_tokens": name.length_tokens, "protocol": name.protocol}),
+        dataset=EvalDataset(
+            name=without_halves(name.benchmark), samples=len(views), sample_ids=[v.record["row"] for v in views]
+        ),
         model=without_halves(shared.labels[checkpoint_of(cell)]),
         config=EvalConfig(epochs=1),
         packages={key: str(version) for key, version in (facts.pop("versions", None) or {}).items()},
@@ -65,7 +68,7 @@ def log_of(shared: Shared, cell: Cell, views: list[RowView]) -> EvalLog:
     results = EvalResults(
         total_samples=max(cell.planned or 0, len(views)),
         completed_samples=len(views) - cell.failed,
-        scores=[_score_of_cell(cell, metric) for metric in cell.metrics],
+        scores=[_score_of_cell(cell, metric) for metric in sorted(cell.metrics, key=lambda one: one != cell.primary)],
     )
     samples = [_sample(shared, view) for view in views]
     stats = EvalStats(started_at=begun, completed_at=ended)
@@ -91,23 +94,24 @@ def _score_of_cell(cell: Cell, metric: str) -> EvalScore:
 
 def _sample(shared: Shared, view: RowView) -> EvalSample:
     from inspect_ai.log import EvalError, EvalSample
-    from inspect_ai.model import ModelOutput, ModelUsage
+    from inspect_ai.model import ChatMessageUser, ModelOutput, ModelUsage
 
     record, model = view.record, without_halves(view.cell.name.checkpoint)
-    asked = view.question or NO_PROMPT
-    if shared.prompt_of is not None:
-        asked = shared.prompt_of(view)
+    asked = without_halves(shared.prompt_of(view) if shared.prompt_of else view.question or NO_PROMPT)
     read, new = record.get("prompt_tokens") or 0, record.get("new_tokens") or 0
     output = ModelOutput()
     if view.failure is None:
-        output = ModelOutput.from_content(model, without_halves(view.answer), _STOPS.get(str(record.get("finish")), "unknown"))
+        output = ModelOutput.from_content(
+            model, without_halves(view.answer), _STOPS.get(str(record.get("finish")), "unknown")
+        )
         output.usage = ModelUsage(input_tokens=read, output_tokens=new, total_tokens=read + new)
     failure = None if view.failure is None else without_halves(view.failure)
     return EvalSample(
         id=record["row"],
         epoch=1,
         uuid=long_hash(*view.cell.name, record["row"])[:22],
-        input=without_halves(asked),
+        input=asked,
+        messages=[ChatMessageUser(content=asked), *([output.message] if output.choices else [])],
         choices=without_halves(record["choices"]) if record.get("choices") else None,
         target=without_halves(view.references),
         output=output,

@@ -70,7 +70,7 @@ def _results(
     first = next(iter(parts.values()))[0]
     facts = {key: fact for key, fact in shared.cells.checkpoints.get(checkpoint, {}).items() if key not in _NOT_FACTS}
     versions = shared.manifest(first).get("versions") or {}
-    content = {
+    content: dict[str, Any] = {
         "results": {written: _numbers(cell, written) for written, (cell, _) in parts.items()},
         "group_subtasks": {written: [] for written in parts},
         "configs": {written: _config(cell, written) for written, (cell, _) in parts.items()},
@@ -135,6 +135,7 @@ def _config(cell: Cell, written: str) -> dict[str, Any]:
                 "protocol": name.protocol,
                 "primary": cell.primary,
                 "averaged": cell.averaged,
+                "harness": cell.settings.get("harness"),
             },
         },
     }
@@ -169,7 +170,10 @@ def _samples(shared: Shared, view: RowView) -> Iterator[dict[str, Any]]:
                 "length_tokens": view.cell.name.length_tokens,
                 "row_sha256": record["row_sha256"],
                 "stand_in": bool(record.get("stand_in")),
-                **{name: record.get(name) for name in ("cluster", "prompt_tokens", "new_tokens", "budget", "finish", "seconds")},
+                **{
+                    name: record.get(name)
+                    for name in ("cluster", "prompt_tokens", "new_tokens", "budget", "finish", "seconds")
+                },
             },
             "target": view.references[0] if len(view.references) == 1 else view.references,
             "arguments": prompt,

@@ -34,7 +34,9 @@ def card_text(shared: Shared) -> str:
         raise UserError(f"a model card is about one checkpoint; choose one with --checkpoint: {'; '.join(labels.values())}")
     results = _results(shared)
     if not results:
-        raise UserError("no cell has a value yet, so there is nothing to put into a card; `ropepp-eval status` says how far it is")
+        raise UserError(
+            "no cell has a value yet, so there is nothing to put into a card; `ropepp-eval status` says how far it is"
+        )
     ((checkpoint, label),) = labels.items()
     data = ModelCardData(model_name=without_halves(checkpoint[0]), eval_results=results)
     cells, options = shared.cells, LayoutOptions()

@@ -29,9 +29,10 @@ def write_parquet(shared: Shared, folder: Path) -> None:
     if shared.prompt_of is not None:
         prompts = [without_halves(shared.prompt_of(view)) for view in shared.views]
         rows, says = rows.append_column("prompt", pa.array(prompts, pa.large_string())), ROWS | PROMPT
+    cells = cell_table(shared)
     pq.write_table(described(rows, says), folder / "rows.parquet")
-    pq.write_table(described(cell_table(shared), CELLS), folder / "cells.parquet")
-    (folder / "DICTIONARY.md").write_text(_dictionary({"rows": rows.schema, "cells": cell_table(shared).schema}), encoding="utf-8")
+    pq.write_table(described(cells, CELLS), folder / "cells.parquet")
+    (folder / "DICTIONARY.md").write_text(_dictionary({"rows": rows.schema, "cells": cells.schema}), encoding="utf-8")
 
 
 def cell_table(shared: Shared) -> pyarrow.Table:
@@ -46,16 +47,26 @@ def cell_table(shared: Shared) -> pyarrow.Table:
 
 def described(table: pyarrow.Table, says: Mapping[str, str]) -> pyarrow.Table:
     """The table with what each column says in its field's metadata, under `description`."""
-    fields = [field.with_metadata({"description": says[field.name]}) for field in table.schema]
     import pyarrow as pa
 
+    fields = [field.with_metadata({"description": says[field.name]}) for field in table.schema]
     return table.cast(pa.schema(fields, metadata={"made_by": "ropepp-eval share", "format": "1"}))
 
 
+def _kind(kind: Any) -> str:
+    import pyarrow as pa
+
+    return f"list of {kind.value_type}" if pa.types.is_list(kind) else str(kind)
+
+
 def _dictionary(schemas: Mapping[str, Any]) -> str:
-    lines = ["# Data dictionary", "", "Missing is empty (null), never 0. Texts come from models and data: treat them as data."]
+    lines = [
+        "# Data dictionary",
+        "",
+        "Missing is empty (null), never 0. Texts come from models and data: treat them as data.",
+    ]
+    what = {"rows": "One line a row.", "cells": "One line a cell (checkpoint, task, length, protocol) and metric."}
     for name, says in (("rows", ROWS | PROMPT), ("cells", CELLS)):
-        what = "one line a row" if name == "rows" else "one line a cell (checkpoint, task, length, protocol) and metric"
-        lines += ["", f"## {name}.parquet", "", f"{what[0].upper()}{what[1:]}.", "", "| column | type | what it says |", "| --- | --- | --- |"]
-        lines += [f"| `{field.name}` | {field.type} | {says[field.name]} |" for field in schemas[name]]
+        lines += ["", f"## {name}.parquet", "", what[name], "", "| column | type | what it says |", "| --- | --- | --- |"]
+        lines += [f"| `{field.name}` | {_kind(field.type)} | {says[field.name]} |" for field in schemas[name]]
     return "\n".join(lines) + "\n"
