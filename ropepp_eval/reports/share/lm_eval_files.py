@@ -22,14 +22,14 @@ _NOT_FACTS = ("position", "scaling", "overruled", "sha256", "name", "evidence", 
 
 
 def write_lm_eval(shared: Shared, folder: Path) -> None:
-    """Cells without any value (nothing answered yet, or all failed) are left out: lm-eval's form has no place for them."""
+    """Folders are numbered, so that checkpoints keep their order. Cells without any value (nothing answered yet, or all failed) are left out: lm-eval's form has no place for them."""
     groups: dict[tuple[Checkpoint, str], list[tuple[Cell, list[RowView]]]] = {}
     for cell, views in shared.each():
         groups.setdefault((checkpoint_of(cell), cell.name.protocol), []).append((cell, views))
-    for (checkpoint, protocol), members in groups.items():
+    for number, ((checkpoint, protocol), members) in enumerate(groups.items(), start=1):
         parts = {_written(cell): (cell, views) for cell, views in members if _values(cell)}
         if parts:
-            name = f"{portable_name(checkpoint[0])}-{short_hash(*checkpoint)}-{portable_name(protocol)}"
+            name = f"{number:02}-{portable_name(checkpoint[0])}-{short_hash(*checkpoint)}-{portable_name(protocol)}"
             _write_group(shared, folder / name, checkpoint, parts)
 
 

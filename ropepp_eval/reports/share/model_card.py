@@ -45,7 +45,8 @@ def card_text(shared: Shared) -> str:
     name = MARKDOWN.escape(inert(label))
     head = f"## Long-context evaluation of {name}\n\nBy ropepp-eval {__version__}: score against context length, with 95 % intervals."
     facts = shared.facts(cells.cells[0])
-    told = [f"{key} {facts[key]}" for key in ("backend", "dtype", "device", "attention", "commit") if key in facts]
+    told = [f"{key} {facts[key]}" for key in ("backend", "dtype", "device", "attention") if key in facts]
+    told += [f"ropepp-eval's commit {facts['commit']}"] if "commit" in facts else []
     computed = f"Computed with {MARKDOWN.escape(inert(', '.join(told)))}.\n" if told else ""
     return f"---\n{data.to_yaml()}\n---\n\n{head}\n\n{render(table, 'markdown', Show(intervals=True))}\n{computed}"
 

@@ -25,6 +25,14 @@ def test_an_earlier_share_is_replaced_whole(run: Path, tmp_path: Path) -> None:
     assert [path.name for path in out.parent.iterdir()] == ["out"]
 
 
+@pytest.mark.parametrize("form", ["every-eval-ever", "lm-eval", "parquet"])
+def test_the_same_results_make_the_same_files(form: str, run: Path, tmp_path: Path) -> None:
+    made = [share(run, form, tmp_path / name) for name in ("one", "two")]
+    first, second = ({path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()} for out in made)
+    assert first == second
+    assert not any(str(tmp_path.parent).encode() in content for content in first.values())  # no path of this machine
+
+
 @pytest.mark.parametrize("mark", [None, "", "[]", '{"files": 3}', '{"files": ["other"]}'])
 def test_a_folder_of_somebody_elses_stays(
     mark: str | None, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -29,6 +29,8 @@ def by_cell(frame: pandas.DataFrame) -> pandas.DataFrame:
 def test_the_same_numbers_lengths_and_benchmarks_come_back(run: Path, tmp_path: Path) -> None:
     out = share(run, "lm-eval", tmp_path / "lm-eval")
     pandas.testing.assert_frame_equal(by_cell(read_results(out)), by_cell(read_results(run)))
+    orders = [list(dict.fromkeys(cell.name.checkpoint for cell in read_cells(folder).cells)) for folder in (run, out)]
+    assert orders[1] == orders[0][:-1]
     assert len(by_cell(read_results(out))) == 5  # the cell whose rows all failed has no value
 
 
