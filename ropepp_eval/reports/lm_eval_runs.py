@@ -47,9 +47,10 @@ def read_results_file(path: Path) -> tuple[RunFolder | None, list[Damage]]:
     damage: list[Damage] = []
     cells, tasks = [], {}
     for task in tasks_of(content):
-        samples = path.with_name(f"samples_{task.written}_{path.stem.removeprefix('results_')}.jsonl")
+        samples = path.parent / f"samples_{task.written}_{path.stem.removeprefix('results_')}.jsonl"
         name = _cell_name(checkpoint, task)
-        found, broken = _read_samples(samples, task, name)
+        inside = samples.parent == path.parent  # a task's name with a slash in it leads nowhere else
+        found, broken = _read_samples(samples, task, name) if inside else ([], [])
         wrong = contradiction(task, found)
         damage += [*broken, *([Damage(samples.name, None, wrong, task.name)] if wrong else [])]
         if not wrong:

@@ -100,3 +100,10 @@ def test_a_wrong_note_of_ours_is_refused_in_one_line(
     capsys.readouterr()
     assert main(["table", str(out)]) == 2
     assert f"metadata.ropepp_eval.{next(iter(change))}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a/b", "../up", "..", "x\0y", "y" * 300])
+def test_a_task_whose_name_no_file_can_have_has_its_value(name: str, tmp_path: Path) -> None:
+    content = {"results": {name: {"acc,none": 0.5}}, "configs": {name: {}}, "config": {}, "model_name": "m"}
+    (tmp_path / "results_1.json").write_text(json.dumps(content))
+    assert read_results(tmp_path)[["task", "value"]].values.tolist() == [[name, 0.5]]
