@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,5 +105,5 @@ def _put_folder(args: argparse.Namespace, shared: Shared, cells: Cells) -> int:
     print(f"{out}: {counted(len(cells.cells), 'cell')}, {rows}, in {counted(len(files_of(out)), 'file')}")
     for damage in cells.damage:
         print(f"  left out: {inert(damage)}")
-    print(f"  open it: {form.opened_by.format(out=out)}")
+    print(f"  open it: {form.opened_by.format(out=shlex.quote(str(out)))}")
     return 0

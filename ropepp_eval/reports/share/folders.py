@@ -59,7 +59,9 @@ def _check_place(out: Path, sources: Sequence[Path]) -> None:
             raise UserError(f"--out {out} holds the results folder {source}; name a folder of its own")
     if not out.exists():
         return
-    foreign = sorted(set(files_of(out)) - _written(out / MARK)) if out.is_dir() else [out.name]
+    if not out.is_dir():
+        raise UserError(f"--out {out} is a file; name a new folder")
+    foreign = sorted(set(files_of(out)) - _written(out / MARK))
     if foreign:
         raise UserError(
             f"--out {out} holds {foreign[0]!r}, which `ropepp-eval share` did not write; name a new folder, or move that away"

@@ -23,7 +23,7 @@ class Form:
     write: Callable[[Shared, Path], None]
     """Into an empty folder."""
     opened_by: str
-    """The next command, with {out} for the folder."""
+    """The next command, with {out} for the folder as a shell takes it."""
     check: Callable[[], None] = lambda: None
     """Raises UserError where something it needs is not installed."""
 
@@ -32,6 +32,6 @@ FORMS = {
     "inspect": Form(write_logs, "inspect view --log-dir {out}", check_inspect),
     "every-eval-ever": Form(write_records, "cd {out} && every_eval_ever validate 'data/*/*/*/*'"),
     "lm-eval": Form(write_lm_eval, "ropepp-eval table {out}"),
-    "parquet": Form(write_parquet, "pandas.read_parquet('{out}/rows.parquet')"),
+    "parquet": Form(write_parquet, "with any reader of Parquet; {out}/DICTIONARY.md says each column"),
 }
 NAMES = (*FORMS, CARD)

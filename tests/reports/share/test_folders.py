@@ -61,6 +61,11 @@ def test_results_are_no_place_to_write_to(run: Path, capsys: pytest.CaptureFixtu
         assert said in refusal(capsys, "share", run, "--to", "parquet", "--out", out)
 
 
+def test_a_file_is_no_folder(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("mine")
+    assert "is a file" in refusal(capsys, "share", run, "--to", "parquet", "--out", tmp_path / "file")
+
+
 def test_nothing_is_left_of_one_that_fails(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
