@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,7 +116,7 @@ def test_results_without_a_score(
     scores: tuple[None, ...], said: str, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("ropepp_eval.reports.share.inspect_logs.check_inspect", lambda: None)
+    monkeypatch.setitem(forms.FORMS, "inspect", replace(forms.FORMS["inspect"], check=lambda: None))  # installed or not
     run = write_run(tmp_path / "run", [FakeCell(scores=scores)])
     assert said in refusal(capsys, "share", run, "--to", form, "--out", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
