@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= torch==2.13.0
+PYTHON312 ?= python3.12
 BIN := $(VENV)/bin
 LOG := $(VENV)/install.log
 DEMO_OUT ?= runs/demo
@@ -12,13 +13,14 @@ DEMO_SAMPLES ?= 15
 DEMO_RUN = "$(BIN)/ropepp-eval" run $(addprefix models/demo/,rope ropepp_eh ropepp_ec fope partial alibi nope) \
   --offline --dtype float32 --allow-beyond-trained-length
 
-.PHONY: help setup setup-vllm setup-browser demo demo-long writable test test-all lint types bench fuzz kill-test clean
+.PHONY: help setup setup-vllm setup-browser setup-share demo demo-long writable test test-all lint types bench fuzz kill-test clean
 
 help:
 	@echo "make demo   evaluate seven tiny trained models from 256 to 4k tokens, print the tables, draw the pictures"
 	@echo "make demo-long   the same models from 2k to 64k"
-	@echo "make test   run the tests;  make test-all   vLLM's and the browser's too, which it installs"
+	@echo "make test   run the tests;  make test-all   with vLLM, a browser and inspect, which it installs"
 	@echo "make lint   ruff;  make types   mypy;  make bench   the paired benchmarks;  make setup   only install"
+	@echo "make setup-vllm, make setup-share   what further tests need: vLLM's engine; inspect_ai and every-eval-ever"
 	@echo "make fuzz   20,000 mutated files;  make kill-test   100 SIGKILLs at random moments (docs/robustness.md)"
 
 setup: $(VENV)/.installed
@@ -52,6 +54,18 @@ setup-vllm: setup
 setup-browser:
 	@command -v chromium > /dev/null || { apt-get update && apt-get install -y --no-install-recommends chromium; }
 
+# The tools that open what `ropepp-eval share` writes. inspect_ai takes an older fsspec than constraints.txt names. every-eval-ever needs
+# Python 3.12: here come only its schemas, and it runs in an environment of its own where there is such a Python (PYTHON312).
+setup-share: setup
+	@grep -v '^fsspec==' constraints.txt > "$(VENV)/constraints-share.txt"
+	@echo "installing inspect_ai and every-eval-ever; log: $(LOG)"
+	$(call pip,install,-c "$(VENV)/constraints-share.txt" -e '.[inspect]' jsonschema)
+	$(call pip,install,--no-deps --ignore-requires-python every-eval-ever==0.3.0)
+	@if command -v "$(PYTHON312)" > /dev/null && "$(PYTHON312)" -c '' >> "$(LOG)" 2>&1; then \
+	  "$(PYTHON312)" -m venv "$(VENV)/every-eval-ever" && \
+	  "$(VENV)/every-eval-ever/bin/python" -m pip install --disable-pip-version-check every-eval-ever==0.3.0 >> "$(LOG)" 2>&1; \
+	else echo "no Python 3.12 here (PYTHON312 names one): the test by every-eval-ever's own validator is skipped"; fi
+
 writable:
 	@test -w . || { echo "this folder can't be written to: copy the checkout to where you may write, and run make there" >&2; exit 2; }
 
@@ -80,7 +94,7 @@ test: setup
 	"$(BIN)/python" -m pytest -n 2 tests --ignore tests/vllm
 	"$(BIN)/python" -m pytest tests/vllm
 
-test-all: setup-vllm setup-browser test
+test-all: setup-vllm setup-browser setup-share test
 
 lint: setup
 	"$(BIN)/ruff" check .

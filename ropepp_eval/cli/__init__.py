@@ -27,6 +27,7 @@ COMMANDS = {
     "table": "print the comparison table of run folders",
     "compare": "test the difference between two checkpoints on the same rows",
     "rows": "list rows: which failed, which are wrong, what was answered",
+    "share": "write results for inspect, every-eval-ever, lm-eval, Parquet or a model card",
     "status": "say how runs that go on elsewhere get on",
     "rescore": "score stored answers again where a scorer changed, without a model",
     "resolution": "say how many rows a difference needs, or which difference rows can show",

@@ -55,11 +55,12 @@ def read_results(*dirs: str | Path, latest: bool = False) -> pandas.DataFrame:
 
 def results_frame(cells: Cells) -> pandas.DataFrame:
     """`read_results` for cells that are already read."""
-    lines = [_result(cell, metric) for cell in cells.cells for metric in cell.metrics]
+    lines = [result_of(cell, metric) for cell in cells.cells for metric in cell.metrics]
     return _frame(lines, RESULT_COLUMNS, cells)
 
 
-def _result(cell: Cell, metric: str) -> dict[str, Any]:
+def result_of(cell: Cell, metric: str) -> dict[str, Any]:
+    """One line of `read_results`."""
     rule = cell.metrics[metric]
     counted, scores, not_finite = scores_of(cell, metric)
     value, stderr, rows = aggregate(rule.aggregation, scores), standard_error(rule.aggregation, scores), len(scores)

@@ -24,10 +24,25 @@ from ropepp_eval.reports.published import published_names
 BENCHMARK = "lm-eval"
 """What tables call lm-eval's own tasks, which take no length; they are not averaged, since Table 1's average is over other
 parts."""
+PROTOCOL = "reference"
+"""lm-eval's definitions are the short suite's reference. The paper's numbers were made with OpenCompass."""
 AT_LENGTHS = "lm-eval at lengths"
 """What tables call tasks of ours that lm-eval ran as TASK@LENGTH."""
 SHARES = frozenset({"acc", "acc_norm", "f1", "em", "exact_match"})
 """lm-eval's metrics that are shares of the rows, which tables show in percent."""
+
+
+class Told(Outside):
+    """What a task's `metadata.ropepp_eval` says where the files came from `ropepp-eval share`: lm-eval has no place for it."""
+
+    benchmark: str
+    task: str
+    length_tokens: Annotated[int, Field(ge=0)]
+    protocol: str
+    primary: str
+    averaged: bool
+    harness: str | None
+    """What made the values where it was not ropepp-eval, such as lm-eval and its version."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +82,28 @@ class Task:
     rows: int | None
     """How many documents were asked."""
     metrics: tuple[Metric, ...]
+    told: Told | None = None
 
     @property
     def benchmark(self) -> str:
+        if self.told:
+            return self.told.benchmark
         return AT_LENGTHS if self.length_tokens else BENCHMARK
 
     @property
+    def protocol(self) -> str:
+        return self.told.protocol if self.told else PROTOCOL
+
+    @property
+    def averaged(self) -> bool:
+        """Whether a mean over the benchmark's tasks says something; lm-eval's own are a mix."""
+        return self.told.averaged if self.told else self.benchmark != BENCHMARK
+
+    @property
     def primary(self) -> str:
-        """The metric that Table 1 is compared with where the layout names one, else `acc`, else the first."""
+        """The metric that our own files name; of lm-eval's the one that Table 1 is compared with where the layout names one, else `acc`, else the first."""
         names = [metric.name for metric in self.metrics]
-        wanted = published_names().metrics.get(self.name, "acc")
+        wanted = self.told.primary if self.told else published_names().metrics.get(self.name, "acc")
         return wanted if wanted in names else names[0]
 
 
@@ -86,6 +113,7 @@ class _ListedMetric(Outside):
 
 class _Metadata(Outside):
     scale: dict[str, float] | None = None
+    ropepp_eval: Told | None = None
 
 
 class _TaskConfig(Outside):
@@ -137,11 +165,13 @@ def tasks_of(content: Mapping[str, Any]) -> list[Task]:
     tasks = []
     for written, config in content["configs"].items():
         results = content["results"].get(written, {})
-        name, length_tokens = _task_and_length(written)
+        metadata = config.get("metadata") or {}
+        told = Told.model_validate(metadata["ropepp_eval"]) if metadata.get("ropepp_eval") else None
+        name, length_tokens = (told.task, told.length_tokens) if told else _task_and_length(written)
         metrics = _metrics(results, config, _entry(content, "higher_is_better", written))
         rows = _entry(content, "n-samples", written).get("effective", results.get("sample_len"))
         if metrics:
-            tasks.append(Task(written, name, length_tokens, rows if isinstance(rows, int) else None, metrics))
+            tasks.append(Task(written, name, length_tokens, rows if isinstance(rows, int) else None, metrics, told))
     return tasks
 
 
@@ -209,4 +239,7 @@ def settings_of_results(content: Mapping[str, Any]) -> dict[str, Any]:
     config = content["config"]
     named = {"backend": "model", "dtype": "model_dtype", "attention": "attention", "limit": "limit"}
     known = {ours: config[theirs] for ours, theirs in named.items() if config.get(theirs) is not None}
+    told = [ours for config in content["configs"].values() if (ours := _entry(config, "metadata", "ropepp_eval"))]
+    if told:  # ours, in lm-eval's form
+        return known | ({"harness": told[0]["harness"]} if told[0].get("harness") else {})
     return {"harness": f"lm-eval {content.get('lm_eval_version') or 'of unknown version'}", **known}

@@ -15,7 +15,6 @@ from ropepp_eval.outside import Outside, complaint_of
 from ropepp_eval.records import CELL_FIELDS, first_line, json_or_reason
 from ropepp_eval.reports.aggregation import aggregate
 from ropepp_eval.reports.lm_eval_results import (
-    BENCHMARK,
     Metric,
     Task,
     checkpoint_of_results,
@@ -28,8 +27,6 @@ from ropepp_eval.reports.lm_eval_results import (
 from ropepp_eval.reports.reading import Damage, RunFolder
 
 RESULTS_PATTERN = "results_*.json"
-PROTOCOL = "reference"
-"""lm-eval's definitions are the short suite's reference. The paper's numbers were made with OpenCompass."""
 
 
 def read_results_file(path: Path) -> tuple[RunFolder | None, list[Damage]]:
@@ -50,9 +47,10 @@ def read_results_file(path: Path) -> tuple[RunFolder | None, list[Damage]]:
     damage: list[Damage] = []
     cells, tasks = [], {}
     for task in tasks_of(content):
-        samples = path.with_name(f"samples_{task.written}_{path.stem.removeprefix('results_')}.jsonl")
+        samples = path.parent / f"samples_{task.written}_{path.stem.removeprefix('results_')}.jsonl"
         name = _cell_name(checkpoint, task)
-        found, broken = _read_samples(samples, task, name)
+        inside = samples.parent == path.parent  # a task's name with a slash in it leads nowhere else
+        found, broken = _read_samples(samples, task, name) if inside else ([], [])
         wrong = contradiction(task, found)
         damage += [*broken, *([Damage(samples.name, None, wrong, task.name)] if wrong else [])]
         if not wrong:
@@ -78,7 +76,7 @@ def _cell_name(checkpoint: Mapping[str, Any], task: Task) -> dict[str, Any]:
         task.benchmark,
         task.name,
         task.length_tokens,
-        PROTOCOL,
+        task.protocol,
     )
     return dict(zip(CELL_FIELDS, values, strict=True))
 
@@ -98,8 +96,7 @@ def _described(task: Task, *, has_rows: bool) -> dict[str, Any]:
                 "stderr": metric.stderr,
                 "rows": task.rows or 0,
             }
-    averaged = task.benchmark != BENCHMARK  # lm-eval's own are a mix
-    return {"benchmark": task.benchmark, "primary": task.primary, "averaged": averaged, "metrics": metrics}
+    return {"benchmark": task.benchmark, "primary": task.primary, "averaged": task.averaged, "metrics": metrics}
 
 
 def contradiction(task: Task, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -127,11 +124,13 @@ def _read_samples(path: Path, task: Task, name: Mapping[str, Any]) -> tuple[list
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        sample, reason = _parse_sample(line)
+        sample, reason = _parse_sample(line, OurSample if task.told else Sample)
         if sample is None:
             damage.append(Damage(path.name, number, reason, task.name))
             continue
-        row = rows.setdefault(sample["doc_id"], _row(sample, name))
+        if sample["doc_id"] not in rows:
+            rows[sample["doc_id"]] = _row(sample, name) | (_our_row(sample["doc"]) if task.told else {})
+        row = rows[sample["doc_id"]]
         row["scores"] |= _scores(sample, task.metrics)  # a document has a line for each answer filter
     return list(rows.values()), damage
 
@@ -146,13 +145,35 @@ class Sample(Outside):
     filter: str = "none"
 
 
-def _parse_sample(line: bytes) -> tuple[dict[str, Any] | None, str]:
+class OurDocument(Outside):
+    """What a sample's `doc` says where `ropepp-eval share` wrote it: with it, rows pair, cluster and are marked as in the run itself."""
+
+    row_sha256: str
+    stand_in: bool
+    cluster: str | None
+    depths_percent: list[float]
+    question: str | None
+    references: list[str]
+    prompt_tokens: Annotated[int, Field(ge=0)] | None
+    new_tokens: Annotated[int, Field(ge=0)] | None
+    budget: Annotated[int, Field(ge=0)] | None
+    finish: str | None
+    seconds: float | None
+
+
+class OurSample(Sample):
+    """A sample that `ropepp-eval share` wrote."""
+
+    doc: OurDocument
+
+
+def _parse_sample(line: bytes, kind: type[Sample]) -> tuple[dict[str, Any] | None, str]:
     sample, reason = json_or_reason(line)
     if reason:
         return None, reason
     if not isinstance(sample, dict) or "doc_id" not in sample or "doc_hash" not in sample:
         return None, "not a sample of lm-eval's (no `doc_id` or `doc_hash`)"
-    wrong = complaint_of(sample, Sample)
+    wrong = complaint_of(sample, kind)
     return (None, f"not a sample of lm-eval's ({wrong})") if wrong else (sample, "")
 
 
@@ -171,6 +192,14 @@ def _row(sample: Mapping[str, Any], name: Mapping[str, Any]) -> dict[str, Any]:
         "scores": {},
         "error": None,
     }
+
+
+def _our_row(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of the stored line that the row came from."""
+    told = {name: document[name] for name in OurDocument.model_fields if name not in ("depths_percent", "question")}
+    asked = {"question": document["question"]} if document["question"] else {}
+    depths = document["depths_percent"]
+    return {**told, **asked, "cluster": told["cluster"] or "", "details": {"depths_percent": depths} if depths else {}}
 
 
 def _scores(sample: Mapping[str, Any], metrics: Sequence[Metric]) -> dict[str, Any]:

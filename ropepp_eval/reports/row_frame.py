@@ -14,6 +14,7 @@ from ropepp_eval.reports.row_views import RowView
 
 if TYPE_CHECKING:
     import pandas
+    import pyarrow
 
 LISTS = ("references", "depths")
 WHOLE_NUMBERS = ("number", "length_tokens", "row", "prompt_tokens", "new_tokens", "budget", "seed")
@@ -96,24 +97,32 @@ def as_csv(views: Iterable[RowView]) -> bytes:
     return out.getvalue().encode("utf-8", "backslashreplace")
 
 
-def as_parquet(views: Iterable[RowView]) -> bytes:
-    """The lines as a Parquet file, with the same types whatever is in them; half characters of answers are written as escapes."""
+def row_table(views: Iterable[RowView]) -> pyarrow.Table:
+    """The lines as an Arrow table, with the same types whatever is in them."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     kinds = {"references": pa.list_(pa.string()), "depths": pa.list_(pa.float64())}
     kinds |= dict.fromkeys(WHOLE_NUMBERS, pa.int64())
     kinds |= dict.fromkeys(NUMBERS, pa.float64()) | dict.fromkeys(TRUTHS, pa.bool_())
     schema = pa.schema([(name, kinds.get(name, pa.string())) for name in COLUMNS])
-    lines = [{name: _whole(value) for name, value in line_of(view).items()} for view in views]
+    return pa.Table.from_pylist([without_halves(line_of(view)) for view in views], schema=schema)
+
+
+def as_parquet(views: Iterable[RowView]) -> bytes:
+    """The lines as a Parquet file; half characters of answers are written as escapes."""
+    import pyarrow.parquet as pq
+
     content = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(lines, schema=schema), content)
+    pq.write_table(row_table(views), content)
     return content.getvalue()
 
 
-def _whole(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_whole(one) for one in value]
+def without_halves(value: Any) -> Any:
+    """Texts, lists and objects of texts with half characters, which UTF-8 can't hold, as escapes."""
+    if isinstance(value, dict):
+        return {without_halves(name): without_halves(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_halves(one) for one in value]
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 

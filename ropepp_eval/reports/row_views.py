@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,6 +96,10 @@ class RowView:
         """Why it failed, in one line; None where it did not."""
         error = self.record["error"]
         return None if error is None else f"{error['stage']} ({error['type']}: {error['message'].strip()})"
+
+
+PromptOf = Callable[[RowView], str]
+"""Gives a row's prompt; raises UserError where it can't be made again."""
 
 
 def row_views(cells: Cells, metric: str | None = None) -> list[RowView]:

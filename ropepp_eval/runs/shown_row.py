@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.inert import inert
-from ropepp_eval.manifests import parse_manifest
 from ropepp_eval.reports.cells import Cells
 from ropepp_eval.reports.naming import checkpoint_labels
 from ropepp_eval.reports.row_frame import finite, line_of
 from ropepp_eval.reports.row_views import RowView
 from ropepp_eval.reports.text import output_width
 from ropepp_eval.rows.scorers import scorer_in_words, scorer_sha256
-from ropepp_eval.runs.stored_rows import RowMaker, task_of_record
+from ropepp_eval.runs.prompts import Prompts
+from ropepp_eval.runs.stored_rows import task_of_record
 
 END_CHARACTERS = 600
 """Of the prompt's beginning and of its end that are shown."""
@@ -108,13 +107,7 @@ def _ends(prompt: str) -> tuple[str, int, str]:
 def _prompt_of(view: RowView, tokenizer: str | None, data_dir: str | None) -> tuple[str | None, str]:
     """The prompt, or None and why it can't be made again."""
     try:
-        manifest, reason = parse_manifest(Path(view.cell.folder, "run.json").read_bytes())
-    except OSError:
-        return None, "there is no run.json beside its line, as in files that lm-eval itself wrote"
-    if manifest is None:
-        return None, f"run.json is {reason}"
-    try:
-        return RowMaker(manifest, tokenizer=tokenizer, data_dir=data_dir).row(view.record).prompt, ""
+        return Prompts(tokenizer=tokenizer, data_dir=data_dir).of(view), ""
     except UserError as error:
         return None, str(error)
 

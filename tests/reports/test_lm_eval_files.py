@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pandas.testing import assert_frame_equal
 
 from ropepp_eval.cli import compare as compare_command
 from ropepp_eval.cli import main
 from ropepp_eval.cli import table as table_command
 from ropepp_eval.errors import UserError
 from ropepp_eval.paths import resource_dir
+from ropepp_eval.reports.cells import read_cells
 from ropepp_eval.reports.frame import read_results, read_rows
 from ropepp_eval.reports.published import published_names, published_table
 from ropepp_eval.rows.catalogue import task_groups
@@ -97,6 +99,18 @@ def test_every_row_is_there_with_its_answer(written):
     assert len(rows) == (len(MEMBERS) + 2) * QUESTIONS
     assert rows["row_sha256"].nunique() == len(MEMBERS) * QUESTIONS
     assert all(rows["responses"].map(len) > 0)
+
+
+def test_shared_in_lm_evals_form_they_stay_what_lm_eval_said(written, tmp_path):
+    """Values that only lm-eval can make from rows come back as reported, too."""
+    assert main(["share", str(written), "--to", "lm-eval", "--out", str(tmp_path / "shared")]) == 0
+    names = ["checkpoint", "benchmark", "task", "metric"]
+    kept = [*names, "value", "stderr", "rows", "aggregation", "scale", "higher_is_better", "primary"]
+    before, after = (
+        read_results(folder)[kept].sort_values(names, ignore_index=True) for folder in (written, tmp_path / "shared")
+    )
+    assert_frame_equal(after, before)
+    assert {cell.settings["harness"] for cell in read_cells(tmp_path / "shared").cells} == {"lm-eval 0.4.13"}
 
 
 def test_the_protocol_and_its_difference_are_said(written, capsys):

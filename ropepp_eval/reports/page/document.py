@@ -13,9 +13,10 @@ from ropepp_eval.reports.page.charts import charts_of, depths_of_page
 from ropepp_eval.reports.page.pairs import pairs_of_page
 from ropepp_eval.reports.page.parts import Page
 from ropepp_eval.reports.page.provenance import run_facts
-from ropepp_eval.reports.page.rows import PromptOf, rows_of_page
+from ropepp_eval.reports.page.rows import rows_of_page
 from ropepp_eval.reports.page.summary import checkpoints_of_page, effective_sections, progress_of, summary_of
 from ropepp_eval.reports.plots import lengths_found
+from ropepp_eval.reports.row_views import PromptOf
 from ropepp_eval.reports.sources import read_runs
 
 

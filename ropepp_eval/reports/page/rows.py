@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ropepp_eval.errors import UserError
@@ -14,7 +14,7 @@ from ropepp_eval.reports.cells import Cells
 from ropepp_eval.reports.naming import checkpoint_labels
 from ropepp_eval.reports.page.parts import Rows
 from ropepp_eval.reports.page.prompts import excerpt
-from ropepp_eval.reports.row_views import OUTCOMES, RowView, row_views
+from ropepp_eval.reports.row_views import OUTCOMES, PromptOf, RowView, row_views
 from ropepp_eval.words import counted
 
 DEFAULT_ROWS = 10_000
@@ -25,7 +25,6 @@ LONGEST_TEXT = 2000
 LONGEST_DETAILS = 600
 RIGHT_SHARE = 10
 """Where not all rows are kept, one in so many is kept for right ones, so that a reader sees some."""
-PromptOf = Callable[[RowView], str | None]
 TROUBLE, WRONG, RIGHT = ("failed", "unscored"), ("wrong", "partly"), ("right", "scored")
 
 
@@ -46,7 +45,7 @@ def rows_of_page(cells: Cells, limit: int | str, prompt_of: PromptOf | None = No
     """The rows kept by `limit` (see `parse_limit`), with a sentence about those that are not.
 
     Args:
-        prompt_of: gives a row's prompt where it can be had, for its ends and the places of the references; None shows no prompt.
+        prompt_of: gives a row's prompt, for its ends and the places of the references; None shows no prompt.
     """
     views = row_views(cells)
     kept = chosen(views, limit)
@@ -59,8 +58,7 @@ def rows_of_page(cells: Cells, limit: int | str, prompt_of: PromptOf | None = No
         key = (view.cell.name[3:], view.record["row_sha256"])
         if key not in asked:
             asked[key] = len(asked)
-            prompt = prompt_of(view) if prompt_of else None
-            text = excerpt(prompt, view.references) if prompt else ""
+            text = excerpt(prompt_of(view), view.references) if prompt_of else ""
             _add(questions, {**_question(view, names), "prompt": text})
         answer = _answer(view, names)
         _add(answers, {"question": asked[key], "checkpoint": places[view.checkpoint], **answer})
