@@ -249,6 +249,11 @@ def _idle_seconds(folder: Path) -> float:
     return max(0.0, time.time() - max(os.stat(path).st_mtime for path in (folder / "run.json", *rows_files(folder))))
 
 
+def goes_on(manifest: Mapping[str, Any]) -> bool:
+    """Whether more may come: it has not ended, and its process is not known to be dead."""
+    return manifest.get("status") not in _ENDS and is_alive(manifest.get("process") or {}) is not False
+
+
 def _state(manifest: Mapping[str, Any], idle_seconds: float, longest_seconds: float) -> tuple[str, list[str]]:
     """The state and what explains it."""
     written = manifest.get("status")

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ropepp_eval.reports.reading import read_manifest
+from ropepp_eval.reports.run_status import goes_on
 from ropepp_eval.reports.sources import find_runs
 
 WORK_SHARE = 4
@@ -32,11 +34,14 @@ def watch(dirs: Sequence[str | Path], write: Callable[[int | None], bool], every
 
 
 def state_of(dirs: Sequence[str | Path]) -> State:
-    """Name, time of change and size of every file that the page is made from."""
+    """Name, time of change and size of every file that the page is made from, and whether each run still goes on."""
     files = [
         file
         for run in find_runs(dirs)
         for file in ([run] if run.is_file() else [run / "run.json", *run.glob("rows/*/*.jsonl")])
     ]
     found = [(str(file), file.stat()) for file in sorted(files)]
-    return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in found)
+    alive = [
+        (str(run), 0, int(goes_on(read_manifest(run / "run.json")[0] or {}))) for run in find_runs(dirs) if run.is_dir()
+    ]
+    return (*((name, stat.st_mtime_ns, stat.st_size) for name, stat in found), *alive)

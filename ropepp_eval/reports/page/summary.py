@@ -14,6 +14,7 @@ from ropepp_eval.reports.naming import checkpoint_labels, checkpoint_of, natural
 from ropepp_eval.reports.notes import table_notes
 from ropepp_eval.reports.page.parts import CheckpointFacts, Fact, Progress, Summary
 from ropepp_eval.reports.reading import RunFolder
+from ropepp_eval.reports.run_status import goes_on
 from ropepp_eval.reports.table import Section
 from ropepp_eval.reports.verdict import standings
 from ropepp_eval.words import counted
@@ -97,7 +98,7 @@ def progress_of(cells: Cells, runs: Iterable[RunFolder]) -> Progress:
         finished_cells=sum(len(cell.rows) >= planned for cell, planned in known),
         rows=sum(planned for _, planned in known),
         finished_rows=sum(min(len(cell.rows), planned) for cell, planned in known),
-        going_on=any(run.manifest.get("status") == "started" for run in runs),
+        going_on=any(goes_on(run.manifest) for run in runs if run.manifest.get("status")),
     )
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
+import sys
 import time
 
 from ropepp_eval.cli import main
@@ -49,6 +52,23 @@ def test_it_is_written_when_rows_arrive_and_once_more_at_the_end(tmp_path, monke
     assert "of 3 rows" not in last
     assert not list(tmp_path.glob(".report*"))
     assert capsys.readouterr().out.endswith(f"{file}\n")
+
+
+def test_a_run_whose_process_is_dead_is_waited_for_no_longer(tmp_path, monkeypatch, capsys):
+    run, file = going_on(tmp_path / "run"), tmp_path / "report.html"
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        manifest = json.loads((run / "run.json").read_text())
+        facts = {"host": socket.gethostname(), "pid": process.pid, "start_ticks": None}
+        (run / "run.json").write_text(json.dumps(manifest | {"process": facts}))
+
+        def wait(seconds):
+            assert '"reload_seconds":1}' in file.read_text()
+            process.kill()
+            process.wait()
+
+        monkeypatch.setattr(time, "sleep", wait)
+        assert main(["report", str(run), "--live", "--every", "1", "--out", str(file)]) == 0
+    assert '"reload_seconds":null' in file.read_text()
 
 
 def test_an_unchanged_folder_is_not_read_again(tmp_path, monkeypatch):
