@@ -46,7 +46,7 @@ function forestTable(caption, lines, first, second) {
   const protocols = new Set(lines.map((line) => line.protocol)).size > 1;
   const columns = [
     { name: "what", head: true }, { name: "length" }, { name: "difference" }, { name: "95 % interval", look: "middle" }, { name: "low" }, { name: "high" },
-    { name: "p (Holm)" }, { name: "finding", look: "text" }, { name: label(first) }, { name: label(second) }, { name: "p" }, { name: "test", look: "text" },
+    { name: "p (Holm)" }, { name: "finding", look: "text" }, { name: label(first), look: "name" }, { name: label(second), look: "name" }, { name: "p" }, { name: "test", look: "text" },
     { name: "rows" }, ...(documents ? [{ name: "documents" }] : []), { name: "unpaired" }, { name: "rows that differ" },
   ];
   const limits = new Map([true, false].map((percent) => [percent, furthest(lines.filter((line) => line.percent === percent))]));

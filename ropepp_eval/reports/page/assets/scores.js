@@ -46,7 +46,7 @@ function showScores() {
   part("charts", "Score against length", "Bars: 95 % intervals. Dotted: trained length. Ring: effective length, within 10 points of the shortest.",
     named(lengths), drawn(lengths, valueTable));
   const groups = [...new Set(lengths.map((chart) => chart.group))];
-  part("charts", "Tasks by length", "The darker, the higher the value.", groups, (number) => [heatTable(lengths.filter((chart) => chart.group === groups[number]))]);
+  part("charts", "Tasks by length", "The stronger the colour, the higher the value.", groups, (number) => [heatTable(lengths.filter((chart) => chart.group === groups[number]))]);
   const positions = of("positions");
   part("charts", "Loss by position", "Mean loss of tokens by how much stands before them; bars: 95 % intervals.", named(positions), drawn(positions, valueTable));
   const caches = of("cache");
