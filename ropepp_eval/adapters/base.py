@@ -11,17 +11,15 @@ from lm_eval.api.model import LM
 
 from ropepp_eval.adapters.answers import Answer, Window
 from ropepp_eval.adapters.encoding import Encoder, Job
-from ropepp_eval.adapters.lm_eval_cache import claim
 from ropepp_eval.adapters.ledger import Generated, SpanScore, failed, generated, scored
+from ropepp_eval.adapters.lm_eval_cache import claim
 from ropepp_eval.adapters.settings import Settings
 from ropepp_eval.checkpoints import CheckpointInfo
 from ropepp_eval.errors import UserError
 from ropepp_eval.rows.requests import RowInstance, Unanswered
 from ropepp_eval.tokens.ids import Tokenizer
 
-NO_CHAT_TEMPLATE = (
-    "--apply_chat_template: the models ropepp and ropepp-vllm take prompts as they are; leave it out, or run chat models with --model hf"
-)
+NO_CHAT_TEMPLATE = "--apply_chat_template: the models ropepp and ropepp-vllm take prompts as they are; leave it out, or run chat models with --model hf"
 
 
 class RowAdapter(LM):  # type: ignore[misc]
@@ -157,7 +155,9 @@ class RowAdapter(LM):  # type: ignore[misc]
                 request = requests[index]
                 if answer.error is not None:
                     if not isinstance(request, RowInstance):
-                        where = f"{request.task_name}, document {request.doc_id}" if request.task_name else f"request {index}"
+                        where = (
+                            f"{request.task_name}, document {request.doc_id}" if request.task_name else f"request {index}"
+                        )
                         raise UserError(f"{where} ({request.request_type}): {answer.error.message}")
                     responses[index] = Unanswered(answer.error.message)
                 else:

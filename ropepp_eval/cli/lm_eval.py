@@ -50,7 +50,7 @@ def main_with(arguments: list[str]) -> int:
     """
     if not arguments or arguments[0] in ("-h", "--help") or arguments in (["run"], ["run", "-h"], ["run", "--help"]):
         return _show_help(2 if not arguments else 0)
-    ours, rest = _own_options(arguments)
+    ours, rest = own_options(arguments)
     load_position_modules(ours.position_module)
     load_task_folders(ours.task_folder)
 
@@ -84,7 +84,7 @@ def _show_help(status: int) -> int:
     return status
 
 
-def _own_options(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+def own_options(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """The options that are ours, and the arguments that are left for lm-eval."""
     parser = argparse.ArgumentParser(prog="ropepp-eval lm-eval", add_help=False, allow_abbrev=False, exit_on_error=False)
     add_task_arguments(parser)
@@ -185,7 +185,9 @@ def _samples(settings: Mapping[str, Any]) -> dict[str, Any] | None:
         try:
             given = json.loads(file.read_text(encoding="utf-8") if file.is_file() else given)
         except json.JSONDecodeError as error:
-            raise UserError(f"--samples {given!r} is neither JSON nor a file of it ({error}); give '{{\"TASK@4k\": [0, 3]}}'") from error
+            raise UserError(
+                f"--samples {given!r} is neither JSON nor a file of it ({error}); give '{{\"TASK@4k\": [0, 3]}}'"
+            ) from error
     if given is not None and not isinstance(given, dict):
         raise UserError(f"--samples {given!r} names no task; give '{{\"TASK@4k\": [0, 3]}}'")
     return given
@@ -207,7 +209,11 @@ def _judge_samples(settings: Mapping[str, Any], members: Mapping[str, list[str]]
     asked = [one for found in members.values() for one in found]
     for name in samples:
         if name not in asked:
-            raise UserError(f"--samples names {name!r}, which is none of the tasks asked for ({', '.join(asked)}); name them as they are there")
+            raise UserError(
+                f"--samples names {name!r}, which is none of the tasks asked for ({', '.join(asked)}); name them as they are there"
+            )
     for name in asked:
         if name not in samples:
-            raise UserError(f"--samples names no rows of {name}, of which lm-eval would then ask all; give some, or leave the task out")
+            raise UserError(
+                f"--samples names no rows of {name}, of which lm-eval would then ask all; give some, or leave the task out"
+            )

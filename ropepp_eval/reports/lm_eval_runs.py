@@ -11,11 +11,11 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from ropepp_eval.outside import Outside, complaint_of
+from ropepp_eval.outside import Items, Outside, complaint_of
 from ropepp_eval.records import CELL_FIELDS, first_line, json_or_reason
 from ropepp_eval.reports.aggregation import aggregate
 from ropepp_eval.reports.lm_eval_results import (
-    BENCHMARK,
+    FAILED,
     Metric,
     Task,
     checkpoint_of_results,
@@ -28,12 +28,10 @@ from ropepp_eval.reports.lm_eval_results import (
 from ropepp_eval.reports.reading import Damage, RunFolder
 
 RESULTS_PATTERN = "results_*.json"
-PROTOCOL = "reference"
-"""lm-eval's definitions are the short suite's reference. The paper's numbers were made with OpenCompass."""
 
 
-def read_results_file(path: Path) -> tuple[RunFolder | None, list[Damage]]:
-    """The run that one `results_*.json` tells of (None where it can't be read), and all damage met.
+def read_results_file(path: Path) -> tuple[list[RunFolder], list[Damage]]:
+    """The runs that one `results_*.json` tells of, one a length and protocol (none where it can't be read), and all damage met.
 
     A task with samples has its rows; without, the value, standard error and number of rows that lm-eval wrote. A task whose
     rows are all there and give another value than lm-eval wrote is left out and named.
@@ -44,12 +42,21 @@ def read_results_file(path: Path) -> tuple[RunFolder | None, list[Damage]]:
     except OSError as error:
         reason = f"not readable ({first_line(error)})"
     if reason:
-        return None, [Damage(path.name, None, reason)]
+        return [], [Damage(path.name, None, reason)]
+    together: dict[tuple[int, str], list[Task]] = {}  # what a manifest says of a task holds for one length
+    for task in tasks_of(content):
+        together.setdefault((task.length_tokens, task.protocol), []).append(task)
+    runs = [_run_of(path, content, tasks) for tasks in together.values()]
+    return runs, [damage for run in runs for damage in run.damage]
+
+
+def _run_of(path: Path, content: Mapping[str, Any], found_tasks: Sequence[Task]) -> RunFolder:
+    """The run of some tasks of a results file, with their rows."""
     checkpoint = checkpoint_of_results(content)
     rows: list[dict[str, Any]] = []
     damage: list[Damage] = []
     cells, tasks = [], {}
-    for task in tasks_of(content):
+    for task in found_tasks:
         samples = path.with_name(f"samples_{task.written}_{path.stem.removeprefix('results_')}.jsonl")
         name = _cell_name(checkpoint, task)
         found, broken = _read_samples(samples, task, name)
@@ -66,7 +73,7 @@ def read_results_file(path: Path) -> tuple[RunFolder | None, list[Damage]]:
         "checkpoints": {checkpoint["name"]: checkpoint},
         "settings": settings_of_results(content),
     }
-    return RunFolder(path.stem, str(path), manifest, tuple(rows), tuple(damage)), damage
+    return RunFolder(path.stem, str(path), manifest, tuple(rows), tuple(damage))
 
 
 def _cell_name(checkpoint: Mapping[str, Any], task: Task) -> dict[str, Any]:
@@ -78,7 +85,7 @@ def _cell_name(checkpoint: Mapping[str, Any], task: Task) -> dict[str, Any]:
         task.benchmark,
         task.name,
         task.length_tokens,
-        PROTOCOL,
+        task.protocol,
     )
     return dict(zip(CELL_FIELDS, values, strict=True))
 
@@ -96,10 +103,9 @@ def _described(task: Task, *, has_rows: bool) -> dict[str, Any]:
             metrics[metric.name]["reported"] = {
                 "value": metric.value if math.isfinite(metric.value) else None,
                 "stderr": metric.stderr,
-                "rows": task.rows or 0,
+                "rows": (task.rows or 0) - task.failed,
             }
-    averaged = task.benchmark != BENCHMARK  # lm-eval's own are a mix
-    return {"benchmark": task.benchmark, "primary": task.primary, "averaged": averaged, "metrics": metrics}
+    return {"benchmark": task.benchmark, "primary": task.primary, "averaged": task.averaged, "metrics": metrics}
 
 
 def contradiction(task: Task, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -107,7 +113,7 @@ def contradiction(task: Task, rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows or (task.rows is not None and len(rows) < task.rows):
         return ""
     for metric in task.metrics:
-        scores = [row["scores"].get(metric.name) for row in rows]
+        scores = [row["scores"].get(metric.name) for row in rows if row["error"] is None]
         if not metric.made_of_rows or None in scores or not math.isfinite(metric.value):
             continue
         value = aggregate(metric.aggregation, [tuple(score) if isinstance(score, list) else score for score in scores])
@@ -127,12 +133,13 @@ def _read_samples(path: Path, task: Task, name: Mapping[str, Any]) -> tuple[list
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        sample, reason = _parse_sample(line)
+        sample, reason = _parse_sample(line, ours=task.told is not None)
         if sample is None:
             damage.append(Damage(path.name, number, reason, task.name))
             continue
-        row = rows.setdefault(sample["doc_id"], _row(sample, name))
-        row["scores"] |= _scores(sample, task.metrics)  # a document has a line for each answer filter
+        row = rows.setdefault(sample["doc_id"], _row(sample, name, task))
+        if row["error"] is None:
+            row["scores"] |= _scores(sample, task.metrics)  # a document has a line for each answer filter
     return list(rows.values()), damage
 
 
@@ -146,18 +153,53 @@ class Sample(Outside):
     filter: str = "none"
 
 
-def _parse_sample(line: bytes) -> tuple[dict[str, Any] | None, str]:
+class RowDoc(Outside):
+    """What is read of the document of a row of ours."""
+
+    row: Annotated[int, Field(ge=0)]
+    row_sha256: str
+    references: Items[str]
+    prompt_tokens: Annotated[int, Field(ge=0)]
+    max_new_tokens: Annotated[int, Field(ge=0)]
+    stand_in: bool
+    cluster: str
+    details: str
+    """JSON."""
+
+
+def _parse_sample(line: bytes, *, ours: bool) -> tuple[dict[str, Any] | None, str]:
     sample, reason = json_or_reason(line)
     if reason:
         return None, reason
     if not isinstance(sample, dict) or "doc_id" not in sample or "doc_hash" not in sample:
         return None, "not a sample of lm-eval's (no `doc_id` or `doc_hash`)"
-    wrong = complaint_of(sample, Sample)
+    wrong = complaint_of(sample, Sample) or (complaint_of(sample.get("doc"), RowDoc) if ours else "")
     return (None, f"not a sample of lm-eval's ({wrong})") if wrong else (sample, "")
 
 
-def _row(sample: Mapping[str, Any], name: Mapping[str, Any]) -> dict[str, Any]:
-    """A line of the store for one document; what lm-eval does not write is missing."""
+def _row(sample: Mapping[str, Any], name: Mapping[str, Any], task: Task) -> dict[str, Any]:
+    """A line of the store for one document; what lm-eval does not write is missing. A row of ours is the same row as in a run."""
+    if task.told is not None:
+        doc, responses = sample["doc"], sample.get("filtered_resps")
+        failed = sample.get(FAILED) == 1
+        message = str(responses[0]) if isinstance(responses, list) and responses else "no answer"
+        details, _ = json_or_reason(doc["details"].encode())
+        return {
+            **name,
+            "seed": task.told.seed,
+            "tokenizer_sha256": task.told.tokenizer_sha256,
+            "row": doc["row"],
+            "row_sha256": doc["row_sha256"],
+            "references": doc["references"],
+            "prompt_tokens": doc["prompt_tokens"],
+            "budget": doc["max_new_tokens"],
+            "stand_in": doc["stand_in"],
+            "cluster": doc["cluster"],
+            "details": details if isinstance(details, dict) else {},
+            "responses": None if failed else responses,
+            "scores": None if failed else {},
+            "error": {"stage": "lm-eval", "type": "Unanswered", "message": message} if failed else None,
+        }
     parts = [name["task"], sample["doc_id"], *(sample.get(f"{part}_hash") for part in ("doc", "prompt", "target"))]
     return {
         **name,

@@ -48,7 +48,10 @@ def lm_eval_tasks(names: str | Iterable[str], lengths: int | str | Iterable[int 
         chosen = [entry.name for entry in entries]
         if wanted:
             written = [
-                name for length in wanted for one in listed for name in write_at_length(f"{one}@{length}", Path(folder), metadata)
+                name
+                for length in wanted
+                for one in listed
+                for name in write_at_length(f"{one}@{length}", Path(folder), metadata)
             ]
             chosen = list(dict.fromkeys(written))
         manager = TaskManager(include_path=folder, include_defaults=False, metadata=metadata)

@@ -12,6 +12,8 @@ from typing import Any
 import yaml
 
 from ropepp_eval.errors import unknown_name
+from ropepp_eval.outside import parse_yaml, read_bytes
+from ropepp_eval.rows.task_files import FUNCTION
 
 PREFIX = "lm_eval:"
 """No `/`: lm-eval names files by its tasks."""
@@ -29,7 +31,7 @@ def write_own(name: str, folder: Path) -> str:
     own, wanted = _own_files(), name.removeprefix(PREFIX)
     if wanted not in own:
         raise unknown_name("task of lm-eval", wanted, own, "`lm_eval ls tasks` lists them")
-    content = yaml.load(own[wanted].read_text(encoding="utf-8"), _Loader)
+    content = parse_yaml(read_bytes(own[wanted]), str(own[wanted]), tags=(FUNCTION,))
     stub: dict[str, Any] = {"include": str(own[wanted])}
     if "group" in content:
         stub |= {"group": name, "task": [_member(member, folder) for member in content.get("task", [])]}
@@ -62,13 +64,6 @@ def _own_files() -> dict[str, Path]:
     return found
 
 
-class _Loader(yaml.SafeLoader):
-    """Reads files with lm-eval's `!function`, whose names are of no use here."""
-
-
-_Loader.add_constructor("!function", lambda loader, node: None)
-
-
 class OverridesInOneSentence(logging.Filter):
     """Takes lm-eval's lines "Task ... overrides existing task ..." about our tasks, and says one sentence where one of them was asked for."""
 
@@ -85,5 +80,7 @@ class OverridesInOneSentence(logging.Filter):
             return True
         if facts[0] in self._asked and not self._said:
             self._said = True
-            self._say(f"{facts[0]} is ropepp-eval's task; lm-eval's own of that name is {PREFIX}{facts[0]}, and so for the others")
+            self._say(
+                f"{facts[0]} is ropepp-eval's task; lm-eval's own of that name is {PREFIX}{facts[0]}, and so for the others"
+            )
         return False

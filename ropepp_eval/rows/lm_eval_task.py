@@ -55,6 +55,8 @@ class RowTask(ConfigurableTask):
                 "protocol": request.protocol,
                 "seed": request.seed,
                 "tokenizer_sha256": request.tokenizer.sha256,
+                "benchmark": self.config.metadata.get("benchmark", request.task),
+                "averaged": bool(self.config.metadata.get("averaged", True)),
             },
         }
 
@@ -151,7 +153,9 @@ class RowTask(ConfigurableTask):
     def apply_filters(self) -> Any:
         """Before the responses are scored: which rows have none."""
         found = ((instance, response) for instance in self.instances for response in instance.resps)
-        self._failed = {instance.doc["row"]: str(response) for instance, response in found if isinstance(response, Unanswered)}
+        self._failed = {
+            instance.doc["row"]: str(response) for instance, response in found if isinstance(response, Unanswered)
+        }
         if self._failed:
             row, reason = min(self._failed.items())
             asked = len({instance.doc["row"] for instance in self.instances})
