@@ -35,12 +35,12 @@ def claim(cache: MutableMapping[str, Any], model: Mapping[str, Any], tokenizer: 
         **{name: value for name, value in model.items() if name not in ("checkpoint", "model_name", "model_num_parameters")},
         **dataclasses.asdict(settings),
     }
-    theirs = cache.get(OWNER)
-    if theirs is None and len(cache):
+    theirs: dict[str, Any] = cache.get(OWNER, {})
+    if not theirs and len(cache):
         raise UserError(
             "--use_cache names a file whose answers another model made, and lm-eval's cache does not tell models apart; name another file"
         )
-    for name in ours if theirs is not None else ():
+    for name in ours if theirs else ():
         if theirs.get(name) != ours[name]:
             raise UserError(
                 f"--use_cache names a file with answers of other making ({name} was {theirs.get(name)}, is {ours[name]}), and lm-eval's "

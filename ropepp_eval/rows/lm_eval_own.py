@@ -32,7 +32,7 @@ def write_own(name: str, folder: Path) -> str:
     if wanted not in own:
         raise unknown_name("task of lm-eval", wanted, own, "`lm_eval ls tasks` lists them")
     content = parse_yaml(read_bytes(own[wanted]), str(own[wanted]), tags=(FUNCTION,))
-    stub: dict[str, Any] = {"include": str(own[wanted])}
+    stub: dict[str, Any] = {"include": str(own[wanted]), "tag": []}  # its tags stay those of lm-eval's own name
     if "group" in content:
         stub |= {"group": name, "task": [_member(member, folder) for member in content.get("task", [])]}
     else:
