@@ -22,6 +22,7 @@ def _register_transformers() -> None:
 
 
 def _register_lm_eval() -> None:
+    import lm_eval.models  # noqa: F401 (lm-eval registers its own models only while no other is registered)
     from lm_eval.api.registry import model_registry
 
     for name, target in _LM_EVAL_MODELS.items():

@@ -12,10 +12,14 @@ from lm_eval.api.model import LM
 from ropepp_eval.adapters.answers import Answer, Window
 from ropepp_eval.adapters.encoding import Encoder, Job
 from ropepp_eval.adapters.ledger import Generated, SpanScore, failed, generated, scored
+from ropepp_eval.adapters.lm_eval_cache import claim
 from ropepp_eval.adapters.settings import Settings
 from ropepp_eval.checkpoints import CheckpointInfo
 from ropepp_eval.errors import UserError
+from ropepp_eval.rows.requests import RowInstance, Unanswered
 from ropepp_eval.tokens.ids import Tokenizer
+
+NO_CHAT_TEMPLATE = "--apply_chat_template: the models ropepp and ropepp-vllm take prompts as they are; leave it out, or run chat models with --model hf"
 
 
 class RowAdapter(LM):  # type: ignore[misc]
@@ -97,26 +101,52 @@ class RowAdapter(LM):  # type: ignore[misc]
         return eos
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        """(log-likelihood, is_greedy) of each continuation. Raises UserError where a request has no answer."""
+        """(log-likelihood, is_greedy) of each continuation; see `_responses` for requests that have no answer."""
         return self._responses(requests, disable_tqdm)
 
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
-        """Log-likelihood of each whole text. Raises UserError where a request has no answer."""
+        """Log-likelihood of each whole text; see `_responses`."""
         return self._responses(requests, disable_tqdm)
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        """Greedy continuation of each prompt up to its first stop text. Raises UserError where a request has no answer."""
+        """Greedy continuation of each prompt up to its first stop text; see `_responses`."""
         return self._responses(requests, disable_tqdm)
 
     def sliding_window(self, requests: list[Instance], disable_tqdm: bool = False) -> list[list[Window]]:
-        """Windows of each text; lm-eval calls the method that a request's type names. Raises UserError as the others do."""
+        """Windows of each text; lm-eval calls the method that a request's type names. See `_responses`."""
         return self._responses(requests, disable_tqdm)
 
     def rolling_window(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
-        """As `loglikelihood_rolling`, through windows of the request's own length. Raises UserError as the others do."""
+        """As `loglikelihood_rolling`, through windows of the request's own length."""
         return self._responses(requests, disable_tqdm)
 
+    # lm-eval's switches
+
+    def set_cache_hook(self, cache_hook: Any) -> None:
+        """Take lm-eval's cache of responses (`--use_cache`) where it is empty or holds answers made as this adapter makes them.
+
+        Raises:
+            UserError: it holds others. lm-eval keys a response by its request alone, so two checkpoints would get the same scores.
+        """
+        if getattr(cache_hook, "dbdict", None) is not None:
+            claim(cache_hook.dbdict, self.get_model_info(), self.encoder.tokenizer, self.settings)
+        super().set_cache_hook(cache_hook)
+
+    def chat_template(self, chat_template: bool | str = False) -> str | None:
+        """Raises UserError: prompts are taken as they are."""
+        raise UserError(NO_CHAT_TEMPLATE)
+
+    def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        """Raises UserError, as `chat_template`."""
+        raise UserError(NO_CHAT_TEMPLATE)
+
     def _responses(self, requests: list[Instance], disable_tqdm: bool) -> list[Any]:
+        """lm-eval's responses. A row of ours that fails has `Unanswered` for one; any other request that fails ends the call, what can't
+        be asked before anything is computed.
+
+        Raises:
+            UserError: a request of another task has no answer.
+        """
         from tqdm import tqdm  # type: ignore[import-untyped]
 
         responses: list[Any] = [None] * len(requests)
@@ -124,9 +154,15 @@ class RowAdapter(LM):  # type: ignore[misc]
             for index, answer in self.answers(requests):
                 request = requests[index]
                 if answer.error is not None:
-                    raise UserError(f"{request.request_type} request {index}: {answer.error.message}")
-                responses[index] = answer.response
-                self.cache_hook.add_partial(request.request_type, request.args, answer.response)
+                    if not isinstance(request, RowInstance):
+                        where = (
+                            f"{request.task_name}, document {request.doc_id}" if request.task_name else f"request {index}"
+                        )
+                        raise UserError(f"{where} ({request.request_type}): {answer.error.message}")
+                    responses[index] = Unanswered(answer.error.message)
+                else:
+                    responses[index] = answer.response
+                    self.cache_hook.add_partial(request.request_type, request.args, answer.response)
                 bar.update()
         return responses
 

@@ -285,8 +285,9 @@ def _other_value(cell: Cell, whole: Cell) -> str:
 
 
 def _outcome(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What two runs must agree on to count as equal. NaN equals NaN here."""
-    return row["row_sha256"], repr(row["scores"]), row["error"] is None
+    """What two runs must agree on to count as equal. NaN equals NaN here, and a score that is null one that is not there."""
+    scores = sorted((name, repr(score)) for name, score in (row["scores"] or {}).items() if score is not None)
+    return row["row_sha256"], scores, row["error"] is None
 
 
 def _difference(versions: list[Cell]) -> str:

@@ -1,7 +1,8 @@
 """What lm-eval's `results_DATE.json` says: which model, which tasks, which values.
 
 Format: lm-eval 0.4.13, `lm_eval/evaluator.py` and `lm_eval/loggers/evaluation_tracker.py`. Our model `ropepp` adds
-`config.checkpoint`, which tells its checkpoint from all others (`NativeLM.get_model_info`).
+`config.checkpoint`, which tells its checkpoint from all others (`NativeLM.get_model_info`), and our tasks add `metadata.row_task`, which says
+what their rows are (`rows/lm_eval_task.py`); `ropepp-eval share` writes the same form (`reports/share/lm_eval_files.py`).
 """
 
 from __future__ import annotations
@@ -15,8 +16,6 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from ropepp_eval.errors import UserError
-from ropepp_eval.lengths import parse_length
 from ropepp_eval.outside import Items, Outside, complaint_of
 from ropepp_eval.reports.aggregation import STATISTICS
 from ropepp_eval.reports.published import published_names
@@ -26,23 +25,15 @@ BENCHMARK = "lm-eval"
 parts."""
 PROTOCOL = "reference"
 """lm-eval's definitions are the short suite's reference. The paper's numbers were made with OpenCompass."""
-AT_LENGTHS = "lm-eval at lengths"
-"""What tables call tasks of ours that lm-eval ran as TASK@LENGTH."""
+FAILED = "failed"
+"""The metric by which our tasks count rows without an answer."""
+_NO_SCORES = frozenset({"bypass", FAILED})
+"""What lm-eval lists beside the metrics: `bypass` (--predict_only) holds no score."""
+BACKENDS = {"ropepp": "native", "ropepp-vllm": "vllm"}
+"""What runs of ours call the engines behind our models."""
+OURS = "ropepp-eval"
 SHARES = frozenset({"acc", "acc_norm", "f1", "em", "exact_match"})
 """lm-eval's metrics that are shares of the rows, which tables show in percent."""
-
-
-class Told(Outside):
-    """What a task's `metadata.ropepp_eval` says where the files came from `ropepp-eval share`: lm-eval has no place for it."""
-
-    benchmark: str
-    task: str
-    length_tokens: Annotated[int, Field(ge=0)]
-    protocol: str
-    primary: str
-    averaged: bool
-    harness: str | None
-    """What made the values where it was not ropepp-eval, such as lm-eval and its version."""
 
 
 @dataclass(frozen=True)
@@ -70,25 +61,47 @@ class Metric:
         return self.aggregation in STATISTICS
 
 
+class RowTaskFacts(Outside):
+    """`metadata.row_task` of a task of ours."""
+
+    task: str
+    benchmark: str
+    averaged: bool
+    length_tokens: Annotated[int, Field(ge=0)]
+    protocol: str
+    seed: int | None
+    tokenizer_sha256: str | None
+    primary: str | None = None
+    """The task's first metric, where it is not the one that lm-eval's files would tell."""
+    harness: str | None = None
+    """What made the values where it was not lm-eval itself: only files that `ropepp-eval share` wrote say it."""
+
+
 @dataclass(frozen=True)
 class Task:
     """One task of a results file."""
 
     written: str
     """As lm-eval calls it: `piqa`, or `TASK@4k` for a task of ours at a length."""
-    name: str
-    length_tokens: int
-    """0 for tasks that take no length."""
     rows: int | None
     """How many documents were asked."""
+    failed: int
+    """How many of them have no answer; only our tasks count them."""
     metrics: tuple[Metric, ...]
-    told: Told | None = None
+    told: RowTaskFacts | None
+    """What a task of ours says of its rows; None for lm-eval's own, which take no length and are not averaged."""
+
+    @property
+    def name(self) -> str:
+        return self.told.task if self.told else self.written
+
+    @property
+    def length_tokens(self) -> int:
+        return self.told.length_tokens if self.told else 0
 
     @property
     def benchmark(self) -> str:
-        if self.told:
-            return self.told.benchmark
-        return AT_LENGTHS if self.length_tokens else BENCHMARK
+        return self.told.benchmark if self.told else BENCHMARK
 
     @property
     def protocol(self) -> str:
@@ -96,14 +109,14 @@ class Task:
 
     @property
     def averaged(self) -> bool:
-        """Whether a mean over the benchmark's tasks says something; lm-eval's own are a mix."""
-        return self.told.averaged if self.told else self.benchmark != BENCHMARK
+        return self.told is not None and self.told.averaged
 
     @property
     def primary(self) -> str:
-        """The metric that our own files name; of lm-eval's the one that Table 1 is compared with where the layout names one, else `acc`, else the first."""
+        """The metric that our own files name; of lm-eval's the one that Table 1 is compared with where the layout names one, else `acc`,
+        else the first."""
         names = [metric.name for metric in self.metrics]
-        wanted = self.told.primary if self.told else published_names().metrics.get(self.name, "acc")
+        wanted = (self.told.primary if self.told else None) or published_names().metrics.get(self.name, "acc")
         return wanted if wanted in names else names[0]
 
 
@@ -113,7 +126,7 @@ class _ListedMetric(Outside):
 
 class _Metadata(Outside):
     scale: dict[str, float] | None = None
-    ropepp_eval: Told | None = None
+    row_task: RowTaskFacts | None = None
 
 
 class _TaskConfig(Outside):
@@ -165,13 +178,20 @@ def tasks_of(content: Mapping[str, Any]) -> list[Task]:
     tasks = []
     for written, config in content["configs"].items():
         results = content["results"].get(written, {})
-        metadata = config.get("metadata") or {}
-        told = Told.model_validate(metadata["ropepp_eval"]) if metadata.get("ropepp_eval") else None
-        name, length_tokens = (told.task, told.length_tokens) if told else _task_and_length(written)
+        told = _entry(config, "metadata", "row_task")
         metrics = _metrics(results, config, _entry(content, "higher_is_better", written))
         rows = _entry(content, "n-samples", written).get("effective", results.get("sample_len"))
+        failed = results.get(f"{FAILED},none") if told else 0
         if metrics:
-            tasks.append(Task(written, name, length_tokens, rows if isinstance(rows, int) else None, metrics, told))
+            tasks.append(
+                Task(
+                    written,
+                    rows if isinstance(rows, int) else None,
+                    failed if isinstance(failed, int) else 0,
+                    metrics,
+                    RowTaskFacts.model_validate(told) if told else None,
+                )
+            )
     return tasks
 
 
@@ -181,21 +201,16 @@ def _entry(content: Mapping[str, Any], part: str, task: str) -> Mapping[str, Any
     return entry if isinstance(entry, dict) else {}
 
 
-def _task_and_length(written: str) -> tuple[str, int]:
-    name, _, length = written.rpartition("@")
-    try:
-        return (name, parse_length(length)) if name else (written, 0)
-    except UserError:
-        return written, 0
-
-
 def _metrics(results: Mapping[str, Any], config: Mapping[str, Any], higher: Mapping[str, Any]) -> tuple[Metric, ...]:
     """From entries such as `acc,none` and `acc_stderr,none`; what is no number (`N/A`) is not known."""
     listed = config.get("metric_list")
     scales = _entry(config, "metadata", "scale")  # our own tasks say how they are shown
     declared = {entry.get("metric"): entry for entry in listed or [] if isinstance(entry, dict)}
     metrics = []
-    for written, value in results.items():
+    found = {name: value for name, value in results.items() if name.partition(",")[0] not in _NO_SCORES}
+    if f"{FAILED},none" in results:  # where every row failed, no metric has a value
+        found = {f"{name},none": math.nan for name in declared if name} | found
+    for written, value in found.items():
         key, comma, filter_name = written.partition(",")
         if comma and not key.endswith("_stderr") and is_number(value):
             stderr = results.get(f"{key}_stderr,{filter_name}")
@@ -239,7 +254,10 @@ def settings_of_results(content: Mapping[str, Any]) -> dict[str, Any]:
     config = content["config"]
     named = {"backend": "model", "dtype": "model_dtype", "attention": "attention", "limit": "limit"}
     known = {ours: config[theirs] for ours, theirs in named.items() if config.get(theirs) is not None}
-    told = [ours for config in content["configs"].values() if (ours := _entry(config, "metadata", "ropepp_eval"))]
-    if told:  # ours, in lm-eval's form
-        return known | ({"harness": told[0]["harness"]} if told[0].get("harness") else {})
+    known["backend"] = BACKENDS.get(known.get("backend", ""), known.get("backend"))
+    told = [_entry(config, "metadata", "row_task").get("harness") for config in content["configs"].values()]
+    made_by = {str(harness) for harness in told if harness is not None}
+    if made_by:
+        others = sorted(made_by - {OURS})
+        return known | ({"harness": ", ".join(others)} if others else {})
     return {"harness": f"lm-eval {content.get('lm_eval_version') or 'of unknown version'}", **known}

@@ -11,10 +11,11 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from ropepp_eval.outside import Outside, complaint_of
+from ropepp_eval.outside import Items, Outside, complaint_of
 from ropepp_eval.records import CELL_FIELDS, first_line, json_or_reason
 from ropepp_eval.reports.aggregation import aggregate
 from ropepp_eval.reports.lm_eval_results import (
+    FAILED,
     Metric,
     Task,
     checkpoint_of_results,
@@ -29,8 +30,8 @@ from ropepp_eval.reports.reading import Damage, RunFolder
 RESULTS_PATTERN = "results_*.json"
 
 
-def read_results_file(path: Path) -> tuple[RunFolder | None, list[Damage]]:
-    """The run that one `results_*.json` tells of (None where it can't be read), and all damage met.
+def read_results_file(path: Path) -> tuple[list[RunFolder], list[Damage]]:
+    """The runs that one `results_*.json` tells of, one a length and protocol (none where it can't be read), and all damage met.
 
     A task with samples has its rows; without, the value, standard error and number of rows that lm-eval wrote. A task whose
     rows are all there and give another value than lm-eval wrote is left out and named.
@@ -41,12 +42,21 @@ def read_results_file(path: Path) -> tuple[RunFolder | None, list[Damage]]:
     except OSError as error:
         reason = f"not readable ({first_line(error)})"
     if reason:
-        return None, [Damage(path.name, None, reason)]
+        return [], [Damage(path.name, None, reason)]
+    together: dict[tuple[int, str], list[Task]] = {}  # what a manifest says of a task holds for one length
+    for task in tasks_of(content):
+        together.setdefault((task.length_tokens, task.protocol), []).append(task)
+    runs = [_run_of(path, content, tasks) for tasks in together.values()]
+    return runs, [damage for run in runs for damage in run.damage]
+
+
+def _run_of(path: Path, content: Mapping[str, Any], found_tasks: Sequence[Task]) -> RunFolder:
+    """The run of some tasks of a results file, with their rows."""
     checkpoint = checkpoint_of_results(content)
     rows: list[dict[str, Any]] = []
     damage: list[Damage] = []
     cells, tasks = [], {}
-    for task in tasks_of(content):
+    for task in found_tasks:
         samples = path.parent / f"samples_{task.written}_{path.stem.removeprefix('results_')}.jsonl"
         name = _cell_name(checkpoint, task)
         inside = samples.parent == path.parent  # a task's name with a slash in it leads nowhere else
@@ -64,7 +74,7 @@ def read_results_file(path: Path) -> tuple[RunFolder | None, list[Damage]]:
         "checkpoints": {checkpoint["name"]: checkpoint},
         "settings": settings_of_results(content),
     }
-    return RunFolder(path.stem, str(path), manifest, tuple(rows), tuple(damage)), damage
+    return RunFolder(path.stem, str(path), manifest, tuple(rows), tuple(damage))
 
 
 def _cell_name(checkpoint: Mapping[str, Any], task: Task) -> dict[str, Any]:
@@ -94,7 +104,7 @@ def _described(task: Task, *, has_rows: bool) -> dict[str, Any]:
             metrics[metric.name]["reported"] = {
                 "value": metric.value if math.isfinite(metric.value) else None,
                 "stderr": metric.stderr,
-                "rows": task.rows or 0,
+                "rows": (task.rows or 0) - task.failed,
             }
     return {"benchmark": task.benchmark, "primary": task.primary, "averaged": task.averaged, "metrics": metrics}
 
@@ -104,7 +114,7 @@ def contradiction(task: Task, rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows or (task.rows is not None and len(rows) < task.rows):
         return ""
     for metric in task.metrics:
-        scores = [row["scores"].get(metric.name) for row in rows]
+        scores = [row["scores"].get(metric.name) for row in rows if row["error"] is None]
         if not metric.made_of_rows or None in scores or not math.isfinite(metric.value):
             continue
         value = aggregate(metric.aggregation, [tuple(score) if isinstance(score, list) else score for score in scores])
@@ -124,14 +134,13 @@ def _read_samples(path: Path, task: Task, name: Mapping[str, Any]) -> tuple[list
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        sample, reason = _parse_sample(line, OurSample if task.told else Sample)
+        sample, reason = _parse_sample(line, ours=task.told is not None)
         if sample is None:
             damage.append(Damage(path.name, number, reason, task.name))
             continue
-        if sample["doc_id"] not in rows:
-            rows[sample["doc_id"]] = _row(sample, name) | (_our_row(sample["doc"]) if task.told else {})
-        row = rows[sample["doc_id"]]
-        row["scores"] |= _scores(sample, task.metrics)  # a document has a line for each answer filter
+        row = rows.setdefault(sample["doc_id"], _row(sample, name, task))
+        if row["error"] is None:
+            row["scores"] |= _scores(sample, task.metrics)  # a document has a line for each answer filter
     return list(rows.values()), damage
 
 
@@ -145,40 +154,59 @@ class Sample(Outside):
     filter: str = "none"
 
 
-class OurDocument(Outside):
-    """What a sample's `doc` says where `ropepp-eval share` wrote it: with it, rows pair, cluster and are marked as in the run itself."""
+class RowDoc(Outside):
+    """What is read of the document of a row of ours."""
 
+    row: Annotated[int, Field(ge=0)]
     row_sha256: str
-    stand_in: bool
-    cluster: str | None
-    depths_percent: list[float]
-    question: str | None
-    references: list[str]
+    references: Items[str]
     prompt_tokens: Annotated[int, Field(ge=0)] | None
-    new_tokens: Annotated[int, Field(ge=0)] | None
-    budget: Annotated[int, Field(ge=0)] | None
-    finish: str | None
-    seconds: float | None
+    max_new_tokens: Annotated[int, Field(ge=0)] | None
+    stand_in: bool
+    cluster: str
+    details: str
+    """JSON."""
+    question: str | None = None
+    new_tokens: Annotated[int, Field(ge=0)] | None = None
+    finish: str | None = None
+    seconds: float | None = None
 
 
-class OurSample(Sample):
-    """A sample that `ropepp-eval share` wrote."""
-
-    doc: OurDocument
-
-
-def _parse_sample(line: bytes, kind: type[Sample]) -> tuple[dict[str, Any] | None, str]:
+def _parse_sample(line: bytes, *, ours: bool) -> tuple[dict[str, Any] | None, str]:
     sample, reason = json_or_reason(line)
     if reason:
         return None, reason
     if not isinstance(sample, dict) or "doc_id" not in sample or "doc_hash" not in sample:
         return None, "not a sample of lm-eval's (no `doc_id` or `doc_hash`)"
-    wrong = complaint_of(sample, kind)
+    wrong = complaint_of(sample, Sample) or (complaint_of(sample.get("doc"), RowDoc) if ours else "")
     return (None, f"not a sample of lm-eval's ({wrong})") if wrong else (sample, "")
 
 
-def _row(sample: Mapping[str, Any], name: Mapping[str, Any]) -> dict[str, Any]:
-    """A line of the store for one document; what lm-eval does not write is missing."""
+def _row(sample: Mapping[str, Any], name: Mapping[str, Any], task: Task) -> dict[str, Any]:
+    """A line of the store for one document; what lm-eval does not write is missing. A row of ours is the same row as in a run."""
+    if task.told is not None:
+        doc, responses = sample["doc"], sample.get("filtered_resps")
+        failed = sample.get(FAILED) == 1
+        message = str(responses[0]) if isinstance(responses, list) and responses else "no answer"
+        details, _ = json_or_reason(doc["details"].encode())
+        return {
+            **name,
+            "seed": task.told.seed,
+            "tokenizer_sha256": task.told.tokenizer_sha256,
+            "row": doc["row"],
+            "row_sha256": doc["row_sha256"],
+            "references": doc["references"],
+            "prompt_tokens": doc["prompt_tokens"],
+            "budget": doc["max_new_tokens"],
+            "stand_in": doc["stand_in"],
+            "cluster": doc["cluster"],
+            "details": details if isinstance(details, dict) else {},
+            "responses": None if failed else responses,
+            "scores": None if failed else {},
+            "error": {"stage": "lm-eval", "type": "Unanswered", "message": message} if failed else None,
+            **{field: doc[field] for field in ("question", "new_tokens", "finish", "seconds") if doc.get(field) is not None},
+            **({"prompt_sha256": sample.get("prompt_hash")} if task.told.harness else {}),  # lm-eval's is of the text
+        }
     parts = [name["task"], sample["doc_id"], *(sample.get(f"{part}_hash") for part in ("doc", "prompt", "target"))]
     return {
         **name,
@@ -192,14 +220,6 @@ def _row(sample: Mapping[str, Any], name: Mapping[str, Any]) -> dict[str, Any]:
         "scores": {},
         "error": None,
     }
-
-
-def _our_row(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of the stored line that the row came from."""
-    told = {name: document[name] for name in OurDocument.model_fields if name not in ("depths_percent", "question")}
-    asked = {"question": document["question"]} if document["question"] else {}
-    depths = document["depths_percent"]
-    return {**told, **asked, "cluster": told["cluster"] or "", "details": {"depths_percent": depths} if depths else {}}
 
 
 def _scores(sample: Mapping[str, Any], metrics: Sequence[Metric]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ropepp_eval.reports.cells import Cell, Cells, scores_of
+from ropepp_eval.reports.lm_eval_results import BENCHMARK as LM_EVAL
 from ropepp_eval.reports.measures import why_none_common
 from ropepp_eval.reports.naming import checkpoint_labels, counted, natural
 
@@ -100,8 +101,12 @@ def _harness_notes(cells: Cells) -> list[str]:
     notes = []
     for harness in sorted({str(cell.settings["harness"]) for cell in cells.cells if "harness" in cell.settings}):
         theirs = [cell for cell in cells.cells if cell.settings.get("harness") == harness]
-        names = ", ".join(sorted({cell.name.task for cell in theirs}, key=natural))
-        notes.append(f"from files of {harness}, by its own definitions (the paper's numbers are OpenCompass's): {names}")
+        own = ", ".join(sorted({cell.name.task for cell in theirs if cell.name.benchmark == LM_EVAL}, key=natural))
+        notes += (
+            [f"from files of {harness}, by its own definitions (the paper's numbers are OpenCompass's): {own}"]
+            if own
+            else []
+        )
         alone = sorted({cell.name.task for cell in theirs if not cell.rows}, key=natural)
         if alone:
             notes.append(f"without rows, so not tested (lm-eval keeps them with --log_samples): {', '.join(alone)}")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from ropepp_eval.errors import UserError
 from ropepp_eval.reports.cells import Cell, Cells
 from ropepp_eval.reports.layouts import LayoutOptions, average, cell_entry, finished
+from ropepp_eval.reports.lm_eval_results import BENCHMARK as LM_EVAL
 from ropepp_eval.reports.naming import Checkpoint, checkpoint_labels, checkpoint_of
 from ropepp_eval.reports.published import (
     Column,
@@ -169,7 +170,9 @@ def _section(
         if compare:
             known = table.values.get(own) if lines[one].compared_with(table) else None
             made.extend(_beside(table, own, labels[one], entries, group) if known else [])
-    harnesses = {str(cell.settings["harness"]) for cell in members if "harness" in cell.settings}
+    harnesses = {
+        str(cell.settings["harness"]) for cell in members if "harness" in cell.settings and cell.name.benchmark == LM_EVAL
+    }
     notes = _comparison_notes(table, protocol, made, harnesses) if compare else ()
     label_columns = (*table.label_columns, "checkpoint", *(["source"] if compare else []))
     sides = tuple(column.higher_is_better for column in table.columns)

@@ -49,9 +49,13 @@ def read_runs(dirs: Iterable[str | Path]) -> tuple[list[RunFolder], list[Damage]
     runs: list[RunFolder] = []
     damage: list[Damage] = []
     for path in find_runs(dirs):
-        run, met = read_run(path) if path.is_dir() else read_results_file(path)
+        if path.is_dir():
+            run, met = read_run(path)
+            runs += [run] if run is not None else []
+        else:
+            found, met = read_results_file(path)
+            runs += found
         damage += met
-        runs += [run] if run is not None else []
     if not runs:
         raise UserError(f"no run could be read: {damage[0]}; restore the file or run the evaluation again")
     return runs, damage

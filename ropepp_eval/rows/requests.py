@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from lm_eval.api.instance import Instance
 
 from ropepp_eval.rows.row import Row
+
+
+class RowInstance(Instance):
+    """A request of a row: its task (`RowTask`) takes `Unanswered` for a response and leaves the row out of its scores."""
+
+
+@dataclass(frozen=True)
+class Unanswered:
+    """What an adapter gives lm-eval in the place of a response to a `RowInstance` that failed, since lm-eval has no failed rows."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        """What lm-eval writes into its files of samples."""
+        return self.reason
 
 
 def requests_of(
@@ -39,4 +55,4 @@ def requests_of(
             arguments = [(row.prompt,)]
     else:
         raise ValueError(f"output type {output_type!r} is none of lm-eval's four")
-    return [Instance(request_type=request_type, arguments=a, idx=i, **kwargs) for i, a in enumerate(arguments)]  # type: ignore[arg-type]
+    return [RowInstance(request_type=request_type, arguments=a, idx=i, **kwargs) for i, a in enumerate(arguments)]  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ropepp_eval.cli import COMMANDS, parser_of
-from ropepp_eval.cli.lm_eval import rewritten
+from ropepp_eval.cli.lm_eval import own_options
 from ropepp_eval.cli.options import path
 from ropepp_eval.runs.config import RunConfig
 
@@ -60,7 +60,7 @@ def test_the_python_api_takes_the_home_folder_too(monkeypatch: pytest.MonkeyPatc
     )
 
 
-def test_lm_evals_arguments_take_it_at_the_begin_of_a_value(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_lm_evals_arguments_take_it_at_the_begin_of_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ann")
     given = [
         "--model_args",
@@ -70,7 +70,7 @@ def test_lm_evals_arguments_take_it_at_the_begin_of_a_value(monkeypatch: pytest.
         "--metadata",
         '{"data_dir": "~/d"}',
     ]
-    assert rewritten(given, tmp_path) == [
+    assert own_options(given)[1] == [
         "--model_args",
         "pretrained=/home/ann/mine,tokenizer=/home/ann/tok",
         "--output_path",

@@ -254,17 +254,6 @@ def test_a_folder_of_runs_and_of_lm_evals_results_is_all_of_them(results, tmp_pa
     assert set(read_results(tmp_path)["checkpoint"]) == {"rope", "tiny", "other"}
 
 
-def test_a_task_of_ours_at_a_length_keeps_its_length(results):
-    path = results_file(results)
-    text = path.read_text().replace('"piqa"', '"niah_single_1@4k"')
-    path.write_text(text)
-    samples = samples_file(results, "piqa")
-    samples.rename(samples.with_name(samples.name.replace("piqa", "niah_single_1@4k")))
-    frame = read_results(results)
-    line = frame[(frame["task"] == "niah_single_1") & (frame["metric"] == "acc")].iloc[0]
-    assert (line["length_tokens"], line["benchmark"], line["rows"]) == (4096, "lm-eval at lengths", QUESTIONS)
-
-
 def test_the_layout_names_the_suites_tasks_and_metrics():
     groups = task_groups()
     suite = {*groups["short"], *groups["short_super_glue"]} - {"short_super_glue"}

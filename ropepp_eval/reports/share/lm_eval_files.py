@@ -1,7 +1,7 @@
 """lm-eval's own files: `results_DATE.json` and `samples_TASK_DATE.jsonl`, a folder a checkpoint and protocol.
 
 Format: lm-eval 0.4.13, `lm_eval/evaluator.py` and `lm_eval/loggers/evaluation_tracker.py`. `lm_eval_runs` reads them back; what
-lm-eval has no place for (benchmark, protocol, a name that no file can have) stands in a task's `metadata.ropepp_eval`.
+lm-eval has no place for (benchmark, protocol, a name that no file can have) stands in a task's `metadata.row_task`, as our tasks inside lm-eval write it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ropepp_eval.reports.cells import Cell
-from ropepp_eval.reports.lm_eval_results import is_number
+from ropepp_eval.reports.lm_eval_results import OURS, is_number
 from ropepp_eval.reports.naming import Checkpoint, checkpoint_of
 from ropepp_eval.reports.row_frame import finite, without_halves
 from ropepp_eval.reports.row_views import RowView
@@ -128,17 +128,25 @@ def _config(cell: Cell, written: str) -> dict[str, Any]:
         "metadata": {
             "version": 1,
             "scale": {keys[metric]: rule.scale for metric, rule in cell.metrics.items()},
-            "ropepp_eval": {
+            "row_task": {
                 "benchmark": name.benchmark,
                 "task": name.task,
                 "length_tokens": name.length_tokens,
                 "protocol": name.protocol,
+                "seed": _of_rows(cell, "seed"),
+                "tokenizer_sha256": _of_rows(cell, "tokenizer_sha256"),
                 "primary": cell.primary,
                 "averaged": cell.averaged,
-                "harness": cell.settings.get("harness"),
+                "harness": cell.settings.get("harness") or OURS,
             },
         },
     }
+
+
+def _of_rows(cell: Cell, field: str) -> Any:
+    """What all rows of a cell say; None where they differ or do not say it."""
+    said = {row.get(field) for row in cell.rows}
+    return said.pop() if len(said) == 1 else None
 
 
 def _counts(cell: Cell) -> dict[str, int]:
@@ -163,17 +171,17 @@ def _samples(shared: Shared, view: RowView) -> Iterator[dict[str, Any]]:
             **own,  # first: lm-eval's own fields win over a metric of their name
             "doc_id": record["row"],
             "doc": {
+                "row": record["row"],
+                "row_sha256": record["row_sha256"],
                 "question": view.question,
                 "references": view.references,
                 "choices": record.get("choices"),
-                "depths_percent": view.depths,
-                "length_tokens": view.cell.name.length_tokens,
-                "row_sha256": record["row_sha256"],
+                "prompt_tokens": record.get("prompt_tokens"),
+                "max_new_tokens": record.get("budget"),
                 "stand_in": bool(record.get("stand_in")),
-                **{
-                    name: record.get(name)
-                    for name in ("cluster", "prompt_tokens", "new_tokens", "budget", "finish", "seconds")
-                },
+                "cluster": record.get("cluster") or "",
+                "details": json.dumps({"depths_percent": view.depths} if view.depths else {}),
+                **{name: record.get(name) for name in ("new_tokens", "finish", "seconds")},
             },
             "target": view.references[0] if len(view.references) == 1 else view.references,
             "arguments": prompt,

@@ -95,11 +95,11 @@ def test_a_wrong_note_of_ours_is_refused_in_one_line(
     for path in out.rglob("results_*.json"):
         content = json.loads(path.read_text())
         for config in content["configs"].values():
-            config["metadata"]["ropepp_eval"] |= change
+            config["metadata"]["row_task"] |= change
         path.write_text(json.dumps(content))
     capsys.readouterr()
     assert main(["table", str(out)]) == 2
-    assert f"metadata.ropepp_eval.{next(iter(change))}" in capsys.readouterr().err
+    assert f"metadata.row_task.{next(iter(change))}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["a/b", "../up", "..", "x\0y", "y" * 300])
