@@ -10,6 +10,7 @@ import pytest
 from ropepp_eval.cli import parser_of
 from ropepp_eval.reports.page.provenance import command_of
 from ropepp_eval.runs.config import RunConfig
+from ropepp_eval.runs.options import options_of
 
 PLAIN = {"tasks": "niah_single_1,vt", "lengths": "1k,2k", "samples": 5}
 
@@ -34,14 +35,7 @@ def test_the_command_asks_for_the_same(settings):
     config = RunConfig.of("models/demo/rope", "models/demo/ropepp_ec", **PLAIN, **settings)
     words = shlex.split(command_of(dataclasses.asdict(config)))
     assert words[:2] == ["ropepp-eval", "run"]
-    args = parser_of("run").parse_args(words[2:])
-    options = {"chunk_tokens": args.chunk, "truncate": args.truncate, "deterministic": args.deterministic or None}
-    names = [field.name for field in dataclasses.fields(config) if hasattr(args, field.name) and field.name != "checkpoints"]
-    again = RunConfig.of(
-        *args.checkpoints,
-        **{name: getattr(args, name) for name in names},
-        adapter_options={name: value for name, value in options.items() if value is not None},
-    )
+    again = options_of(vars(parser_of("run").parse_args(words[2:]))).config()
     assert again == config
 
 
