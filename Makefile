@@ -52,7 +52,7 @@ setup-vllm: setup
 
 # Debian's and Ubuntu's browser, for the tests of the report's page; elsewhere they use the one that CHROMIUM names, or skip.
 setup-browser:
-	@command -v chromium > /dev/null || { apt-get update && apt-get install -y --no-install-recommends chromium; }
+	@if [ -z "$$(command -v chromium)" ]; then apt-get update && apt-get install -y --no-install-recommends chromium; fi
 
 # The tools that open what `ropepp-eval share` writes. inspect_ai takes an older fsspec than constraints.txt names. every-eval-ever needs
 # Python 3.12: here come only its schemas, and it runs in an environment of its own where there is such a Python (PYTHON312).
@@ -61,7 +61,7 @@ setup-share: setup
 	@echo "installing inspect_ai and every-eval-ever; log: $(LOG)"
 	$(call pip,install,-c "$(VENV)/constraints-share.txt" -e '.[inspect]' jsonschema)
 	$(call pip,install,--no-deps --ignore-requires-python every-eval-ever==0.3.0)
-	@if command -v "$(PYTHON312)" > /dev/null && "$(PYTHON312)" -c '' >> "$(LOG)" 2>&1; then \
+	@if [ -n "$$(command -v "$(PYTHON312)")" ] && "$(PYTHON312)" -c '' >> "$(LOG)" 2>&1; then \
 	  "$(PYTHON312)" -m venv "$(VENV)/every-eval-ever" && \
 	  "$(VENV)/every-eval-ever/bin/python" -m pip install --disable-pip-version-check every-eval-ever==0.3.0 >> "$(LOG)" 2>&1; \
 	else echo "no Python 3.12 here (PYTHON312 names one): the test by every-eval-ever's own validator is skipped"; fi
