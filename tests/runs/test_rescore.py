@@ -212,7 +212,8 @@ def test_data_that_is_gone_is_refused_and_nothing_is_written(
 ) -> None:
     as_earlier_releases_wrote(run)
     content = manifest(run)
-    content["arguments"]["checkpoints"] = ["nowhere"]
+    for command in (content, *content["history"]):
+        command["arguments"]["checkpoints"] = ["nowhere"]
     (run / "run.json").write_text(json.dumps(content))
     before = (run / "run.json").read_bytes(), rows_of(run)
     assert said in refusal(capsys, "rescore", run, "--task", task)

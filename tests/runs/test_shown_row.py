@@ -73,7 +73,8 @@ def test_windows_of_a_text(run: Path, capsys: pytest.CaptureFixture[str]) -> Non
 )
 def test_why_a_prompt_can_not_be_made_again(number: int, why: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     manifest = json.loads((run / "run.json").read_text())
-    manifest["arguments"]["checkpoints"] = ["nowhere"]
+    for command in (manifest, *manifest["history"]):
+        command["arguments"]["checkpoints"] = ["nowhere"]
     (run / "run.json").write_text(json.dumps(manifest))
     assert f"\nprompt      can't be made again: {why}" in shown(capsys, run, "--show", number)
     assert why in as_json(capsys, run, "--show", number)["prompt_missing"]
@@ -81,7 +82,8 @@ def test_why_a_prompt_can_not_be_made_again(number: int, why: str, run: Path, ca
 
 def test_a_tokenizer_that_lies_elsewhere_now(run: Path, tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
     manifest = json.loads((run / "run.json").read_text())
-    manifest["arguments"]["checkpoints"] = ["nowhere"]
+    for command in (manifest, *manifest["history"]):
+        command["arguments"]["checkpoints"] = ["nowhere"]
     (run / "run.json").write_text(json.dumps(manifest))
     assert as_json(capsys, run, "--show", CHOICES, "--tokenizer", tiny_checkpoint)["prompt"] is not None
     other = Path(__file__).resolve().parents[2] / "models" / "tokenizer"
