@@ -36,7 +36,7 @@ def load_checkpoint(
     Raises:
         UserError: it can't be used; the message names the file, field, tensor or argument.
     """
-    check_attention(attention)
+    check_attention(attention, device)
     return load_read(read_checkpoint(path_or_hub_id, position), dtype=dtype, device=device, attention=attention)
 
 
@@ -48,7 +48,7 @@ def load_read(
     Raises:
         UserError: as `load_checkpoint`; a file changed, or a weight is NaN or infinite.
     """
-    check_attention(attention)
+    check_attention(attention, device)
     if read.ours:
         check_kernel(attention, read.config.position_embedding)
     wanted = parse_dtype(dtype, read.config.dtype)
@@ -110,8 +110,8 @@ def resolved_device(device: str | None) -> str:
     return device
 
 
-def check_attention(name: str) -> None:
-    """Raise UserError for an attention function that is unknown or would lose causality.
+def check_attention(name: str, device: str | torch.device) -> None:
+    """Raise UserError for an attention function that is unknown, would lose causality, or computes wrongly on the device.
 
     transformers builds no mask for a name that has no registered mask function; attention would then see later tokens, and
     every score would look too good.
@@ -119,6 +119,11 @@ def check_attention(name: str) -> None:
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+    if name == "flex_attention" and str(device).startswith("cpu"):
+        raise UserError(
+            "attention 'flex_attention' is not used on a CPU: the code that torch 2.13 makes of it gives wrong logits in some runs; "
+            "use --attention sdpa"
+        )
     known = ["eager", *ALL_ATTENTION_FUNCTIONS.valid_keys()]
     if name not in known:
         raise unknown_name("attention", name, known, "eager, sdpa, flash_attention_2 and flex_attention are usual")

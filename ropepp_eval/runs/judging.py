@@ -31,9 +31,9 @@ def check_surroundings(config: RunConfig) -> None:
 
         require_vllm()
         return
-    resolved_device(config.device)
+    device = resolved_device(config.device)
     if config.attention not in ("eager", "sdpa"):  # these every transformers has; for others it is asked
-        check_attention(config.attention)
+        check_attention(config.attention, device)
     if config.attention == "flash_attention_2" and not any(map(importlib.util.find_spec, ("flash_attn", "kernels"))):
         raise UserError(
             "attention 'flash_attention_2' needs the package flash-attn, which is not installed; use --attention sdpa"

@@ -76,14 +76,14 @@ def test_flash_attention_with_slopes_gives_the_sdpa_logits(tiny, tokens, pads, m
 def test_a_custom_kernel_without_a_mask_function_is_refused():
     AttentionInterface.register("test_maskless", sdpa_attention_forward)
     with pytest.raises(UserError, match=r"test_maskless.*later tokens.*AttentionMaskInterface"):
-        check_attention("test_maskless")
+        check_attention("test_maskless", "cpu")
     AttentionMaskInterface.register("test_maskless", sdpa_mask)
-    check_attention("test_maskless")
+    check_attention("test_maskless", "cpu")
 
 
 def test_an_unknown_kernel_is_refused_with_near_matches():
     with pytest.raises(UserError, match="did you mean flash_attention_2"):
-        check_attention("flash_attention2")
+        check_attention("flash_attention2", "cpu")
 
 
 def test_a_bias_is_refused_by_a_kernel_that_cannot_add_it(tiny, tokens):
@@ -100,3 +100,9 @@ def test_loading_refuses_a_kernel_that_cannot_add_the_bias(golden):
     load_checkpoint(golden / "rope", attention="test_biasless")
     with pytest.raises(UserError, match=r"test_biasless.*alibi"):
         load_checkpoint(golden / "alibi", attention="test_biasless")
+
+
+@pytest.mark.parametrize("device", ["cpu", torch.device("cpu")])
+def test_flex_attention_is_refused_on_a_cpu(golden, device):
+    with pytest.raises(UserError, match=r"'flex_attention' is not used on a CPU.*use --attention sdpa"):
+        load_checkpoint(golden / "rope", attention="flex_attention", device=device)
