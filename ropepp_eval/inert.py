@@ -75,6 +75,22 @@ def raw_stream(stream: Any) -> Any:
     return stream.raw if isinstance(stream, InertStream) else stream
 
 
+def is_terminal(stream: Any) -> bool:
+    """Whether a person's terminal is what a stream writes to at last."""
+    return bool(raw_stream(stream).isatty())
+
+
+def write_bytes(stream: Any, content: bytes) -> None:
+    """A file's bytes to where a stream writes at last. They are no text for people: a terminal never gets them.
+
+    Raises:
+        ValueError: the stream is a terminal's.
+    """
+    if is_terminal(stream):
+        raise ValueError("bytes of a file are not written to a terminal")
+    raw_stream(stream).buffer.write(content)
+
+
 @contextlib.contextmanager
 def inert_output() -> Iterator[None]:
     """Standard output and standard error are inert meanwhile. Foreign progress bars on standard error keep their carriage returns."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ropepp_eval.cli.options import add_task_arguments, load_task_folders, path
 from ropepp_eval.errors import UserError, unknown_name
-from ropepp_eval.inert import raw_stream
+from ropepp_eval.inert import is_terminal, write_bytes
 from ropepp_eval.lengths import parse_lengths
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _check(args: argparse.Namespace) -> None:
         raise unknown_name("format", args.format, FORMATS, "give one with --format")
     if args.limit is not None and args.limit < 1:
         raise UserError(f"--limit {args.limit} is below 1; ask for at least one row, or leave it out")
-    if args.format == "parquet" and not args.out and raw_stream(sys.stdout).isatty():
+    if args.format == "parquet" and not args.out and is_terminal(sys.stdout):
         raise UserError("parquet is nothing to read on a terminal; add --out FILE, such as --out rows.parquet")
     if args.show is not None and args.format not in ("text", "json"):
         raise UserError(f"--show prints one row as text or json, not as {args.format}; leave out one of the two")
@@ -147,7 +147,7 @@ def _put(args: argparse.Namespace, content: bytes) -> int:
     if args.out:
         write_atomically(Path(args.out), content)
     elif args.format == "parquet":
-        raw_stream(sys.stdout).buffer.write(content)
+        write_bytes(sys.stdout, content)
     else:
         sys.stdout.write(content.decode())
     return 0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ropepp_eval.cli.options import path
 from ropepp_eval.errors import Interrupted, UserError, unknown_name
-from ropepp_eval.inert import raw_stream
+from ropepp_eval.inert import is_terminal, raw_stream
 
 if TYPE_CHECKING:
     from ropepp_eval.reports.run_status import RunStatus
@@ -63,7 +63,7 @@ def _watch(read: Callable[[], list[RunStatus]], args: argparse.Namespace) -> Non
     """A table that is drawn anew on a terminal; elsewhere a line a run each time."""
     from ropepp_eval.reports.run_status import ENDED
 
-    live = args.format == "text" and raw_stream(sys.stdout).isatty()
+    live = args.format == "text" and is_terminal(sys.stdout)
     with _drawn() if live else contextlib.nullcontext(_logged) as put:
         while True:
             runs = read()

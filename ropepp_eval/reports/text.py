@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from rich.cells import cell_len, chop_cells
 
-from ropepp_eval.inert import raw_stream
+from ropepp_eval.inert import is_terminal, raw_stream
 from ropepp_eval.reports.table import Entry, Line, Section, Show, Table, detail_parts, number_text
 
 Segments = list[tuple[str, str]]
@@ -32,7 +32,7 @@ HEAD_WIDTH, LABEL_WIDTH = 10, 16
 
 def output_width() -> int | None:
     """Characters a line of standard output may have: COLUMNS where it is set, else the terminal's; None without either."""
-    if os.environ.get("COLUMNS", "").isdecimal() or raw_stream(sys.stdout).isatty():
+    if os.environ.get("COLUMNS", "").isdecimal() or is_terminal(sys.stdout):
         return shutil.get_terminal_size().columns
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import json
 import os
@@ -72,14 +73,15 @@ def test_lm_eval_and_python_accept_it(passkey: Path) -> None:
 
 
 def test_the_lm_eval_command_takes_the_folder_out_of_lm_evals_arguments(passkey: Path, tmp_path: Path) -> None:
-    from ropepp_eval.cli.lm_eval import rewritten
+    from ropepp_eval.cli.lm_eval import own_options, serve
 
-    (tmp_path / "stubs").mkdir()
-    given = ["--model", "dummy", f"--task-folder={passkey}", "--tasks", "passkey@256"]
-    assert rewritten(given, tmp_path / "stubs") == [
-        "--model", "dummy", "--tasks", "passkey@256", "--include_path", str(tmp_path / "stubs")
-    ]  # fmt: skip
-    written = (tmp_path / "stubs" / "passkey@256.yaml").read_text()
+    ours, rest = own_options(["run", "--model", "dummy", f"--task-folder={passkey}", "--tasks", "passkey@256"])
+    assert (ours.task_folder, rest) == ([str(passkey)], ["run", "--model", "dummy", "--tasks", "passkey@256"])
+    ropepp_eval.load_task_folder(passkey)
+    args = argparse.Namespace(model="dummy", tasks="passkey@256", include_path=None)
+    serve(args, tmp_path)
+    assert args.include_path == str(tmp_path)
+    written = (tmp_path / "passkey@256.yaml").read_text()
     assert re.search(r"custom_dataset: !function 'ropepp_eval_tasks_passkey_[0-9a-f]{8}\.hooks\.rows'", written)
 
 

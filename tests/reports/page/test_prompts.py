@@ -37,6 +37,7 @@ def test_prompts_are_in_the_page_only_where_they_are_given(opened, tmp_path):
         file.write_bytes(render_page(page_of([run], rows="all", prompt_of=given)))
         page = opened(file).page
         page.locator("table.rows tbody tr a").nth(2).click()
+        page.get_by_role("heading", name="tokens").wait_for()  # the row's link is followed before it is opened
         assert page.locator(".prompt-text").count() == (given is not None)
     assert asked == [0, 1, 2, 3]  # once a question, not once an answer
     assert "owned text" not in (tmp_path / "without.html").read_text()
