@@ -18,6 +18,7 @@ GROUND = {
     "errors",
     "files",
     "hashing",
+    "hub",
     "inert",
     "lengths",
     "manifests",

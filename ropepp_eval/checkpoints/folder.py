@@ -16,6 +16,7 @@ from ropepp_eval.checkpoints.formats import IndexFile
 from ropepp_eval.checkpoints.pinned import PinnedFile
 from ropepp_eval.errors import UserError
 from ropepp_eval.hashing import hash_json
+from ropepp_eval.hub import fetch, split_revision
 from ropepp_eval.inert import inert
 from ropepp_eval.outside import read_json
 
@@ -73,14 +74,15 @@ class CheckpointFolder:
 
 
 def card_of(written: str | Path) -> Card | None:
-    """The card of that name, unless a local file or folder has it too."""
-    return find_card(str(written)) if has_card(str(written)) and not Path(written).exists() else None
+    """The card of that name, which may name a revision (`NAME@REVISION`), unless a local file or folder has it too."""
+    name, _ = split_revision(str(written))
+    return find_card(name) if has_card(name) and not Path(written).exists() else None
 
 
 def find_source(written: str | Path) -> CheckpointFolder:
-    """The folder of what the user wrote: a folder, a hub id, or the name of a card."""
+    """The folder of what the user wrote: a folder, a hub id, or the name of a card; the last two also at a revision."""
     card = card_of(written)
-    return find_folder(written if card is None else card.hub_id)
+    return find_folder(written if card is None else str(written).replace(card.name, card.hub_id, 1))
 
 
 def find_folder(path_or_hub_id: str | Path) -> CheckpointFolder:
@@ -95,20 +97,28 @@ def find_folder(path_or_hub_id: str | Path) -> CheckpointFolder:
         return _resolved(path, name_parts(path)[-1], text)
     if path.is_file():
         raise UserError(f"checkpoint {text!r} is a file; give the folder that holds it and config.json")
-    if not _HUB_ID.fullmatch(text) or text.startswith("."):
+    hub_id, revision = split_revision(text)
+    if not _HUB_ID.fullmatch(hub_id) or text.startswith("."):
         near = difflib.get_close_matches(path.name, [card.name for card in list_cards()], n=3, cutoff=0.6)
         hint = f"did you mean {' or '.join(near)}?" if near else "check the path;"
         raise UserError(
             f"checkpoint {text!r} is no folder here, no hub id (owner/name) and no card; {hint} "
             "`ropepp-eval models` lists the cards"
         )
-    return _resolved(_download(text), text.rsplit("/", 1)[1], text)
+    return _resolved(_fetched(hub_id, revision), hub_id.rsplit("/", 1)[1], text)
+
+
+def revision_of(folder: Path) -> str | None:
+    """The commit of a snapshot in the hub's cache; of another folder None."""
+    resolved = folder.resolve()
+    snapshot = resolved.parent.name == "snapshots" and _SNAPSHOT.fullmatch(resolved.parent.parent.name)
+    return resolved.name if snapshot else None
 
 
 def name_parts(folder: Path) -> tuple[str, ...]:
     """The folder's resolved path; of a snapshot in the hub's cache, which is called by its revision, owner and repository."""
     resolved = folder.resolve()
-    repository = _SNAPSHOT.fullmatch(resolved.parent.parent.name) if resolved.parent.name == "snapshots" else None
+    repository = _SNAPSHOT.fullmatch(resolved.parent.parent.name) if revision_of(folder) else None
     return tuple(filter(None, repository.groups())) if repository else resolved.parts
 
 
@@ -196,14 +206,5 @@ def _by_other_names(path: Path, found: list[str], written: str) -> tuple[list[st
     return found, (f"no index; all {count} shards of {inert(first[1])} are read",)
 
 
-def _download(hub_id: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(hub_id, allow_patterns=list(_WANTED_FILES)))
-    except Exception as error:  # network, permission and naming errors have no common base class
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise UserError(
-            f"checkpoint {hub_id!r} is no folder here and can't be fetched from the hub ({type(error).__name__}: {reason}); "
-            "check the name, the network and `hf auth login`, or give a local folder"
-        ) from error
+def _fetched(hub_id: str, revision: str | None) -> Path:
+    return fetch(hub_id, _WANTED_FILES, revision=revision, checksum=lambda file: PinnedFile.of(file.resolve()).sha256)

@@ -9,7 +9,7 @@ from typing import Any
 from ropepp_eval.checkpoints.architectures import kernel_for
 from ropepp_eval.checkpoints.cache_layers import CacheKinds, cache_entries
 from ropepp_eval.checkpoints.families import why_whole
-from ropepp_eval.checkpoints.folder import name_parts
+from ropepp_eval.checkpoints.folder import name_parts, revision_of
 from ropepp_eval.checkpoints.header import main_dtype
 from ropepp_eval.checkpoints.position_words import rotary_base
 from ropepp_eval.checkpoints.reading import ReadCheckpoint, parameters_of, read_checkpoint
@@ -75,6 +75,8 @@ class CheckpointInfo:
     """Tokens that end a text beside the tokenizer's EOS, from generation_config.json, else config.json."""
     settled: tuple[str, ...] = ()
     """How the folder is read where others might read it differently, one sentence each."""
+    revision: str | None = None
+    """Commit of the hub's repository that it was fetched from."""
 
     @property
     def path_parts(self) -> tuple[str, ...]:
@@ -103,6 +105,7 @@ class CheckpointInfo:
             "evidence": list(self.evidence),
             "stop_ids": list(self.stop_ids),
             "settled": list(self.settled),
+            **({"revision": self.revision} if self.revision else {}),
             "sha256": self.sha256,
         }
 
@@ -174,6 +177,7 @@ def describe(read: ReadCheckpoint) -> CheckpointInfo:
         note=read.note,
         stop_ids=read.ids.stops,
         settled=read.settled,
+        revision=revision_of(read.folder.path),
         **_embedding_facts(read),
     )
 

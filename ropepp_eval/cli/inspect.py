@@ -63,6 +63,7 @@ def text_of(info: object) -> str:
         ),
         **({"prompts": f"read whole, one by one: {info.whole}"} if info.whole else {}),
         "tokenizer": "in the folder" if info.has_tokenizer else "none in the folder; name one with --tokenizer",
+        **({"revision": info.revision} if info.revision else {}),
         "sha256": info.sha256,
         **({"settled": "; ".join(info.settled)} if info.settled else {}),
     }

@@ -69,6 +69,26 @@ def hotpotqa_file(records: Iterable[Record]) -> bytes:
     return json.dumps(rows).encode("utf-8")
 
 
+COLUMNS = {
+    "copy": (),
+    "wikitext": ("text",),
+    "openbookqa": ("id", "question_stem", "choices.text", "choices.label", "answerKey"),
+    "squad": ("title", "context", "question", "id", "answers.text", "answers.answer_start"),
+    "hotpotqa": ("id", "question", "answer", "type", "level", "context.title", "context.sentences", "supporting_facts.title",
+                 "supporting_facts.sent_id"),
+}  # fmt: skip
+"""What each conversion reads of a table; after a dot a field within a column."""
+
+
+def missing_columns(conversion: str, record: Record) -> list[str]:
+    """Columns that a table lacks, by one of its records."""
+    return [name for name in COLUMNS[conversion] if not _has(record, name.split("."))]
+
+
+def _has(value: Any, path: list[str]) -> bool:
+    return not path or (isinstance(value, dict) and path[0] in value and _has(value[path[0]], path[1:]))
+
+
 CONVERSIONS: dict[str, Callable[[Iterable[Record]], bytes] | None] = {
     "copy": None,
     "wikitext": wikitext_file,

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ropepp_eval.data.conversions import CONVERSIONS
+from ropepp_eval.data.conversions import CONVERSIONS, missing_columns
 from ropepp_eval.data.hub_sources import HUB_SOURCES, HubFile, HubSource
 from ropepp_eval.data.manifest import NAME, FileRecord, Manifest, read_manifest, write_manifest
 from ropepp_eval.data.text_files import read_json_records
 from ropepp_eval.errors import UserError, unknown_name
 from ropepp_eval.files import write_atomically
 from ropepp_eval.hashing import hash_file
+from ropepp_eval.hub import fetch
 from ropepp_eval.lengths import format_length
 
 FOLDERS = (
@@ -29,8 +30,8 @@ FOLDERS = (
     "wikitext-2-raw",
 )
 """What a data folder may hold; other folders of a source are left where they are."""
-Fetch = Callable[[str, str, str], Path]
-"""(repository, revision, path in it) -> a local copy."""
+Fetch = Callable[[str, str, Sequence[str]], Path]
+"""(repository, revision, paths in it) -> a local folder that holds them."""
 
 
 def prepare_generated(into: Path) -> Manifest:
@@ -71,7 +72,7 @@ def prepare_from_hub(
     only: Sequence[str] = (),
     lengths: Sequence[int] = (),
     offline: bool = False,
-    fetch: Fetch | None = None,
+    fetch_files: Fetch | None = None,
 ) -> Manifest:
     """Fetch the pinned revisions, check them, and write them in the original file formats.
 
@@ -80,7 +81,7 @@ def prepare_from_hub(
         only: names of sources; all of them where empty.
         lengths: lengths (tokens) of BABILong's published rows; all of them where empty.
         offline: never touch the network, which this needs.
-        fetch: how a file is fetched; the hub's own client where None.
+        fetch_files: how files are fetched; the hub's own client where None.
 
     Raises:
         UserError: offline, an unknown source, or a file that is not what the table says.
@@ -92,41 +93,37 @@ def prepare_from_hub(
         if name not in sources:
             raise unknown_name("data source", name, sources, "choose with --only")
     endings = tuple(f"/{format_length(length)}.json" for length in lengths)
-    fetch = fetch or fetch_from_hub
+    get = fetch_files or fetch_from_hub
 
     def contents() -> Iterable[tuple[str, bytes, str]]:
         for source in sources.values():
-            if not only or source.name in only:
-                for file in source.files:
-                    if source.name != "babilong" or not endings or file.path.endswith(endings):
-                        yield (
-                            file.makes,
-                            _fetched(source, file, fetch),
-                            f"hub:{source.repository}@{source.revision}/{file.path}",
-                        )
+            if only and source.name not in only:
+                continue
+            files = [
+                file for file in source.files if source.name != "babilong" or not endings or file.path.endswith(endings)
+            ]
+            folder = get(source.repository, source.revision, [file.path for file in files])
+            for file in files:
+                origin = f"hub:{source.repository}@{source.revision}/{file.path}"
+                yield file.makes, _content(source, file, folder / file.path), origin
 
     return _store(into, "hub", contents())
 
 
-def fetch_from_hub(repository: str, revision: str, path: str) -> Path:
-    """A file of a hub repository at one revision, through the hub's client and its cache.
+def fetch_from_hub(repository: str, revision: str, paths: Sequence[str]) -> Path:
+    """The folder with files of a data set at one revision, through the hub's client and its cache.
 
     Raises:
-        UserError: it could not be fetched.
+        UserError: they could not be fetched.
     """
-    from huggingface_hub import hf_hub_download
-
-    try:
-        return Path(hf_hub_download(repository, path, repo_type="dataset", revision=revision))
-    except Exception as error:  # the client's errors have no common base across its releases
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"{repository}@{revision}/{path} can't be fetched ({reason}); try again, or give --from DIR"
-        ) from error
+    folder = fetch(repository, paths, revision=revision, dataset=True)
+    for path in paths:
+        if not (folder / path).is_file():
+            raise UserError(f"data set {repository}@{revision} has no file {path}; its files moved: give --from DIR")
+    return folder
 
 
-def _fetched(source: HubSource, file: HubFile, fetch: Fetch) -> bytes:
-    local = fetch(source.repository, source.revision, file.path)
+def _content(source: HubSource, file: HubFile, local: Path) -> bytes:
     where = f"{source.repository}@{source.revision[:8]}/{file.path}"
     if file.sha256 is not None and hash_file(local) != file.sha256:
         raise UserError(
@@ -137,6 +134,10 @@ def _fetched(source: HubSource, file: HubFile, fetch: Fetch) -> bytes:
     if file.records is not None and len(records) != file.records:
         raise UserError(
             f"{where} holds {len(records)} records, {file.records} were expected; remove the hub's cache and try again"
+        )
+    if lacking := missing_columns(source.conversion, records[0] if records else {}):
+        raise UserError(
+            f"{where} has no column {', '.join(lacking)}; its schema moved: give --from DIR with the original files"
         )
     return local.read_bytes() if convert is None else convert(records)
 

@@ -225,6 +225,7 @@ def _rows(config: RunConfig, task: TaskEntry, length: int, tokenizer: Tokenizer,
 
 def _planned_checkpoints(config: RunConfig, earlier: Mapping[str, Any] | None) -> list[PlannedCheckpoint]:
     from ropepp_eval.checkpoints import inspect_checkpoint
+    from ropepp_eval.checkpoints.folder import card_of
 
     found: dict[Path, tuple[str, CheckpointInfo]] = {}
     for source in config.checkpoints:
@@ -237,12 +238,14 @@ def _planned_checkpoints(config: RunConfig, earlier: Mapping[str, Any] | None) -
             )
     planned = []
     for (source, info), label in zip(found.values(), _labels(list(found.values()), known_labels(earlier)), strict=True):
-        if config.tokenizer is None and not info.has_tokenizer:
+        card = card_of(source)
+        tokenizer = config.tokenizer or (info.folder if info.has_tokenizer else card.tokenizer if card else None)
+        if tokenizer is None:
             raise UserError(
                 f"checkpoint {source} holds no tokenizer; name its tokenizer's folder or hub id with --tokenizer"
             )
         rules = tokenizer_rules(dict(config.adapter_options))
-        planned.append(PlannedCheckpoint(label, source, info, load_tokenizer(config.tokenizer or info.folder, **rules)))
+        planned.append(PlannedCheckpoint(label, source, info, load_tokenizer(tokenizer, **rules)))
     return planned
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ropepp_eval.errors import UserError
+from ropepp_eval.hub import fetch, split_revision
 from ropepp_eval.inert import inert
 from ropepp_eval.outside import Items, Limits, Outside, read_bytes, read_json
 
@@ -134,12 +135,8 @@ def folder_of(name: str) -> Path:
 
 
 def _snapshot(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-
+    repository, revision = split_revision(name)
     try:
-        return Path(snapshot_download(name, allow_patterns=[*NAMES, MODEL_NAME, "config.json"]))
-    except Exception as error:  # what the hub raises differs by cause and by release
-        reason = inert((str(error).strip().splitlines() or [type(error).__name__])[0])
-        raise UserError(
-            f"tokenizer {name!r} can't be loaded ({reason}); name a folder or hub id with --tokenizer"
-        ) from error
+        return fetch(repository, [*NAMES, MODEL_NAME, "config.json"], revision=revision)
+    except UserError as error:
+        raise UserError(f"tokenizer: {error}; a folder or another hub id is named with --tokenizer") from error

@@ -71,7 +71,7 @@ def tiny_card(tmp_path, monkeypatch):
     model.save_pretrained(tmp_path / "hub")
     known = {"Tiny-EH": cards.Card(**{**vars(card), "parameters": model.num_parameters()})}
     monkeypatch.setattr(cards, "_cards", lambda folder: known)
-    monkeypatch.setattr(folder, "_download", lambda hub_id: tmp_path / "hub")
+    monkeypatch.setattr(folder, "_fetched", lambda hub_id, revision: tmp_path / "hub")
     return known
 
 

@@ -185,14 +185,3 @@ def test_positions_that_cannot_be_asked_for(folder, asked, word):
 ])  # fmt: skip
 def test_fields_that_cannot_be(folder, fields, word):
     refused(set_config(folder, **fields), word)
-
-
-def test_a_hub_id_without_a_network_is_refused_in_one_line(monkeypatch):
-    import huggingface_hub
-
-    def offline(*args, **kwargs):
-        assert all("*.bin" not in pattern for pattern in kwargs["allow_patterns"])
-        raise huggingface_hub.errors.LocalEntryNotFoundError("no network\nand no cache")
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
-    refused("someone/a-model", "someone/a-model", "no network and no cache")

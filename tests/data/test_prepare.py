@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -107,7 +107,7 @@ def test_a_broken_manifest_is_named(tmp_path: Path) -> None:
 
 def test_the_hub_is_never_asked_offline(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="needs the network; leave --offline out"):
-        prepare.prepare_from_hub(tmp_path, offline=True, fetch=lambda *_: pytest.fail("fetched"))
+        prepare.prepare_from_hub(tmp_path, offline=True, fetch_files=lambda *_: pytest.fail("fetched"))
 
 
 def test_an_unknown_source_is_refused_with_its_near_name(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_wikitext_from_the_hub_is_the_official_file(data_dir: Path, tmp_path: Pa
         lines = (data_dir / "wikitext-2-raw" / name).read_text("utf-8").splitlines(keepends=True)
         return parquet(tmp_path, [{"text": "" if line == " \n" else line} for line in lines])
 
-    prepare.prepare_from_hub(tmp_path / "data", only=["wikitext"], fetch=fetch)
+    prepare.prepare_from_hub(tmp_path / "data", only=["wikitext"], fetch_files=folder_with(tmp_path, fetch))
     assert set(states(tmp_path / "data").values()) == {"official"}
 
 
@@ -172,7 +172,7 @@ def test_openbookqa_from_the_hub_is_the_official_file(
         lists = {name: [choice[name] for choice in choices] for name in ("text", "label")}
         return record | {"question_stem": row["question"]["stem"], "choices": lists}
 
-    prepare.prepare_from_hub(tmp_path / "data", only=["openbookqa"], fetch=fetch)
+    prepare.prepare_from_hub(tmp_path / "data", only=["openbookqa"], fetch_files=folder_with(tmp_path, fetch))
     found = check_folder(tmp_path / "data")
     assert {file.state for file in found.files} == {"official"}
     assert found.lacking["openbookqa"] == ["openbookqa/Main/openbook.txt", "openbookqa/Additional/crowdsourced-facts.txt"]
@@ -196,7 +196,7 @@ def test_hotpotqa_from_the_hub_has_the_original_layout(
             )
         return parquet(tmp_path, records)
 
-    prepare.prepare_from_hub(tmp_path / "data", only=["hotpotqa"], fetch=fetch)
+    prepare.prepare_from_hub(tmp_path / "data", only=["hotpotqa"], fetch_files=folder_with(tmp_path, fetch))
     assert (tmp_path / "data/hotpotqa/hotpot_dev_distractor_v1.json").read_bytes() == original.read_bytes()
 
 
@@ -216,7 +216,7 @@ def test_squad_from_the_hub_has_the_same_paragraphs_and_questions(
                     records.append(record | {"question": qa["question"], "id": qa["id"]})
         return parquet(tmp_path, records)
 
-    prepare.prepare_from_hub(tmp_path / "data", only=["squad"], fetch=fetch)
+    prepare.prepare_from_hub(tmp_path / "data", only=["squad"], fetch_files=folder_with(tmp_path, fetch))
     made = json.loads((tmp_path / "data/squad/dev-v2.0.json").read_text("utf-8"))
 
     def questions(content: dict[str, Any]) -> list[tuple[Any, ...]]:
@@ -232,19 +232,27 @@ def test_squad_from_the_hub_has_the_same_paragraphs_and_questions(
 
 def test_a_fetched_file_with_another_checksum_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"EleutherAI/lambada_openai@900124bf.* has sha256 .*, 4aa8d02c.* was expected"):
-        prepare.prepare_from_hub(tmp_path / "data", only=["lambada"], fetch=file_with(tmp_path, '{"text": "a b"}\n'))
+        prepare.prepare_from_hub(
+            tmp_path / "data", only=["lambada"], fetch_files=folder_with(tmp_path, file_with(tmp_path, '{"text": "a b"}\n'))
+        )
     assert not (tmp_path / "data").exists()
 
 
 def test_a_fetched_file_with_too_few_records_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without_checksums(monkeypatch)
     with pytest.raises(UserError, match="holds 1 records, 5153 were expected"):
-        prepare.prepare_from_hub(tmp_path / "data", only=["lambada"], fetch=file_with(tmp_path, '{"text": "a b"}\n'))
+        prepare.prepare_from_hub(
+            tmp_path / "data", only=["lambada"], fetch_files=folder_with(tmp_path, file_with(tmp_path, '{"text": "a b"}\n'))
+        )
 
 
 def test_lambada_from_the_hub_is_the_file_itself(data_dir: Path, tmp_path: Path) -> None:
-    prepare.prepare_from_hub(tmp_path, only=["lambada"], fetch=lambda *_: data_dir / "lambada/lambada_test.jsonl")
-    assert states(tmp_path) == {"lambada/lambada_test.jsonl": "official"}
+    prepare.prepare_from_hub(
+        tmp_path / "data",
+        only=["lambada"],
+        fetch_files=folder_with(tmp_path, lambda *_: data_dir / "lambada/lambada_test.jsonl"),
+    )
+    assert states(tmp_path / "data") == {"lambada/lambada_test.jsonl": "official"}
 
 
 def test_published_babilong_rows_are_fetched_for_the_lengths_asked(tmp_path: Path) -> None:
@@ -256,11 +264,26 @@ def test_published_babilong_rows_are_fetched_for_the_lengths_asked(tmp_path: Pat
         asked.append((repository, revision, path))
         return local(repository, revision, path)
 
-    prepare.prepare_from_hub(tmp_path / "data", only=["babilong"], lengths=[0, 4096], fetch=fetch)
+    prepare.prepare_from_hub(
+        tmp_path / "data", only=["babilong"], lengths=[0, 4096], fetch_files=folder_with(tmp_path, fetch)
+    )
     assert len(asked) == 20
     assert asked[0] == ("RMT-team/babilong", "ee0d588794c7ac098062ee0d247c733d62e94fe2", "data/qa1/0k.json")
     assert {path.split("/")[-1] for _, _, path in asked} == {"0k.json", "4k.json"}
     assert open_data(tmp_path / "data").find("babilong", "data/qa7/4k.json")
+
+
+def folder_with(folder: Path, fetch: Callable[[str, str, str], Path]) -> prepare.Fetch:
+    """A repository's files as `fetch` gives them one by one, together in a folder."""
+
+    def fetch_all(repository: str, revision: str, paths: Sequence[str]) -> Path:
+        for path in paths:
+            target = folder / "fetched" / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(fetch(repository, revision, path).read_bytes())
+        return folder / "fetched"
+
+    return fetch_all
 
 
 def file_with(folder: Path, text: str) -> Callable[[str, str, str], Path]:

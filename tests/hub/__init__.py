@@ -1,0 +1,1 @@
+"""The hub on loopback, and everything that asks it, through the real client."""
