@@ -12,6 +12,7 @@ from typing import Any
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.inert import inert
+from ropepp_eval.manifests import is_planned, planned_here
 from ropepp_eval.processes import is_alive
 from ropepp_eval.records import CELL_FIELDS
 from ropepp_eval.reports.cells import length_in_words
@@ -221,8 +222,8 @@ def _progress(manifest: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) ->
             kept[row["row"]] = row
     cells, errors = [], []
     for planned in manifest.get("cells", []):
-        name, samples = _name_of(planned), planned.get("samples")
-        there = [row for number, row in by_cell.get(name, {}).items() if samples is None or number < samples]
+        name, samples = _name_of(planned), planned_here(planned)
+        there = [row for number, row in by_cell.get(name, {}).items() if is_planned(planned, number)]
         failed = [row["error"] for row in there if row["error"] is not None]
         seconds = [float(row["seconds"] or 0) for row in there]
         errors += failed
