@@ -71,6 +71,7 @@ class Worker:
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         if offline:  # before anything that reads it is imported
             os.environ["HF_HUB_OFFLINE"] = "1"
+        _import_engine()
         import torch
 
         torch.set_num_threads(threads)
@@ -144,6 +145,19 @@ class Worker:
         self._adapter = None
         if close is not None:
             close()  # an engine's processes hold the device's memory
+
+
+def _import_engine() -> None:
+    """What every worker needs, without scikit-learn: transformers takes it for one of its ways to generate, which none of ours is, and it
+    is half of the time in which a worker starts."""
+    hidden = "sklearn" not in sys.modules
+    if hidden:
+        sys.modules["sklearn"] = None  # type: ignore[assignment]
+    try:
+        import ropepp_eval.adapters.native  # noqa: F401
+    finally:
+        if hidden:
+            del sys.modules["sklearn"]
 
 
 @functools.cache
