@@ -41,7 +41,9 @@ def cluster(quiet_ray: None) -> Iterator[Any]:
         warnings.simplefilter("ignore")
         from ray.cluster_utils import Cluster
 
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "_system_config": SETTINGS})
+        cluster = Cluster(
+            initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, "_system_config": SETTINGS}
+        )
         for _ in range(2):
             cluster.add_node(num_cpus=1)
         try:

@@ -44,7 +44,9 @@ def test_a_checkpoint_is_loaded_only_where_that_ends_its_work_sooner() -> None:
 
 
 def test_the_first_workers_spread_over_the_checkpoints_by_work() -> None:
-    queue = Queue(Item(number, name, 1.0) for name, many in (("big", 60), ("mid", 30), ("small", 2)) for number in range(many))
+    queue = Queue(
+        Item(number, name, 1.0) for name, many in (("big", 60), ("mid", 30), ("small", 2)) for number in range(many)
+    )
     holders: Counter[str] = Counter()
     for _ in range(9):
         item = queue.take(None, holders, load_cost=0)
