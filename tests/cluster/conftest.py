@@ -14,8 +14,6 @@ import pytest
 HERE = Path(__file__).parent
 PRESENT = importlib.util.find_spec("ray") is not None
 NEEDS_RAY = ("test_runs.py", "test_faults.py", "test_local.py", "test_refusals.py")
-SETTINGS = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 200, "health_check_failure_threshold": 5}
-"""So that a node that died is missed soon."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -41,9 +39,7 @@ def cluster(quiet_ray: None) -> Iterator[Any]:
         warnings.simplefilter("ignore")
         from ray.cluster_utils import Cluster
 
-        cluster = Cluster(
-            initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, "_system_config": SETTINGS}
-        )
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
         for _ in range(2):
             cluster.add_node(num_cpus=1)
         try:
