@@ -13,15 +13,15 @@ DEMO_SAMPLES ?= 15
 DEMO_RUN = "$(BIN)/ropepp-eval" run $(addprefix models/demo/,rope ropepp_eh ropepp_ec fope partial alibi nope) \
   --offline --dtype float32 --allow-beyond-trained-length
 
-.PHONY: help setup setup-vllm setup-browser setup-share demo demo-long writable test test-all lint types bench fuzz kill-test clean
+.PHONY: help setup setup-vllm setup-browser setup-share setup-ray demo demo-long writable test test-all lint types bench fuzz kill-test clean
 
 help:
 	@echo "make demo   evaluate seven tiny trained models from 256 to 4k tokens, print the tables, draw the pictures"
 	@echo "make demo-long   the same models from 2k to 64k"
-	@echo "make test   run the tests;  make test-all   with vLLM, a browser and inspect, which it installs"
+	@echo "make test   run the tests;  make test-all   with vLLM, a browser, inspect and Ray, which it installs"
 	@echo "make lint   ruff;  make types   mypy;  make bench   the paired benchmarks;  make setup   only install"
-	@echo "make setup-vllm, make setup-share   what further tests need: vLLM's engine; inspect_ai and every-eval-ever"
-	@echo "make fuzz   20,000 mutated files;  make kill-test   100 SIGKILLs at random moments (docs/robustness.md)"
+	@echo "make setup-vllm, setup-share, setup-ray   what further tests need: vLLM's engine; inspect_ai and every-eval-ever; Ray"
+	@echo "make fuzz   20,000 mutated files;  make kill-test   SIGKILLs at random moments, of runs and of workers (docs/robustness.md)"
 
 setup: $(VENV)/.installed
 
@@ -66,6 +66,11 @@ setup-share: setup
 	  "$(VENV)/every-eval-ever/bin/python" -m pip install --disable-pip-version-check every-eval-ever==0.3.0 >> "$(LOG)" 2>&1; \
 	else echo "no Python 3.12 here (PYTHON312 names one): the test by every-eval-ever's own validator is skipped"; fi
 
+# Workers on many devices and machines (docs/clusters.md).
+setup-ray: setup
+	@echo "installing Ray, 250 MB on disk; log: $(LOG)"
+	$(call pip,install,-c constraints.txt -e '.[ray]')
+
 writable:
 	@test -w . || { echo "this folder can't be written to: copy the checkout to where you may write, and run make there" >&2; exit 2; }
 
@@ -90,11 +95,13 @@ demo: writable setup
 demo-long: writable setup
 	$(DEMO_RUN) --tasks niah_single_1,babilong_qa1 --lengths 2k,4k,8k,16k,32k,64k --samples 2 --out "$(DEMO_OUT)-long"
 
+# vLLM's engine and Ray's cluster run beside nothing else: both need the cores, and each is started once.
 test: setup
-	"$(BIN)/python" -m pytest -n 2 tests --ignore tests/vllm
+	"$(BIN)/python" -m pytest -n 2 tests --ignore tests/vllm --ignore tests/cluster
+	"$(BIN)/python" -m pytest tests/cluster
 	"$(BIN)/python" -m pytest tests/vllm
 
-test-all: setup-vllm setup-browser setup-share test
+test-all: setup-vllm setup-browser setup-share setup-ray test
 
 lint: setup
 	"$(BIN)/ruff" check .
@@ -107,8 +114,9 @@ types: setup
 fuzz: setup
 	"$(BIN)/python" -m tests.fuzz --cases 20000
 
-kill-test: setup
+kill-test: setup-ray
 	"$(BIN)/python" -m tests.kills --kills 100
+	"$(BIN)/python" -m tests.kills --ray
 
 bench: setup
 	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; "$(BIN)/python" "$$script" || exit 1; done

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Required
 
 from pydantic import ConfigDict, Field
@@ -30,6 +31,9 @@ class PlannedCell(TypedDict, total=False):
     length_tokens: Required[Count]
     protocol: Required[str]
     samples: Count | None
+    """Rows of the cell, whichever of them this folder is to hold."""
+    rows: list[Annotated[list[Count], Field(min_length=2, max_length=2)]]
+    """Of a shard: the numbers of its rows, as stretches [first, one past the last]; all where it is missing."""
 
 
 class MetricEntry(TypedDict, total=False):
@@ -112,6 +116,31 @@ class Manifest(TypedDict, total=False):
     """Why rows failed, a line each; empty where none did."""
     commit: str | None
     dirty: bool | None
+
+
+def planned_here(cell: Mapping[str, Any]) -> int | None:
+    """How many rows of a planned cell its folder is to hold; None where the manifest does not say."""
+    stretches = cell.get("rows")
+    return cell.get("samples") if stretches is None else sum(end - begin for begin, end in stretches)
+
+
+def is_planned(cell: Mapping[str, Any], row: int) -> bool:
+    """Whether the folder is to hold the row of that number."""
+    samples, stretches = cell.get("samples"), cell.get("rows")
+    if stretches is not None:
+        return any(begin <= row < end for begin, end in stretches)
+    return samples is None or row < samples
+
+
+def stretches_of(rows: Iterable[int]) -> list[list[int]]:
+    """Numbers of rows as stretches, `rows` of a planned cell."""
+    found: list[list[int]] = []
+    for row in sorted(set(rows)):
+        if found and found[-1][1] == row:
+            found[-1][1] += 1
+        else:
+            found.append([row, row + 1])
+    return found
 
 
 def parse_manifest(content: bytes) -> tuple[dict[str, Any] | None, str]:

@@ -36,10 +36,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.kills", description="SIGKILL at random moments of a run")
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--ray", action="store_true", help="kill workers and drivers of runs on Ray (tests/cluster/kills.py)"
+    )
     args = parser.parse_args()
+    if args.ray:
+        from tests.cluster.kills import kill_on_ray
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:
         os.environ["ROPEPP_EVAL_CACHE"] = f"{folder}/cache"
-        figures = kill_runs(Path(folder), args.kills, random.Random(args.seed))
+        stream = random.Random(args.seed)
+        figures = kill_on_ray(Path(folder), stream) if args.ray else kill_runs(Path(folder), args.kills, stream)
     print(json.dumps(figures))
     return 0 if figures["ok"] else 1
 

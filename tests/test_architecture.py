@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,6 +31,7 @@ GROUND = {
     "resolution",
     "streams",
     "words",
+    "worker_states",
 }
 MAY_IMPORT: dict[str, set[str]] = {
     "positions": set(),
@@ -43,6 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "adapters": {"checkpoints", "modeling", "positions", "rows", "data", "tokens", "vllm_plugin"},
     "vllm_plugin": {"checkpoints", "modeling", "positions"},
     "runs": {"adapters", "checkpoints", "positions", "rows", "data", "tokens", "reports"},
+    "cluster": {"runs", "adapters", "rows"},
     "reports": set(),
     "demo": {"runs", "reports", "tasks", "checkpoints", "modeling", "positions", "rows", "data", "text", "tokens"},
 }
@@ -81,6 +85,20 @@ def test_a_room_imports_only_what_lies_below_it(room: str) -> None:
         for other in sorted(imported_rooms(file) - GROUND - {owner} - MAY_IMPORT.get(room, set()))
     ]
     assert not wrong
+
+
+def test_only_one_room_imports_ray_and_only_when_asked() -> None:
+    """The extra is for those who use it; and a worker process is the only one that a run needs Ray in."""
+    importing = {
+        str(file.relative_to(ROOT / "ropepp_eval")): node
+        for _, file in rooms()
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if (isinstance(node, ast.Import) and any(alias.name.split(".")[0] == "ray" for alias in node.names))
+        or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "ray")
+    }
+    assert {name.split("/")[0] for name in importing} == {"cluster"}
+    code = "import sys, ropepp_eval.cluster; print('ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_nothing_imports_the_command_line() -> None:

@@ -10,24 +10,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ropepp_eval.cli.options import add_position_arguments, add_task_arguments, path
-from ropepp_eval.errors import unknown_name
+from ropepp_eval.errors import UserError, unknown_name
 from ropepp_eval.inert import inert
 from ropepp_eval.lengths import parse_length, parse_lengths
 from ropepp_eval.words import counted
 
 if TYPE_CHECKING:
+    from ropepp_eval.runs.answering import Executor
     from ropepp_eval.runs.options import RunOptions
 
 HELP = """Evaluate checkpoints on tasks at context lengths. The same command again goes on
 where it stopped; one that asks for more goes on from what its folder holds."""
 EXAMPLE = "ropepp-eval run models/demo/rope --tasks niah_single_1 --lengths 256,512 --samples 5 --out runs/first"
 FORMATS = ("text", "markdown", "csv", "latex", "json", "html", "none")
+PLACES = ("here", "ray")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """No option has a default here: what was given is told from what was not, and `RunConfig` has the defaults."""
     _add_what(parser)
     _add_how(parser)
+    _add_place(parser)
     _add_where(parser)
     fails = parser.add_argument_group(
         "when it fails", "finished rows are kept whatever happens; the same command goes on from there"
@@ -87,6 +90,27 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
     _switch(group, "--offline", help="never touch the network")
 
 
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    _, add = _group(parser, "on how many machines", "docs/clusters.md; what is answered does not depend on it")
+    add("--on", metavar="WHERE", help="here (this process; the default) or ray (workers on all devices of this machine)")
+    add(
+        "--ray-address", metavar="ADDRESS",
+        help="with --on ray: a cluster that runs already, HOST:PORT or auto (default: Ray is started on this machine)",
+    )  # fmt: skip
+    add(
+        "--gpus-per-worker",
+        type=int,
+        metavar="G",
+        help="with --on ray: GPUs of a worker (default 1, or --tensor-parallel-size)",
+    )
+    add("--cpus-per-worker", type=int, metavar="C", help="with --on ray: cores and threads of a worker (default: 4 at most)")
+    add("--workers", type=int, metavar="N", help="with --on ray: workers at most (default: as many as there is room for)")
+    add(
+        "--shard", metavar="I/N",
+        help="ask part I of N alone, equal by cost, into a folder inside --out; the command without it gathers them",
+    )  # fmt: skip
+
+
 def _add_where(parser: argparse.ArgumentParser) -> None:
     group, add = _group(parser, "where it goes, and where options come from")
     add("--out", type=path, help="run folder (default: runs/ and a name made of the settings)")
@@ -122,6 +146,7 @@ def _run(commands: list[RunOptions], style: str) -> int:
     if any(one.offline for one in commands):  # before anything that reads it is imported
         os.environ["HF_HUB_OFFLINE"] = "1"
     configs = [one.config() for one in commands]
+    executors = [_executor(one) for one in commands]
 
     def say(line: str) -> None:
         if not configs[0].quiet:
@@ -129,11 +154,11 @@ def _run(commands: list[RunOptions], style: str) -> int:
 
     status = 0
     asked: dict[tuple[Any, ...], frozenset[int]] = {}
-    for one, config in zip(commands, configs, strict=True):
+    for one, config, executor in zip(commands, configs, executors, strict=True):
         say(f"reading {counted(len(config.checkpoints), 'checkpoint')} ...")
         from ropepp_eval.runs.execute import run  # takes seconds; what is said above stands by then
 
-        finished = run(config, retry_failed=bool(one.retry_failed), report=say)
+        finished = run(config, executor=executor, retry_failed=bool(one.retry_failed), report=say)
         for cell, rows in finished.asked.items():
             asked[cell] = asked.get(cell, frozenset()) | rows
         if finished.outcome.status == "error":
@@ -147,6 +172,23 @@ def _run(commands: list[RunOptions], style: str) -> int:
         for line in failures:
             print(f"failed: {inert(line)}", file=sys.stderr)
     return status
+
+
+def _executor(options: RunOptions) -> Executor | None:
+    """Who answers; None: this process. Raises UserError for options of workers without any."""
+    from ropepp_eval.runs.options import PLACE
+
+    given = {name: getattr(options, name) for name in PLACE if getattr(options, name) is not None}
+    on = given.pop("on", "here")
+    if on not in PLACES:
+        raise unknown_name("place", on, PLACES, "give one with --on")
+    if on == "ray":
+        from ropepp_eval.cluster import RayExecutor
+
+        return RayExecutor(**given)
+    if given:
+        raise UserError(f"--{next(iter(given)).replace('_', '-')} is about workers of Ray; add --on ray or leave it out")
+    return None
 
 
 def print_table(folder: str, style: str, asked: dict[tuple[Any, ...], frozenset[int]]) -> None:

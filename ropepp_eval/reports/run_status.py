@@ -12,6 +12,7 @@ from typing import Any
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.inert import inert
+from ropepp_eval.manifests import is_planned, planned_here
 from ropepp_eval.processes import is_alive
 from ropepp_eval.records import CELL_FIELDS
 from ropepp_eval.reports.cells import length_in_words
@@ -19,6 +20,7 @@ from ropepp_eval.reports.reading import Damage, read_manifest, read_rows_file, r
 from ropepp_eval.reports.sources import find_runs
 from ropepp_eval.reports.table import Entry, Line, Section, Table
 from ropepp_eval.words import counted, lasting
+from ropepp_eval.worker_states import WorkerState, WorkerStates, read_states, state_line
 
 ENDED = ("finished", "failed", "cancelled", "dead", "unreadable")
 """States in which nothing more will come; the others are `running` and `silent`."""
@@ -74,6 +76,8 @@ class RunStatus:
     """What a person should know of it."""
     idle_seconds: float | None = None
     """Since it last wrote anything."""
+    workers: tuple[WorkerState, ...] = ()
+    """What each of its workers does, where it runs on several (`run --on ray`)."""
 
     @property
     def rows(self) -> int:
@@ -89,7 +93,9 @@ class RunStatus:
 
     @property
     def rows_a_minute(self) -> float | None:
-        """By the seconds that the rows took; None before the first one."""
+        """By the seconds that the rows took, or by what its workers do together; None before the first one."""
+        if self.workers:
+            return sum(worker.rows_a_minute or 0.0 for worker in self.workers) or None
         seconds = sum(cell.seconds for cell in self.cells)
         return 60 * self.rows / seconds if seconds > 0 else None
 
@@ -100,7 +106,9 @@ class RunStatus:
         missing = [cell for cell in self.cells if cell.rows < cell.planned]
         if not missing:
             return 0.0
-        return sum((cell.planned - cell.rows) * _row_seconds(cell, done) for cell in missing) if done else None
+        if not done:
+            return None
+        return sum((cell.planned - cell.rows) * _row_seconds(cell, done) for cell in missing) / max(1, len(self.workers))
 
     @property
     def here(self) -> CellProgress | None:
@@ -120,6 +128,7 @@ class RunStatus:
             "idle_seconds": self.idle_seconds,
             "reasons": list(self.reasons),
             "notes": list(self.notes),
+            "workers": [worker.model_dump() for worker in self.workers],
             "cells": [
                 {
                     **dict(zip(CELL_FIELDS, cell.name, strict=True)),
@@ -139,7 +148,8 @@ class RunStatus:
         if self.state not in ENDED:
             said += [f"{self.rows_a_minute:.3g} rows a minute"] if self.rows_a_minute else []
             said += [f"{lasting(self.seconds_left)} left"] if self.seconds_left is not None else []
-            said += [f"at {self.here}"] if self.here else []
+            said += [counted(len(self.workers), "worker")] if self.workers else []
+            said += [f"at {self.here}"] if self.here and not self.workers else []
         return inert(f"{self.folder}: {', '.join(said)}")
 
 
@@ -194,7 +204,10 @@ class StatusReader:
         if state == "finished" and missing:
             said.append(f"{counted(missing, 'row')} of it missing; the same command asks them again")
         said += [f"damaged: {one}" for one in damage]
-        return RunStatus(str(folder), state, tuple(cells), reasons, tuple(said), idle)
+        states = read_states(folder) if state == "running" else WorkerStates()  # of a run that died they say nothing
+        said += [state_line(worker) for worker in states.workers]
+        said += [f"Ray's page: {states.dashboard}"] if states.dashboard else []
+        return RunStatus(str(folder), state, tuple(cells), reasons, tuple(said), idle, states.workers)
 
     def _rows(self, folder: Path) -> tuple[list[dict[str, Any]], list[Damage]]:
         rows: list[dict[str, Any]] = []
@@ -221,8 +234,8 @@ def _progress(manifest: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) ->
             kept[row["row"]] = row
     cells, errors = [], []
     for planned in manifest.get("cells", []):
-        name, samples = _name_of(planned), planned.get("samples")
-        there = [row for number, row in by_cell.get(name, {}).items() if samples is None or number < samples]
+        name, samples = _name_of(planned), planned_here(planned)
+        there = [row for number, row in by_cell.get(name, {}).items() if is_planned(planned, number)]
         failed = [row["error"] for row in there if row["error"] is not None]
         seconds = [float(row["seconds"] or 0) for row in there]
         errors += failed
@@ -296,7 +309,9 @@ def _notes(runs: Sequence[RunStatus]) -> Iterable[str]:
     for run in runs:
         name = f"{run.folder}: "
         yield from (name + note for note in run.notes)
-        if run.state not in ENDED and run.here:
+        if (
+            run.state not in ENDED and run.here and not run.workers
+        ):  # workers take cells in another order, and say where they are
             yield f"{name}at {run.here}, {run.here.rows:,} of {counted(run.here.planned, 'row')}"
         if run.reasons:
             yield f"{name}failed: {'; '.join(run.reasons)}"

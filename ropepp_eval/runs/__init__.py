@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ropepp_eval.runs.answering import Executor
+
 Path = str | os.PathLike[str]
 
 
@@ -33,6 +35,8 @@ def evaluate(
     allow_beyond_trained_length: bool = False,
     backend: str = "native",
     adapter_options: Mapping[str, Any] | None = None,
+    shard: str | None = None,
+    executor: Executor | None = None,
     retry_failed: bool = False,
     quiet: bool = False,
 ) -> pd.DataFrame:
@@ -61,6 +65,8 @@ def evaluate(
         allow_beyond_trained_length: allow lengths past `max_position_embeddings` (extrapolation).
         backend: `native` or `vllm`.
         adapter_options: further settings of the adapter (`ropepp_eval.adapters.settings.Settings`), such as {"chunk_tokens": 8192}.
+        shard: `2/8` asks the second eighth of the rows alone, into a folder inside `out` (docs/clusters.md).
+        executor: who answers the rows, such as `ropepp_eval.cluster.RayExecutor(workers=8)`; None: this process.
         retry_failed: ask rows again that failed before.
         quiet: no progress on standard error.
 
@@ -99,9 +105,10 @@ def evaluate(
         allow_beyond_trained_length=allow_beyond_trained_length,
         backend=backend,
         adapter_options=adapter_options or {},
+        shard=shard,
         quiet=quiet,
     )
-    finished = run(config, retry_failed=retry_failed)
+    finished = run(config, executor=executor, retry_failed=retry_failed)
     return results_frame(only_asked(read_cells(finished.folder), finished.asked))
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ropepp_eval.adapters.settings import Settings
@@ -14,12 +15,13 @@ from ropepp_eval.errors import UserError, unknown_name
 from ropepp_eval.lengths import parse_length
 from ropepp_eval.rows.building import DEFAULT_SAMPLES, DEFAULT_SEED, PROTOCOLS
 from ropepp_eval.rows.catalogue import load_task_folder, resolve_tasks
+from ropepp_eval.runs.shards import Shard
 
 BACKENDS = ("native", "vllm")
 DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
 VLLM_ONLY = ("tensor_parallel_size", "gpu_memory_utilization")
-SHOWN_ONLY = ("quiet", "verbose")
-"""Fields that say what is printed: no part of what is run."""
+NOT_OF_THE_RUN = ("quiet", "verbose", "elsewhere")
+"""Fields that say what is printed, or where it is computed: no part of what is run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +64,10 @@ class RunConfig:
     quiet: bool = False
     verbose: bool = False
     """Say also how the engine puts requests together."""
+    shard: str | None = None
+    """`2/8`: ask the second eighth of the rows alone, by cost; see `runs.shards`."""
+    elsewhere: bool = False
+    """Rows are answered on other machines, whose kind of device `device` names: what this one has does not matter."""
     grouped: tuple[str, ...] = ()
     """The tasks that no one named, only a group: left out at a length that does not hold them."""
 
@@ -112,6 +118,8 @@ class RunConfig:
             raise UserError(f"backend {self.backend!r} is not known; it may be {' or '.join(BACKENDS)}")
         if self.device.partition(":")[0] not in DEVICES:
             raise UserError(f"device {self.device!r} is not known; it may be {', '.join(DEVICES[:-1])} or cuda:1")
+        if self.shard is not None:
+            Shard.parse(self.shard)
         if self.backend == "native":
             options = dict(self.adapter_options)
             if any(name in options for name in VLLM_ONLY):
@@ -120,9 +128,22 @@ class RunConfig:
                 )
             Settings.of(options)
 
+    @property
+    def device_kind(self) -> str:
+        """The kind of device that answers: `cpu`, `cuda`. Raises UserError where it should be here and is not."""
+        if self.elsewhere:
+            return self.device
+        from ropepp_eval.checkpoints.loading import resolved_device
+
+        return resolved_device(self.device).partition(":")[0]
+
+    def folder_in(self, out: Path) -> Path:
+        """The run folder where the run goes to `out`: `out`, or in it the shard's."""
+        return out if self.shard is None else Shard.parse(self.shard).folder_in(out)
+
     def arguments(self) -> dict[str, Any]:
         """Everything that repeats the run, as `run.json` holds it; `out` is the folder that holds it."""
-        left = (*SHOWN_ONLY, "out")
+        left = (*NOT_OF_THE_RUN, "out")
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in left}
 
 

@@ -1,37 +1,34 @@
-"""Execution: load one checkpoint at a time, ask what is not answered yet, store each row as it is done."""
+"""Execution: plan, check, have an executor answer what is not answered yet, store each row as it is done."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import uuid
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ropepp_eval.adapters.answers import Answer, Failure
 from ropepp_eval.errors import Interrupted
+from ropepp_eval.manifests import stretches_of
 from ropepp_eval.records import FORMAT
-from ropepp_eval.rows.requests import requests_of
 from ropepp_eval.rows.row import Row
 from ropepp_eval.rows.scorers import scorer_sha256
+from ropepp_eval.runs.answering import Executor, ThisProcess
 from ropepp_eval.runs.config import RunConfig
 from ropepp_eval.runs.growth import covers, open_to_runs, other_row
-from ropepp_eval.runs.keys import cut_at_tokens
 from ropepp_eval.runs.outcome import Outcome, outcome_of
-from ropepp_eval.runs.plan import Cell, Plan, PlannedCheckpoint, build_plan
+from ropepp_eval.runs.plan import Cell, Plan, build_plan
 from ropepp_eval.runs.preflight import check_plan, describe_plan
 from ropepp_eval.runs.progress import Building, Progress
 from ropepp_eval.runs.provenance import code_state, versions
 from ropepp_eval.runs.scoring import described_task, scores_of, stored_response
-from ropepp_eval.runs.store import RunStore
-
-
-class Adapter(Protocol):
-    """What the runner needs of an adapter: see `ropepp_eval.adapters.native.NativeLM`."""
-
-    def answers(self, requests: list[Any]) -> Iterator[tuple[int, Answer]]: ...
+from ropepp_eval.runs.shards import shard_folders
+from ropepp_eval.runs.store import RunStore, manifest_there
+from ropepp_eval.runs.watch import Watch
+from ropepp_eval.words import counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,17 +41,34 @@ class Finished:
     outcome: Outcome
 
 
-def run(config: RunConfig, *, retry_failed: bool = False, report: Callable[[str], None] | None = None) -> Finished:
+def run(
+    config: RunConfig,
+    *,
+    executor: Executor | None = None,
+    retry_failed: bool = False,
+    report: Callable[[str], None] | None = None,
+) -> Finished:
     """Plan, check, execute and store a run.
 
     The same config goes on where an earlier process stopped; more rows, lengths, tasks or checkpoints into the same folder go on from
-    what is there; finished rows are never asked again.
+    what is there; finished rows are never asked again, nor those that a shard in the folder holds.
+
+    Args:
+        executor: who answers the rows; None: this process.
 
     Raises:
         UserError: something given can't be used, or would change answers that the folder holds; nothing was run.
         Interrupted: Ctrl-C, SIGTERM or SIGHUP; what was finished is on disk.
     """
+    with contextlib.closing(executor or ThisProcess()) as answering:
+        return _run(config, answering, retry_failed, report)
+
+
+def _run(config: RunConfig, executor: Executor, retry_failed: bool, report: Callable[[str], None] | None) -> Finished:
     say = report or (lambda line: None)
+    if config.out is not None:
+        open_to_runs(config.folder_in(Path(config.out)))  # before anything is started for the run
+    config = executor.prepare(config)
     with Building(quiet=config.quiet or report is None) as building:
         plan = build_plan(config, building)
     earlier = open_to_runs(plan.folder)
@@ -67,9 +81,12 @@ def run(config: RunConfig, *, retry_failed: bool = False, report: Callable[[str]
     if earlier is not None and is_finished(plan, earlier, manifest, retry_failed):
         say(f"finished before in {plan.folder}: all {plan.rows:,} rows are there")
         return Finished(plan.folder, plan.asked, _outcome(plan, RunStore(plan.folder, earlier)))
+    executor.open(plan)
     with RunStore.open(plan.folder, manifest) as store:
         try:
-            execute(plan, store, retry_failed=retry_failed, say=say)
+            if plan.config.shard is None:
+                gather_shards(plan, store, say)
+            execute(plan, store, executor=executor, retry_failed=retry_failed, say=say)
             outcome = _outcome(plan, store)
             ended: dict[str, Any] = {"status": outcome.status, "finished": _now()}
             if not store.is_whole:  # an earlier, larger run was never finished: this one does not make it so
@@ -124,98 +141,52 @@ def records_of(cell: Cell, plan: Plan, store: RunStore, retry_failed: bool = Fal
     return [done[key] for key in keys if key in done]
 
 
-def execute(plan: Plan, store: RunStore, *, retry_failed: bool = False, say: Callable[[str], None] = print) -> None:
-    """Ask every row of the plan that has no record yet."""
-    pending = {id(cell): pending_rows(cell, plan, store, retry_failed) for cell in plan.cells}
+def gather_shards(plan: Plan, store: RunStore, say: Callable[[str], None]) -> None:
+    """Take over the rows of the plan that shards in the run's folder hold. A row made in another way has another key, and stays there."""
+    for folder in shard_folders(store.folder):
+        taken = 0
+        for cell in plan.cells:
+            have, theirs = store.records(cell), store.records_in(folder, cell)
+            keys = [plan.key_of(cell, row) for row in cell.rows] if theirs else []
+            new = [theirs[key] for key in keys if key in theirs and key not in have]
+            if new:
+                store.append(cell, *new)
+            taken += len(new)
+        if taken:
+            shard = manifest_there(folder)
+            unions = {name: {**shard.get(name, {}), **store.manifest.get(name, {})} for name in ("ran", "events")}
+            store.write_manifest(**unions)
+            say(f"took {counted(taken, 'row')} from {folder}")
+
+
+def execute(
+    plan: Plan,
+    store: RunStore,
+    *,
+    executor: Executor | None = None,
+    retry_failed: bool = False,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Have every row of the plan answered that has no record yet, and store each as it comes."""
+    pending = [(cell, pending_rows(cell, plan, store, retry_failed)) for cell in plan.cells]
     for damage in store.damage:
         say(f"damaged and asked again: {damage}")
-    remaining = sum(map(len, pending.values()))
+    remaining = sum(len(rows) for _, rows in pending)
     if remaining < plan.rows:
         say(f"going on in {store.folder}: {plan.rows - remaining:,} of {plan.rows:,} rows are there")
-    with Progress(plan, pending, quiet=plan.config.quiet) as progress:
-        for checkpoint in plan.checkpoints:
-            cells = [cell for cell in plan.cells_of(checkpoint) if pending[id(cell)]]
-            if not cells:
-                continue
-            progress.loading(checkpoint.label)
-            adapter = make_adapter(plan, checkpoint)
-            _note_kernel(store, checkpoint, adapter)
-            for line in work_lines(adapter, cells, pending) if plan.config.verbose else ():
-                say(line)
-            for cell in cells:
-                progress.asking(cell)
-                for record in run_cell(cell, pending[id(cell)], adapter, plan):
-                    store.append(cell, record)
-                    progress.row_done(cell, record)
-            _note_events(store, checkpoint, adapter, say)
-            del adapter
-
-
-def work_lines(adapter: Adapter, cells: list[Cell], pending: dict[int, list[Row]]) -> list[str]:
-    """What the adapter will do for the checkpoint's longest cell: batches, tokens, cache, expected peak."""
-    plan = getattr(adapter, "plan", None)
-    if plan is None:
-        return []
-    cell = max(cells, key=lambda cell: cell.longest_row_tokens)
-    requests, _ = requests_of_rows(cell, pending[id(cell)])
-    return [f"  {cell.checkpoint.label}, {cell}: {line}" for line in plan(requests).lines()]
+    executor = executor or ThisProcess()
+    bar = Progress(plan, {id(cell): rows for cell, rows in pending}, quiet=plan.config.quiet)
+    with bar as progress, contextlib.closing(executor.answers(plan, pending, Watch(store, bar, say))) as answered:
+        for cell, row, answers in answered:
+            record = record_of(cell, row, answers, plan)
+            store.append(cell, record)
+            progress.row_done(cell, record)
 
 
 def pending_rows(cell: Cell, plan: Plan, store: RunStore, retry_failed: bool) -> list[Row]:
     """Rows of the cell without a record."""
     done = store.finished(cell, retry_failed=retry_failed)
     return [row for row in cell.rows if plan.key_of(cell, row) not in done]
-
-
-def make_adapter(plan: Plan, checkpoint: PlannedCheckpoint) -> Adapter:
-    """The adapter of one checkpoint, weights loaded."""
-    config = plan.config
-    longest = max(cell.longest_row_tokens for cell in plan.cells_of(checkpoint))
-    settings: dict[str, Any] = {
-        "pretrained": checkpoint.source,
-        "sha256": checkpoint.info.sha256,
-        "tokenizer": checkpoint.tokenizer,
-        "position": config.position,
-        "dtype": config.dtype,
-        "device": config.device,
-        "max_length": cut_at_tokens(config, checkpoint) or max(longest, checkpoint.info.max_position_embeddings),
-        **dict(config.adapter_options),
-    }
-    if config.backend == "vllm":
-        from ropepp_eval.adapters.vllm import VllmLM
-
-        adapter: Adapter = VllmLM(
-            **{**settings, "max_length": min(longest, settings["max_length"]), "log_folder": str(plan.folder)}
-        )
-        return adapter
-    from ropepp_eval.adapters.native import NativeLM
-
-    native: Adapter = NativeLM(attention=config.attention, **settings)
-    return native
-
-
-def run_cell(cell: Cell, rows: list[Row], adapter: Adapter, plan: Plan) -> Iterator[dict[str, Any]]:
-    """Records of `rows`, each as soon as all of its requests are answered."""
-    requests, owner = requests_of_rows(cell, rows)
-    wanted = Counter(owner)
-    answers: dict[int, dict[int, Answer]] = {number: {} for number in wanted}
-    for index, answer in adapter.answers(requests):
-        number = owner[index]
-        answers[number][index] = answer
-        if len(answers[number]) == wanted[number]:
-            given = answers.pop(number)
-            yield record_of(cell, rows[number], [given[i] for i in sorted(given)], plan)
-
-
-def requests_of_rows(cell: Cell, rows: list[Row]) -> tuple[list[Any], list[int]]:
-    """The requests of some rows of a cell, and for each the number of its row in `rows`."""
-    requests: list[Any] = []
-    owner: list[int] = []
-    for number, row in enumerate(rows):
-        instances = requests_of(row, cell.task.output_type, dict(cell.task.generation), row_window=True, doc=row.as_doc())
-        requests += instances
-        owner += [number] * len(instances)
-    return requests, owner
 
 
 def record_of(cell: Cell, row: Row, answers: list[Answer], plan: Plan) -> dict[str, Any]:
@@ -288,7 +259,8 @@ def manifest_of(plan: Plan) -> dict[str, Any]:
                 "task": cell.task.name,
                 "length_tokens": cell.length_tokens,
                 "protocol": config.protocol,
-                "samples": len(cell.rows),
+                "samples": cell.planned_rows,
+                **({} if cell.planned is None else {"rows": stretches_of(row.row for row in cell.rows)}),
             }
             for cell in plan.cells
         ],
@@ -310,22 +282,6 @@ def _shared(plan: Plan) -> dict[str, Any]:
     computed = list(plan.computations.values())
     fields = {"dtype": "dtype", "attention": "attention", "device": "device", "backend": "engine"}
     return {name: ", ".join(dict.fromkeys(str(one[field]) for one in computed)) for name, field in fields.items()}
-
-
-def _note_kernel(store: RunStore, checkpoint: PlannedCheckpoint, adapter: Adapter) -> None:
-    """Write which device, dtype and attention kernel really run."""
-    facts: dict[str, Any] = getattr(adapter, "get_model_info", dict)()
-    ran = {**store.manifest.get("ran", {}), checkpoint.label: {k: str(v) for k, v in facts.items() if k != "checkpoint"}}
-    store.write_manifest(ran=ran)
-
-
-def _note_events(store: RunStore, checkpoint: PlannedCheckpoint, adapter: Adapter, say: Callable[[str], None]) -> None:
-    """Write what went wrong and was worked around, such as memory running out."""
-    events: list[str] = list(getattr(adapter, "events", []))
-    if events:
-        for event in events:
-            say(f"  {checkpoint.label}: {event}")
-        store.write_manifest(events={**store.manifest.get("events", {}), checkpoint.label: events})
 
 
 def _now() -> str:

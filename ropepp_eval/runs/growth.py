@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import Any
 from ropepp_eval.errors import UserError
 from ropepp_eval.inert import inert
 from ropepp_eval.lengths import format_length
-from ropepp_eval.manifests import parse_manifest
+from ropepp_eval.manifests import parse_manifest, stretches_of
 from ropepp_eval.outside import shown
+from ropepp_eval.runs.shards import is_shard_folder
 
 OTHER = "choose another --out"
 _IN_WORDS = {
@@ -62,6 +64,7 @@ def open_to_runs(folder: Path) -> dict[str, Any] | None:
         return manifest
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     strangers = [name for name in names if name not in (".lock", "rows") and not name.startswith(".run.json.")]
+    strangers = [name for name in strangers if not is_shard_folder(name)]
     if strangers:  # `.run.json.` is left by a crash while writing run.json
         raise UserError(
             f"output folder {folder} holds other files ({', '.join(strangers)}); name an empty or new one with --out"
@@ -88,7 +91,7 @@ def _changes(earlier: Mapping[str, Any], identity: Mapping[str, Any]) -> Iterato
     found: dict[str, list[str]] = {}
     for label, now in identity["checkpoints"].items():
         was = theirs.get("checkpoints", {}).get(label)
-        for change in _differences(was, now) if isinstance(was, dict) else ():
+        for change in differences(was, now) if isinstance(was, dict) else ():
             found.setdefault(change, []).append(label)
     for change, labels in found.items():
         everyone = len(labels) == len(theirs["checkpoints"]) == 1
@@ -99,11 +102,11 @@ def _changes(earlier: Mapping[str, Any], identity: Mapping[str, Any]) -> Iterato
             yield f"the files of the folder of task {task} are not what they were"
 
 
-def _differences(was: Any, now: Any, name: str = "") -> Iterator[str]:
-    """Every innermost field that is not equal, in words."""
+def differences(was: Any, now: Any, name: str = "") -> Iterator[str]:
+    """Every innermost field that is not equal, in words: `dtype was bfloat16, is float32`."""
     if isinstance(was, dict) and isinstance(now, dict):
         for field in dict.fromkeys([*now, *was]):
-            yield from _differences(was.get(field), now.get(field), field)
+            yield from differences(was.get(field), now.get(field), field)
     elif was != now:
         yield _HASHES.get(name) or f"{_IN_WORDS.get(name, inert(name))} was {_value(was)}, is {_value(now)}"
 
@@ -152,7 +155,11 @@ def grown(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     cells = {_cell_name(cell): dict(cell) for cell in earlier.get("cells", [])}
     for cell in now["cells"]:
         before = cells.get(_cell_name(cell), cell)
-        cells[_cell_name(cell)] = {**cell, "samples": max(cell["samples"] or 0, before.get("samples") or 0)}
+        now_there = {**cell, "samples": max(cell["samples"] or 0, before.get("samples") or 0)}
+        if "rows" in cell and "rows" in before:  # a shard of a plan that grew has other rows
+            both = (range(*stretch) for stretch in [*before["rows"], *cell["rows"]])
+            now_there["rows"] = stretches_of(itertools.chain(*both))
+        cells[_cell_name(cell)] = now_there
     theirs, ours = earlier["identity"], now["identity"]
     identity = {
         **ours,

@@ -31,6 +31,8 @@ def check_surroundings(config: RunConfig) -> None:
 
         require_vllm()
         return
+    if config.elsewhere:  # each worker judges its own machine
+        return
     device = resolved_device(config.device)
     if config.attention not in ("eager", "sdpa"):  # these every transformers has; for others it is asked
         check_attention(config.attention, device)

@@ -54,7 +54,7 @@ def cut_at_tokens(config: RunConfig, checkpoint: PlannedCheckpoint) -> int | Non
 
 
 def _engine(config: RunConfig, checkpoint: PlannedCheckpoint) -> dict[str, Any]:
-    from ropepp_eval.checkpoints.loading import parse_dtype, resolved_device
+    from ropepp_eval.checkpoints.loading import parse_dtype
 
     options = dict(config.adapter_options)
     dtype = str(parse_dtype(config.dtype, checkpoint.info.dtype)).removeprefix("torch.")
@@ -65,11 +65,11 @@ def _engine(config: RunConfig, checkpoint: PlannedCheckpoint) -> dict[str, Any]:
 
         require_vllm()
         settings, engine = both_settings(options)
-        facts |= {"engine_version": vllm_version(), "device": platform_of(config.device), "attention": "vllm"}
+        device = config.device_kind if config.elsewhere else platform_of(config.device)
+        facts |= {"engine_version": vllm_version(), "device": device, "attention": "vllm"}
         return {**facts, "settings": dataclasses.asdict(settings), "engine_settings": dataclasses.asdict(engine)}
     facts |= {"engine_version": importlib.metadata.version("torch"), "attention": checkpoint.info.kernel(config.attention)}
-    kind = resolved_device(config.device).partition(":")[0]
-    return {**facts, "device": kind, "settings": dataclasses.asdict(Settings.of(options))}
+    return {**facts, "device": config.device_kind, "settings": dataclasses.asdict(Settings.of(options))}
 
 
 def _position_code(info: CheckpointInfo) -> str | None:

@@ -27,7 +27,9 @@ _ADAPTER = {"chunk": "chunk_tokens", "truncate": "truncate", "deterministic": "d
     name: name for name in ("tensor_parallel_size", "gpu_memory_utilization")
 }
 """Options that are settings of the adapter, and their names there."""
-_NOT_OF_THE_RUN = ("detect", "retry_failed", "format", "adapter_options", *_ADAPTER)
+PLACE = ("on", "ray_address", "gpus_per_worker", "cpus_per_worker", "workers")
+"""Options that say where rows are answered; no part of what a run is, so `run.json` does not hold them."""
+_NOT_OF_THE_RUN = ("detect", "retry_failed", "format", "adapter_options", *_ADAPTER, *PLACE)
 ALSO_CALLED = {
     "limit": "samples", "num_samples": "samples", "output_path": "out", "output": "out", "output_dir": "out",
     "length": "lengths", "max_length": "lengths", "task": "tasks", "model": "checkpoints", "pretrained": "checkpoints",
@@ -65,6 +67,12 @@ class RunOptions(Outside):
     chunk: int | str | None = None
     truncate: str | None = None
     deterministic: bool | None = None
+    shard: str | None = None
+    on: str | None = None
+    ray_address: str | None = None
+    gpus_per_worker: Annotated[int, Field(ge=1)] | None = None
+    cpus_per_worker: Annotated[int, Field(ge=1)] | None = None
+    workers: Annotated[int, Field(ge=1)] | None = None
     adapter_options: dict[str, Any] | None = None
     """Further settings of the adapter by their own names, such as batch_size."""
     out: str | None = None
@@ -137,10 +145,10 @@ class RunOptions(Outside):
 
 
 def options_of(given: Mapping[str, Any]) -> RunOptions:
-    """What argparse found, and only that."""
+    """What argparse found, and only that. Raises UserError for a number that can't be."""
     known = {name: value for name, value in given.items() if name in RunOptions.model_fields}
     known |= {name: tuple(value) for name, value in known.items() if isinstance(value, list)}
-    return RunOptions(**known)
+    return checked(known, RunOptions, "ropepp-eval run", advice="`ropepp-eval run --help` explains it")
 
 
 def read_options(file: Path) -> RunOptions:

@@ -20,7 +20,8 @@ from ropepp_eval.runs.config import RunConfig
 from ropepp_eval.runs.growth import known_labels, open_to_runs, refuse_changes
 from ropepp_eval.runs.judging import check_lengths, check_surroundings
 from ropepp_eval.runs.keys import computation, record_key
-from ropepp_eval.runs.progress import Building
+from ropepp_eval.runs.progress import Building, row_cost
+from ropepp_eval.runs.shards import Shard, share_of
 from ropepp_eval.runs.store import folder_name
 from ropepp_eval.tokens.tokenizer import Tokenizer, load_tokenizer
 
@@ -57,6 +58,13 @@ class Cell:
     task: TaskEntry
     length_tokens: int
     rows: tuple[Row, ...]
+    planned: int | None = None
+    """Rows of the whole cell where `rows` are a shard's; None: `rows` are all."""
+
+    @property
+    def planned_rows(self) -> int:
+        """Rows of the whole cell, whichever of them are asked here."""
+        return len(self.rows) if self.planned is None else self.planned
 
     @property
     def tokens(self) -> int:
@@ -83,6 +91,8 @@ class Plan:
     """How the answers of each checkpoint come about, by label; see `keys.computation`."""
     left_out: tuple[str, ...] = ()
     """Why members of groups have no cell at a length: it does not hold them."""
+    whole_folder: Path | None = None
+    """Of a shard: the folder of the whole run, which its own lies in."""
 
     @property
     def checkpoints(self) -> list[PlannedCheckpoint]:
@@ -90,6 +100,14 @@ class Plan:
 
     def cells_of(self, checkpoint: PlannedCheckpoint) -> list[Cell]:
         return [cell for cell in self.cells if cell.checkpoint.label == checkpoint.label]
+
+    def longest_row_tokens(self, checkpoint: PlannedCheckpoint) -> int:
+        """Of the longest row that the checkpoint is asked."""
+        return max(cell.longest_row_tokens for cell in self.cells_of(checkpoint))
+
+    def cost_of(self, cell: Cell, row: Row) -> float:
+        """Relative time of a row: by its tokens and the checkpoint's size. Unlike a clock's, the same wherever it is asked for."""
+        return row_cost(row) * cell.checkpoint.info.parameters
 
     @property
     def rows(self) -> int:
@@ -136,7 +154,9 @@ class Plan:
 
     @functools.cached_property
     def folder(self) -> Path:
-        """The run folder: the one named, or one that the run itself names, so that the same run finds it again."""
+        """The run folder: the one named, or one that the run itself names, so that the same run finds it again; in it a shard's own."""
+        if self.whole_folder is not None:
+            return self.config.folder_in(self.whole_folder)
         if self.config.out is not None:
             return Path(self.config.out)
         config = self.config
@@ -169,7 +189,7 @@ def build_plan(config: RunConfig, building: Building | None = None) -> Plan:
     """
     building = building or Building(quiet=True)
     check_surroundings(config)
-    folder = None if config.out is None else Path(config.out)
+    folder = None if config.out is None else config.folder_in(Path(config.out))
     earlier = None if folder is None else open_to_runs(folder)
     data = open_data(config.data_dir, offline=config.offline, repeat_text=config.repeat_text)
     checkpoints = _planned_checkpoints(config, earlier)
@@ -198,7 +218,8 @@ def build_plan(config: RunConfig, building: Building | None = None) -> Plan:
                 cells.append(Cell(checkpoint, task, length, rows[key]))
     if left_out and not cells:
         raise next(iter(left_out.values()))
-    return Plan(config, tuple(cells), data, computations, tuple(left_out))
+    plan = Plan(config, tuple(cells), data, computations, tuple(left_out))
+    return plan if config.shard is None else share_of(plan, Shard.parse(config.shard))
 
 
 def _task_lengths(config: RunConfig) -> Iterator[tuple[TaskEntry, int]]:
@@ -225,7 +246,6 @@ def _rows(config: RunConfig, task: TaskEntry, length: int, tokenizer: Tokenizer,
 
 def _planned_checkpoints(config: RunConfig, earlier: Mapping[str, Any] | None) -> list[PlannedCheckpoint]:
     from ropepp_eval.checkpoints import inspect_checkpoint
-    from ropepp_eval.checkpoints.folder import card_of
 
     found: dict[Path, tuple[str, CheckpointInfo]] = {}
     for source in config.checkpoints:
@@ -238,15 +258,27 @@ def _planned_checkpoints(config: RunConfig, earlier: Mapping[str, Any] | None) -
             )
     planned = []
     for (source, info), label in zip(found.values(), _labels(list(found.values()), known_labels(earlier)), strict=True):
-        card = card_of(source)
-        tokenizer = config.tokenizer or (info.folder if info.has_tokenizer else card.tokenizer if card else None)
-        if tokenizer is None:
-            raise UserError(
-                f"checkpoint {source} holds no tokenizer; name its tokenizer's folder or hub id with --tokenizer"
-            )
-        rules = tokenizer_rules(dict(config.adapter_options))
-        planned.append(PlannedCheckpoint(label, source, info, load_tokenizer(tokenizer, **rules)))
+        planned.append(_with_tokenizer(config, label, source, info))
     return planned
+
+
+def planned_checkpoint(config: RunConfig, label: str, source: str) -> PlannedCheckpoint:
+    """One checkpoint of a run that was planned elsewhere, as this machine has it. Raises UserError where it has none."""
+    from ropepp_eval.checkpoints import inspect_checkpoint
+
+    return _with_tokenizer(config, label, source, inspect_checkpoint(source, position=config.position))
+
+
+def _with_tokenizer(config: RunConfig, label: str, source: str, info: CheckpointInfo) -> PlannedCheckpoint:
+    """Its tokenizer is the one that was named, else the folder's own, else its card's."""
+    from ropepp_eval.checkpoints.folder import card_of
+
+    card = card_of(source)
+    tokenizer = config.tokenizer or (info.folder if info.has_tokenizer else card.tokenizer if card else None)
+    if tokenizer is None:
+        raise UserError(f"checkpoint {source} holds no tokenizer; name its tokenizer's folder or hub id with --tokenizer")
+    rules = tokenizer_rules(dict(config.adapter_options))
+    return PlannedCheckpoint(label, source, info, load_tokenizer(tokenizer, **rules))
 
 
 def _labels(found: list[tuple[str, CheckpointInfo]], known: Mapping[str, tuple[str, str | None]]) -> list[str]:

@@ -94,6 +94,8 @@ class Progress:
         self._rows_left = sum(self._cells.values())
         self._task = self._bar.add_task("planned", total=total, rows=counted(self._rows_left, "row"))
         self._open = contextlib.ExitStack()
+        self.prefix = ""
+        """Stands before what is done now, such as how many workers do it."""
 
     def __enter__(self) -> Progress:
         self._open.enter_context(self._bar)
@@ -108,8 +110,8 @@ class Progress:
         self._bar.update(self._task, description=_shown(f"loading {label}"))
 
     def asking(self, cell: Cell) -> None:
-        """A cell's rows begin to be asked: what is printed as its time is the wall time from here."""
-        self._started[id(cell)] = time.monotonic()
+        """A cell's rows begin to be asked: what is printed as its time is the wall time from here on, of the first ones."""
+        self._started.setdefault(id(cell), time.monotonic())
 
     def row_done(self, cell: Cell, record: dict[str, Any]) -> None:
         """One row is stored."""
@@ -119,7 +121,9 @@ class Progress:
         self._failed[key] = self._failed.get(key, 0) + (record["error"] is not None)
         where = f"{cell.checkpoint.label} {cell.task.name} {format_length(cell.length_tokens)}"
         advance = cost(record["prompt_tokens"], record["budget"])
-        self._bar.update(self._task, advance=advance, description=_shown(where), rows=counted(self._rows_left, "row"))
+        self._bar.update(
+            self._task, advance=advance, description=_shown(self.prefix + where), rows=counted(self._rows_left, "row")
+        )
         if self._cells[key] == 0:
             seconds = time.monotonic() - self._started[key]
             failed = f", {self._failed[key]} failed" if self._failed[key] else ""

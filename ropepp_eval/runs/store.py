@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.files import write_atomically, write_json
-from ropepp_eval.manifests import parse_manifest
+from ropepp_eval.manifests import is_planned, parse_manifest, planned_here
 from ropepp_eval.processes import this_process
 from ropepp_eval.records import line_of, parse_line
 from ropepp_eval.runs.growth import grown, open_to_runs, read_manifest, refuse_changes
@@ -97,9 +97,14 @@ class RunStore:
             name = folder_name(planned["checkpoint"], planned["checkpoint_sha256"])
             path = self.folder / "rows" / name / f"{planned['task']}@{planned['length_tokens']}.jsonl"
             records, _, _ = _read_lines(path, retry_failed=False)
-            if len({record["row"] for record in records.values()}) < (planned["samples"] or 0):
+            there = {record["row"] for record in records.values() if is_planned(planned, record["row"])}
+            if len(there) < (planned_here(planned) or 0):
                 return False
         return True
+
+    def records_in(self, other: Path, cell: Cell) -> dict[str, dict[str, Any]]:
+        """Records of the cell by key that another run's folder holds, as far as they can be read."""
+        return _read_lines(other / self.path_of(cell).relative_to(self.folder), retry_failed=False)[0]
 
     def note_status(self, status: str) -> None:
         """Write how the run ended, where that can be written: a full disk must not hide why it ended."""
@@ -125,14 +130,14 @@ class RunStore:
         records, kept, damage = _read_lines(path, retry_failed)
         return records, kept, [f"{path.relative_to(self.folder)}, {said}" for said in damage]
 
-    def append(self, cell: Cell, record: dict[str, Any]) -> None:
-        """Add one row's record and flush it to disk before returning."""
+    def append(self, cell: Cell, *records: dict[str, Any]) -> None:
+        """Add records of rows and flush them to disk before returning."""
         path = self.path_of(cell)
         file = self._files.get(path)
         if file is None:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = self._files[path] = open(path, "ab", buffering=0)  # noqa: SIM115 (kept open for the run)
-        data = line_of(record)
+        data = b"".join(map(line_of, records))
         written = file.write(data)
         if written != len(data):  # a full disk takes what fits; the cut line is dropped when the run goes on
             file.write(data[written:])

@@ -16,8 +16,9 @@ from ropepp_eval.rows.building import frozen_rows
 from ropepp_eval.rows.catalogue import task_entries
 from ropepp_eval.rows.requests import requests_of
 from ropepp_eval.rows.row import Row, RowRequest
+from ropepp_eval.runs.answering import Asking, answered_rows
 from ropepp_eval.runs.config import RunConfig
-from ropepp_eval.runs.execute import run_cell
+from ropepp_eval.runs.execute import record_of
 from ropepp_eval.runs.plan import build_plan
 from ropepp_eval.tokens.tokenizer import Tokenizer, load_tokenizer
 from tests.tokens.test_saved_state import BOS_TEMPLATE
@@ -86,7 +87,8 @@ def test_a_run_records_the_failure_and_scores_nothing(with_bos: Path, lm: Native
     plan = build_plan(config)
     (cell,) = plan.cells
     rows = [replace(cell.rows[0], prompt_tokens=7), cell.rows[1]]
-    wrong, right = run_cell(cell, rows, lm, plan)
+    answered = answered_rows(Asking.of(cell.task), rows, lm)
+    wrong, right = (record_of(cell, rows[place], answers, plan) for place, answers in answered)
     assert (wrong["scores"], wrong["error"]["stage"]) == (None, "ledger")
     assert right["error"] is None
     assert right["prompt_tokens"] == cell.rows[1].prompt_tokens

@@ -109,7 +109,7 @@ def test_the_same_call_again_asks_nothing(finished: Path, tiny_checkpoint: Path,
     def never(*_: Any) -> None:
         raise AssertionError("a finished run loaded the model")
 
-    monkeypatch.setattr("ropepp_eval.runs.execute.make_adapter", never)
+    monkeypatch.setattr("ropepp_eval.runs.answering.make_adapter", never)
     ropepp_eval.evaluate(tiny_checkpoint, tasks=TASKS, lengths=["2k", "4k"], samples=2, out=finished, quiet=True)
     assert {path: path.read_bytes() for path in finished.glob("rows/*/*.jsonl")} == before
 
@@ -177,7 +177,7 @@ def test_two_checkpoints_never_share_an_answer(tiny_checkpoint: Path, tiny_token
 def test_a_length_past_the_checkpoints_is_refused_before_anything_loads(
     tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ropepp_eval.runs.execute.make_adapter", None)
+    monkeypatch.setattr("ropepp_eval.runs.answering.make_adapter", None)
     with pytest.raises(UserError, match=r"made for 8192 .*--allow-beyond-trained-length"):
         ropepp_eval.evaluate(
             tiny_checkpoint, tasks="niah_single_1", lengths="16k", samples=1, out=tmp_path / "run", quiet=True

@@ -173,6 +173,8 @@ class Progress:
     finished_rows: int
     going_on: bool
     """Whether a run has not ended."""
+    workers: tuple[str, ...] = ()
+    """What each worker of runs on a cluster does, a line each."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from ropepp_eval.inert import inert
 from ropepp_eval.lengths import format_length
@@ -18,6 +19,7 @@ from ropepp_eval.reports.run_status import goes_on
 from ropepp_eval.reports.table import Section
 from ropepp_eval.reports.verdict import standings
 from ropepp_eval.words import counted
+from ropepp_eval.worker_states import read_states, state_line
 
 MOST_NAMED = 12
 """Unfinished cells that are named one by one."""
@@ -93,12 +95,14 @@ def _some(named: Sequence[str]) -> str:
 def progress_of(cells: Cells, runs: Iterable[RunFolder]) -> Progress:
     """How far the runs have come."""
     known = [(cell, cell.planned if cell.planned is not None else len(cell.rows)) for cell in cells.cells]
+    open_ = [run for run in runs if run.manifest.get("status") and goes_on(run.manifest)]
     return Progress(
         cells=len(known),
         finished_cells=sum(len(cell.rows) >= planned for cell, planned in known),
         rows=sum(planned for _, planned in known),
         finished_rows=sum(min(len(cell.rows), planned) for cell, planned in known),
-        going_on=any(goes_on(run.manifest) for run in runs if run.manifest.get("status")),
+        going_on=bool(open_),
+        workers=tuple(state_line(state) for run in open_ for state in read_states(Path(run.folder)).workers),
     )
 
 

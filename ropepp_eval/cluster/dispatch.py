@@ -1,0 +1,297 @@
+"""The driver's loop: workers are started where there is room, asked, listened to, and replaced when they are lost."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ropepp_eval.adapters.answers import Answer, Failure
+from ropepp_eval.cluster.library import require_ray
+from ropepp_eval.cluster.member import Member
+from ropepp_eval.cluster.nodes import Needs, Node, last_lines, living_nodes
+from ropepp_eval.cluster.pace import Pace
+from ropepp_eval.cluster.work import MOST_LOSSES, Slice, Work
+from ropepp_eval.cluster.worker import Done, Hello, Order, Refused, code_sha256
+from ropepp_eval.errors import UserError
+from ropepp_eval.inert import inert
+from ropepp_eval.words import counted, lasting
+
+if TYPE_CHECKING:
+    from ropepp_eval.rows.row import Row
+    from ropepp_eval.runs.plan import Cell, Plan, PlannedCheckpoint
+    from ropepp_eval.runs.watch import Watch
+
+_TICK_SECONDS = 1.0
+_LOOK_SECONDS = 2.0
+"""How often nodes are looked at and states written."""
+_STARTING_SECONDS = 30.0
+"""After which a worker that has not begun is said to wait for room."""
+_LOAD_SECONDS = 3600.0
+_LOSSES_IN_A_ROW = 12
+"""So many workers lost for each one at work, and no row between: it is not bad luck."""
+CLUSTER = "cluster"
+"""What events are about that are about no checkpoint."""
+
+
+class Dispatch:
+    """Asks all rows of some work, of workers on the nodes that live."""
+
+    def __init__(
+        self, work: Work, needs: Needs, watch: Watch, *, most: int | None, patience_seconds: float, dashboard: str
+    ) -> None:
+        self._work, self._needs, self._watch, self._most, self._dashboard = work, needs, watch, most, dashboard
+        self._plan: Plan = work.plan
+        self._pace = Pace(patience_seconds)
+        self._members: list[Member] = []
+        self._hired = 0
+        self._nodes: dict[str, Node] = {}
+        self._barred: dict[str, str] = {}
+        self._looked = 0.0
+        self._losses = 0
+        self._said_waiting = False
+        self._ran: set[str] = set()
+
+    def rows(self) -> Iterator[tuple[Cell, Row, list[Answer]]]:
+        """Rows as they are answered. A row counts as done when the next one is asked for.
+
+        Raises:
+            UserError: nobody is left to ask, or a checkpoint can't be loaded.
+        """
+        try:
+            while self._work.unanswered:
+                self._look()
+                for member in self._members:
+                    if member.waiting is None:
+                        self._give(member)
+                yield from self._listen()
+        finally:
+            self.end()
+
+    def end(self) -> None:
+        """Kill all workers. Safe to call again."""
+        for member in self._members:
+            member.end()
+        self._members = []
+        self._watch.no_workers()
+
+    # who works
+
+    def _look(self) -> None:
+        """Every few seconds: nodes that came or went, workers that hang, what is shown."""
+        now = time.monotonic()
+        if now - self._looked < _LOOK_SECONDS:
+            return
+        first, self._looked = not self._nodes, now
+        living = {node.id: node for node in living_nodes()}
+        for node in () if first else [node for id_, node in living.items() if id_ not in self._nodes]:
+            self._watch.event(CLUSTER, f"node {node.host} joined")
+        for node in [node for id_, node in self._nodes.items() if id_ not in living]:
+            self._watch.event(CLUSTER, f"node {node.host} left")
+        self._nodes = living
+        self._hire()
+        if first:
+            hosts = len({member.node.id for member in self._members})
+            self._watch.say(
+                f"{counted(len(self._members), 'worker')} of {self._needs} each on {counted(hosts, 'node')}"
+                + (f"; Ray's page: {self._dashboard}" if self._dashboard else "")
+            )
+        starting = [member for member in self._members if member.hello is None]
+        if not self._said_waiting and any(member.silent_seconds > _STARTING_SECONDS for member in starting):
+            self._said_waiting = True
+            self._watch.say(f"{counted(len(starting), 'worker')} not begun yet: the nodes have no room, or are slow")
+        self._watch.workers([member.state for member in self._members], self._dashboard)
+
+    def _hire(self) -> None:
+        """Workers on every node with room, spread evenly; no more than there is to do."""
+        usable = [node for node in self._nodes.values() if node.id not in self._barred]
+        have = Counter(member.node.id for member in self._members)
+        idle = sum(member.slice is None for member in self._members)
+        wanted = len(self._work.queue) - idle
+        while wanted > 0 and (self._most is None or len(self._members) < self._most):
+            free = [node for node in usable if node.room(self._needs) > have[node.id]]
+            if not free:
+                break
+            node = min(free, key=lambda node: have[node.id])
+            self._hired += 1
+            self._members.append(Member.start(self._hired, node, self._needs, self._plan.config.offline))
+            have[node.id] += 1
+            wanted -= 1
+        if not self._members:
+            reasons = sorted(set(self._barred.values()))
+            why = reasons[0] if reasons else f"no node that lives has room for a worker of {self._needs}"
+            raise UserError(f"no worker can go on: {why}; finished rows are kept, the same command goes on from there")
+
+    # what they do
+
+    def _give(self, member: Member) -> None:
+        """Work for a worker that is free, if there is some for it."""
+        if member.hello is None:
+            return
+        holders = Counter(other.loaded for other in self._members if other.loaded is not None)
+        slice_ = self._work.take(member.loaded, holders, self._pace.load_cost)
+        if slice_ is None:
+            return
+        if member.loaded == slice_.label:
+            self._ask(member, slice_)
+        else:
+            self._watch.loading(slice_.label)
+            member.load(self._order(slice_.cell.checkpoint), slice_)
+
+    def _ask(self, member: Member, slice_: Slice) -> None:
+        self._watch.asking(slice_.cell)
+        member.ask(slice_, self._work.shipped(slice_.cell))
+
+    def _order(self, checkpoint: PlannedCheckpoint) -> Order:
+        plan = self._plan
+        computed = plan.computations[checkpoint.label]
+        config = replace(
+            plan.config,
+            elsewhere=False,
+            device=computed["device"],
+            tokenizer=here_or_named(plan.config.tokenizer) if plan.config.tokenizer else None,
+            position_module=tuple(map(here_or_named, plan.config.position_module)),
+            task_folder=(),  # rows and scores are made here
+        )
+        source = here_or_named(checkpoint.source)
+        return Order(config, checkpoint.label, source, computed, plan.longest_row_tokens(checkpoint), code_sha256())
+
+    # what they say
+
+    def _listen(self) -> Iterator[tuple[Cell, Row, list[Answer]]]:
+        ray = require_ray()
+        speaking = {member.waiting: member for member in self._members if member.waiting is not None}
+        if not speaking:
+            time.sleep(_TICK_SECONDS / 10)
+            return
+        ready, rest = ray.wait(list(speaking), num_returns=1, timeout=_TICK_SECONDS)
+        if ready and rest:
+            ready += ray.wait(rest, num_returns=len(rest), timeout=0)[0]
+        for waiting in ready:
+            yield from self._hear(speaking[waiting])
+        for member in list(self._members):
+            if hung := self._hung(member):
+                yield from self._lose(member, hung, end=True)
+
+    def _hear(self, member: Member) -> Iterator[tuple[Cell, Row, list[Answer]]]:
+        ray = require_ray()
+        try:
+            said = member.next()
+        except StopIteration:
+            yield from self._lose(member, "its rows ended too early")
+            return
+        except ray.exceptions.RayError as error:
+            cause = getattr(error, "cause", None)
+            if isinstance(cause, UserError) and member.loading and not isinstance(cause, Refused):
+                raise UserError(f"{member}: {cause}") from None
+            if isinstance(cause, Refused):
+                self._barred[member.node.id] = f"node {member.node.host} is refused: {cause}"
+            yield from self._lose(member, _why(error, cause), blamed=not isinstance(cause, Refused))
+            return
+        member.since = time.monotonic()
+        if isinstance(said, Hello):
+            member.hello = said
+            member.rest()
+        elif member.loading:
+            self._loaded(member, *said)
+        elif isinstance(said, Done):
+            self._slice_done(member, said)
+        else:
+            number, answers = said
+            slice_ = member.slice
+            assert slice_ is not None
+            member.left.discard(number)
+            member.rows += 1
+            self._losses = 0
+            yield slice_.cell, next(row for row in slice_.rows if row.row == number), answers
+            self._work.answered(slice_)
+
+    def _loaded(self, member: Member, facts: dict[str, str], seconds: float) -> None:
+        self._pace.loaded(seconds)
+        slice_ = member.slice
+        assert slice_ is not None
+        if slice_.label not in self._ran:
+            self._ran.add(slice_.label)
+            self._watch.ran(slice_.label, facts)
+        self._ask(member, slice_)
+
+    def _slice_done(self, member: Member, done: Done) -> None:
+        slice_ = member.slice
+        assert slice_ is not None
+        for event in done.events:
+            self._watch.event(slice_.label, event)
+        whole = self._work.cost(slice_, [row.row for row in slice_.rows])
+        self._pace.answered(slice_.label, whole, time.monotonic() - member.asked_at)
+        member.rest()
+
+    # faults
+
+    def _hung(self, member: Member) -> str:
+        """Why a worker that says nothing is given up; empty while there is still hope."""
+        if member.hello is None or member.slice is None:
+            return ""
+        cost = self._work.cost(member.slice, member.left)
+        most = _LOAD_SECONDS if member.loading else self._pace.patience(member.slice.label, cost)
+        return f"it gave no sign for {lasting(member.silent_seconds)}" if member.silent_seconds > most else ""
+
+    def _lose(
+        self, member: Member, why: str, *, end: bool = False, blamed: bool = True
+    ) -> Iterator[tuple[Cell, Row, list[Answer]]]:
+        """Replace a worker; its unanswered rows are asked again, but for those that too many were lost over.
+
+        Args:
+            end: its process may not end by itself.
+            blamed: whether its rows may be why.
+        """
+        slice_, left = member.slice, set(member.left)
+        member.end()
+        self._members.remove(member)
+        self._looked = 0.0
+        log = self._last_lines(member, end=end)
+        about = CLUSTER if member.loaded is None else member.loaded
+        process = f", process {member.hello.pid}" if member.hello else ""
+        again = f"; {counted(len(left), 'row')} of it asked again" if left else ""
+        self._watch.event(about, f"{member}{process} was lost while {member.doing}: {why}{again}")
+        if slice_ is not None and (member.loading or not blamed):
+            self._work.back(slice_)
+        elif slice_ is not None:
+            said = f"{MOST_LOSSES} workers were lost over it, the last on {member.node.host}: {why}"
+            failure = Failure("worker", "WorkerLost", inert(f"{said}; its log ends: {log}" if log else said)[:2000])
+            for row in self._work.lost(slice_, left):
+                yield slice_.cell, row, [_unanswered(row, failure)]
+                self._work.answered(slice_)
+        self._losses += blamed
+        if self._losses >= _LOSSES_IN_A_ROW * max(1, len(self._members)):
+            raise UserError(
+                f"{self._losses} workers were lost in a row, and no row was answered between; the last: {why}"
+                + (f"; its log ends: {log}" if log else "")
+            )
+
+    def _last_lines(self, member: Member, *, end: bool) -> str:
+        hello = member.hello
+        if hello is None or member.node.id not in {node.id for node in living_nodes()}:
+            return ""
+        return last_lines(member.node.id, hello.log, hello.pid, end=end)
+
+
+def _why(error: Any, cause: BaseException | None) -> str:
+    """What ended a worker, in a line."""
+    told = cause or error
+    said = inert(" ".join((str(told).strip().splitlines() or [""])[:1]))[:300]
+    return f"{type(told).__name__}: {said}" if said else type(told).__name__
+
+
+def _unanswered(row: Row, failure: Failure) -> Answer:
+    return Answer(
+        response=None, prompt_tokens=row.prompt_tokens, new_tokens=0, budget=row.max_new_tokens, finish=None, cut=0, seconds=0.0,
+        prompt_sha256="", error=failure,
+    )  # fmt: skip
+
+
+def here_or_named(name: str) -> str:
+    """A path that is here as an absolute one, which means the same in any folder; a hub id or a card as it is."""
+    path = Path(name).expanduser()
+    return str(path.resolve()) if path.exists() else name

@@ -1,0 +1,80 @@
+"""Slices: what a worker is asked at once; and which one it is given next. No Ray, no clock: a run and its simulation use the same rules."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+SLICES_A_WORKER = 20
+"""Slices are cut so small that each worker gets so many: the last one to end is then at most a slice, 5 % of the mean, behind."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Item(Generic[T]):
+    """One slice of a cell's rows."""
+
+    what: T
+    checkpoint: str
+    cost: float
+    """In seconds or any other unit, the same for all."""
+
+
+def cut(costs: Sequence[float], most: float) -> Iterator[range]:
+    """Stretches of neighbours that cost at most `most` together; what costs more by itself is alone.
+
+    >>> list(cut([1, 1, 1, 5, 1], 2))
+    [range(0, 2), range(2, 3), range(3, 4), range(4, 5)]
+    """
+    begin, total = 0, 0.0
+    for place, cost in enumerate(costs):
+        if place > begin and total + cost > most:
+            yield range(begin, place)
+            begin, total = place, 0.0
+        total += cost
+    if begin < len(costs):
+        yield range(begin, len(costs))
+
+
+class Queue(Generic[T]):
+    """Items that nobody has yet, by checkpoint, the longest first."""
+
+    def __init__(self, items: Iterable[Item[T]] = ()) -> None:
+        self._waiting: dict[str, list[Item[T]]] = {}
+        self._left: dict[str, float] = {}
+        for item in items:
+            self.put(item)
+
+    def put(self, item: Item[T]) -> None:
+        """One more, or one back."""
+        bisect.insort(self._waiting.setdefault(item.checkpoint, []), item, key=lambda one: one.cost)
+        self._left[item.checkpoint] = self._left.get(item.checkpoint, 0.0) + item.cost
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def take(self, loaded: str | None, holders: Mapping[str, int], load_cost: float) -> Item[T] | None:
+        """What a worker that is free does next; None where it is better off waiting.
+
+        It keeps its checkpoint while there is work for it. Else it loads the one with the most work for each worker that has it, where
+        one more worker ends that work sooner in spite of loading.
+
+        Args:
+            loaded: the checkpoint that the worker has.
+            holders: how many workers have each checkpoint, or load it.
+            load_cost: what loading takes, in the unit of the items.
+        """
+        if loaded is not None and self._waiting.get(loaded):
+            return self._pop(loaded)
+        open_ = [name for name, items in self._waiting.items() if items]
+        worth = [name for name in open_ if self._left[name] > load_cost * holders.get(name, 0)]
+        if not worth:
+            return None
+        return self._pop(max(worth, key=lambda name: self._left[name] / (1 + holders.get(name, 0))))
+
+    def _pop(self, checkpoint: str) -> Item[T]:
+        item = self._waiting[checkpoint].pop()
+        self._left[checkpoint] -= item.cost
+        return item
