@@ -61,7 +61,7 @@ def test_scores_equal_one_by_one_scores(
         mock.patch.object(grouping, "CALL_TOKENS", call_tokens),
         mock.patch.object(grouping, "PACKED_TOKENS", packed_tokens),
         mock.patch.object(scoring, "PACKED_TOKENS", packed_tokens),
-        mock.patch.dict(scoring.HEAD_BLOCK_ELEMENTS, {"cpu": 500}),
+        mock.patch.dict(limits.LIMITS, cpu=dataclasses.replace(limits.LIMITS["cpu"], head_elements=500)),
     ):
         answers = dict(lm.answers(instances("loglikelihood", *pairs)))
     assert sorted(answers) == list(range(len(pairs)))
