@@ -30,6 +30,8 @@ class PlannedCell(TypedDict, total=False):
     length_tokens: Required[Count]
     protocol: Required[str]
     samples: Count | None
+    foreseen_seconds: Number
+    """Of all its rows, as measured before the first of those that were missing; what `ropepp-eval status` goes by."""
 
 
 class MetricEntry(TypedDict, total=False):

@@ -38,10 +38,20 @@ class DeviceLimits:
 
 LIMITS = {
     "cpu": DeviceLimits(
-        chunk_tokens=4096, mask_places=1 << 27, head_elements=1 << 24, batch_tokens=8192, generation_rows=16, cache_tokens=32768
+        chunk_tokens=4096,
+        mask_places=1 << 27,
+        head_elements=1 << 24,
+        batch_tokens=8192,
+        generation_rows=16,
+        cache_tokens=32768,
     ),
     "cuda": DeviceLimits(
-        chunk_tokens=65536, mask_places=1 << 31, head_elements=1 << 27, batch_tokens=65536, generation_rows=64, cache_tokens=None
+        chunk_tokens=65536,
+        mask_places=1 << 31,
+        head_elements=1 << 27,
+        batch_tokens=65536,
+        generation_rows=64,
+        cache_tokens=None,
     ),
 }
 """By kind of device; others are taken as a CPU."""

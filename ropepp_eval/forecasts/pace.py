@@ -21,6 +21,8 @@ class Part:
     """Of all of them; where nothing was measured, only the proportion to other parts is meant."""
     done_rows: int = 0
     done_seconds: float = 0.0
+    begun_seconds: float = 0.0
+    """Spent on rows that are not done yet."""
 
     @property
     def seen_of_foreseen(self) -> float:
@@ -55,7 +57,7 @@ def seconds_left(parts: Sequence[Part], *, measured: bool) -> float | None:
             alike = [other for other in parts if other.checkpoint == part.checkpoint]
             for near in (alike, [other for other in alike if other.task == part.task], [part]):
                 factor = _factor(near, factor, trust)
-            total += part.left_of_foreseen * (factor or 0.0)
+            total += max(0.0, part.left_of_foreseen * (factor or 0.0) - part.begun_seconds)
     return total
 
 

@@ -40,7 +40,9 @@ def matrix_operations(shapes: ModelShapes, tokens: float, logits: float = 0) -> 
 
 def attention_operations(shapes: ModelShapes, read: Read) -> float:
     """Four for each number of a query and (query, key) pair, in every layer that attends: pairs below the diagonal, or all with a mask."""
-    pairs = read.tokens * read.context if read.masked else read.tokens * read.past_tokens + read.tokens * (read.tokens + 1) / 2
+    pairs = (
+        read.tokens * read.context if read.masked else read.tokens * read.past_tokens + read.tokens * (read.tokens + 1) / 2
+    )
     return 4.0 * shapes.attending_layers * shapes.attention_width * pairs * read.rows
 
 
@@ -83,7 +85,5 @@ def rows_seconds(
     """
     reads = chunks(Read(tokens=prompt_tokens, logits=1, times=rows), chunk_tokens)
     together = max(1, min(side_by_side, rows))
-    steps = Steps(
-        rows=together, context=prompt_tokens + new_tokens / 2, steps=max(0, new_tokens - 1), times=rows / together
-    )
+    steps = Steps(rows=together, context=prompt_tokens + new_tokens / 2, steps=max(0, new_tokens - 1), times=rows / together)
     return total_seconds([*reads, steps], shapes, rates, dtype)

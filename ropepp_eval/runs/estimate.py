@@ -51,7 +51,9 @@ def estimate(forecaster: Forecaster, lm: NativeLM, cells: Sequence[CellForecast]
     found = calibrate(lm, calls, rough_under=TINY_SECONDS)
     answered = _answered(lm, cells, found)
     told = [
-        forecaster.cell(cell.cell, cell.rows, answered=answered[cell.cell.task.name]) if cell.cell.task.name in answered else cell
+        forecaster.cell(cell.cell, cell.rows, answered=answered[cell.cell.task.name])
+        if cell.cell.task.name in answered
+        else cell
         for cell in cells
     ]
     return Estimate(tuple(told), found.rates, found.spread, answered)

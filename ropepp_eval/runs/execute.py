@@ -17,6 +17,7 @@ from ropepp_eval.rows.requests import requests_of
 from ropepp_eval.rows.row import Row
 from ropepp_eval.rows.scorers import scorer_sha256
 from ropepp_eval.runs.config import RunConfig
+from ropepp_eval.runs.foresight import Foresight
 from ropepp_eval.runs.growth import covers, open_to_runs, other_row
 from ropepp_eval.runs.keys import cut_at_tokens
 from ropepp_eval.runs.outcome import Outcome, outcome_of
@@ -132,6 +133,7 @@ def execute(plan: Plan, store: RunStore, *, retry_failed: bool = False, say: Cal
     remaining = sum(map(len, pending.values()))
     if remaining < plan.rows:
         say(f"going on in {store.folder}: {plan.rows - remaining:,} of {plan.rows:,} rows are there")
+    foresight = Foresight(plan, pending, say) if plan.config.backend == "native" else None
     with Progress(plan, pending, quiet=plan.config.quiet) as progress:
         for checkpoint in plan.checkpoints:
             cells = [cell for cell in plan.cells_of(checkpoint) if pending[id(cell)]]
@@ -140,6 +142,9 @@ def execute(plan: Plan, store: RunStore, *, retry_failed: bool = False, say: Cal
             progress.loading(checkpoint.label)
             adapter = make_adapter(plan, checkpoint)
             _note_kernel(store, checkpoint, adapter)
+            if foresight is not None:
+                foresight.loaded(checkpoint, adapter, progress)
+                store.write_manifest(cells=foresight.noted(store.manifest["cells"]))
             for line in work_lines(adapter, cells, pending) if plan.config.verbose else ():
                 say(line)
             for cell in cells:

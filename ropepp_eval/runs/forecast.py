@@ -68,7 +68,11 @@ class Forecaster:
         self.plan = plan
         self.device = device
         self.settings = Settings.of(
-            {name: value for name, value in plan.config.adapter_options if name in {f.name for f in dataclasses.fields(Settings)}}
+            {
+                name: value
+                for name, value in plan.config.adapter_options
+                if name in {f.name for f in dataclasses.fields(Settings)}
+            }
         )
         self._jobs: dict[tuple[Any, ...], list[Job]] = {}
         self._engines: dict[str, Engine] = {}
@@ -98,7 +102,11 @@ class Forecaster:
             computed = self.plan.computations[checkpoint.label]
             kind = "cuda" if self.device is not None else computed["device"]
             engine = Engine.of(
-                checkpoint.info, dtype=computed["dtype"], device=kind, attention=self.plan.config.attention, settings=self.settings
+                checkpoint.info,
+                dtype=computed["dtype"],
+                device=kind,
+                attention=self.plan.config.attention,
+                settings=self.settings,
             )
             free = None
             if self.device is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 from unittest import mock
 
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ropepp_eval.adapters.native import NativeLM, grouping, scoring
+from ropepp_eval.forecasts import limits
 from tests.adapters.toys import Letters, instances, slow_score, tiny_llama
 
 MODELS = {name: tiny_llama(attention=name) for name in ("sdpa", "eager")}

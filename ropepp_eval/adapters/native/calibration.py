@@ -14,7 +14,7 @@ import torch
 
 from ropepp_eval.adapters.native.cache import RaggedView, StackView
 from ropepp_eval.adapters.native.lm import NativeLM
-from ropepp_eval.adapters.windows import as_ids
+from ropepp_eval.adapters.windows import Ids, as_ids
 from ropepp_eval.forecasts.calls import Call, Read, Steps
 from ropepp_eval.forecasts.rates import Rates, seconds_of, total_seconds
 
@@ -96,15 +96,14 @@ def _measure_reads(probe: _Probe, measured: _Measured, reads: Sequence[Read], al
     parts = 1 + bool(masked)
     if plain:
         for tokens in _two_lengths(max(plain), lambda tokens: probe.guess(Read(tokens=tokens), measured), allowed / parts):
-            call = Read(tokens=tokens, logits=1)
-            measured.add(call, _repeated(lambda: probe.read(call.tokens, 0), probe.guess(call, measured), allowed / parts / 2))
+            probe.add(Read(tokens=tokens, logits=1), measured, allowed / parts / 2)
     if masked and not probe.lm.forward.whole:
         furthest = max(masked, key=lambda read: read.context)
         tokens = min(256, furthest.tokens)
         call = Read(tokens=tokens, past_tokens=furthest.context - tokens, masked=True, logits=1)
         while call.past_tokens > 1024 and probe.guess(call, measured) > allowed / parts:
             call = dataclasses.replace(call, past_tokens=call.past_tokens // 2)
-        measured.add(call, _repeated(lambda: probe.read(tokens, call.past_tokens), probe.guess(call, measured), allowed / 4))
+        probe.add(call, measured, allowed / 4)
 
 
 def _two_lengths(longest: int, guess: Callable[[int], float], allowed: float) -> list[int]:
@@ -124,26 +123,26 @@ def _measure_steps(probe: _Probe, measured: _Measured, steps: Sequence[Steps], a
         measured.add(call, probe.steps(number, place, count))
 
 
-def _repeated(once: Callable[[], float], guessed: float, allowed: float) -> list[float]:
-    """Times of a call: three where they are allowed, else two; one where even that is too long."""
-    times = [once()]
-    while len(times) < 3 and sum(times) + times[-1] < max(allowed, guessed):
-        times.append(once())
-    return times
-
-
 class _Probe:
     """Calls of the model, each with its time."""
 
     def __init__(self, lm: NativeLM) -> None:
         self.lm = lm
-        self._ids = as_ids(np.arange(1 << 10) % max(2, min(1000, lm.encoder.vocabulary)))
+        self._ids = as_ids([number % max(2, min(1000, lm.encoder.vocabulary)) for number in range(1 << 10)])
 
     def guess(self, call: Call, measured: _Measured) -> float:
         """What a call will take, by what was measured so far."""
         return seconds_of(call, self.lm.shapes, _fitted(self.lm, measured), self.lm.engine.dtype)
 
-    def ids(self, tokens: int) -> np.ndarray:  # type: ignore[type-arg]
+    def add(self, call: Read, measured: _Measured, allowed: float) -> None:
+        """Time a read: three times where that is allowed, else two; once where even that is too long."""
+        allowed = max(allowed, self.guess(call, measured))
+        times = [self.read(call.tokens, call.past_tokens)]
+        while len(times) < 3 and sum(times) + times[-1] < allowed:
+            times.append(self.read(call.tokens, call.past_tokens))
+        measured.add(call, times)
+
+    def ids(self, tokens: int) -> Ids:
         return np.resize(self._ids, tokens)
 
     @torch.inference_mode()
@@ -169,7 +168,10 @@ class _Probe:
         lengths = [max(1, context - number % 2) for number in range(rows)]  # uneven, as rows of a plan are
         view = RaggedView(store, lengths, forward.device)
         newest = torch.full((rows,), 1, device=forward.device)
-        step = lambda: forward.head(forward.step(newest, view)).max(-1).indices.tolist()  # noqa: E731
+
+        def step() -> None:
+            forward.head(forward.step(newest, view)).max(-1).indices.tolist()
+
         step()
         return [self._timed(step) for _ in range(count)]
 

@@ -49,7 +49,14 @@ class Engine:
 
     @classmethod
     def of(
-        cls, info: CheckpointInfo, *, dtype: str, device: str, attention: str, settings: Settings, free_bytes: int | None = None
+        cls,
+        info: CheckpointInfo,
+        *,
+        dtype: str,
+        device: str,
+        attention: str,
+        settings: Settings,
+        free_bytes: int | None = None,
     ) -> Engine:
         """The engine for an inspected checkpoint."""
         shapes, kernel = shapes_of_info(info), info.kernel(attention)
@@ -163,9 +170,7 @@ class Engine:
             even = len({prompt for prompt, _ in rows}) == 1
             yield Steps(rows=min(slots, max(1.0, side_by_side)), context=context, steps=steps, capacity=places, even=even)
 
-    def _prompts(
-        self, jobs: Sequence[Job], rows: Sequence[tuple[int, int]], slots: int
-    ) -> Iterator[tuple[int, int, float]]:
+    def _prompts(self, jobs: Sequence[Job], rows: Sequence[tuple[int, int]], slots: int) -> Iterator[tuple[int, int, float]]:
         """(tokens, tokens that a neighbour has, how many rows are like it): rows of nearly one length count as one."""
         shared = self._shared_share(jobs, slots)
         count = min(len(rows), 8)
@@ -194,9 +199,7 @@ class Engine:
             total += len(job.prompt)
         return copied / total if total else 0.0
 
-    def memory(
-        self, calls: Sequence[Call], *, available_bytes: int | None = None, resident_bytes: int = 0
-    ) -> MemoryPlan:
+    def memory(self, calls: Sequence[Call], *, available_bytes: int | None = None, resident_bytes: int = 0) -> MemoryPlan:
         """What these calls hold at their peak."""
         return plan_memory(
             self.shapes, calls, dtype=self.dtype, attention=self.attention, chunk_tokens=self.limits.chunk_tokens,
@@ -235,5 +238,3 @@ def shapes_of_info(info: CheckpointInfo) -> ModelShapes:
         biased=info.biased,
         ours=info.ours,
     )
-
-

@@ -245,6 +245,7 @@ def is_packed(stem: Stem) -> bool:
     """Whether the row holds several branches and so needs its own mask."""
     return len(stem.branches) > 1
 
+
 def order_of(jobs: Sequence[Job]) -> list[Job]:
     """Long prompts first, those with a common prefix together."""
     clusters: list[list[Job]] = []
