@@ -30,24 +30,23 @@ def shapes_of(model: Any) -> ModelShapes:
     config = copy.deepcopy(model.config)
     ours = isinstance(config, RopePPConfig)
     if ours:
-        kinds, attending, kept = own_cache(config), config.heads.attention, config.heads.key_value
+        kinds, attending = own_cache(config), config.heads.attention
     else:
         with torch.device("meta"):
             kinds = cache_kinds(type(model)(config))
         attending = int(getattr(config, "num_attention_heads", 0))
-        kept = int(getattr(config, "num_key_value_heads", None) or attending)
     return ModelShapes(
         parameters=int(model.num_parameters()),
         matrix_parameters=met_by_a_token({name: one.shape for name, one in model.named_parameters()}, config),
         hidden_size=int(config.hidden_size),
         intermediate_size=widest_mlp(config),
         attention_heads=attending,
-        key_value_heads=kept,
         layers=int(config.num_hidden_layers),
         head_dim=head_width(config),
         vocab_size=int(config.vocab_size),
         cache=kinds,
         whole=bool(why_whole(config, kinds)),
         biased=ours and config.position_embedding.biased,
+        sinks=any(name.endswith(".sinks") for name, _ in model.named_parameters()),
         ours=ours,
     )

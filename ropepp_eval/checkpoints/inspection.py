@@ -69,6 +69,8 @@ class CheckpointInfo:
     """Whether the `sdpa` kernel computes all that the class means; else `eager` runs in its place."""
     biased: bool = False
     """Whether scores get a bias by distance."""
+    sinks: bool = False
+    """Whether each head has a score of its own beside those of the keys (GPT-OSS)."""
     overruled: str = ""
     """Settings of the position embedding that are not those of config.json, such as `strongest=0.5`."""
     settings: str = ""
@@ -171,6 +173,7 @@ def describe(read: ReadCheckpoint) -> CheckpointInfo:
         parameters=parameters_of(read.tensors),
         matrix_parameters=met_by_a_token({name: tensor.shape for name, tensor in read.tensors.items()}, config),
         biased=read.ours and config.position_embedding.biased,
+        sinks=any(name.endswith(".sinks") for name in read.tensors),
         vocab_size=config.vocab_size,
         max_position_embeddings=read.max_position_embeddings,
         dtype=main_dtype(read.tensors),

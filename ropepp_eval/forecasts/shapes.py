@@ -20,7 +20,6 @@ class ModelShapes:
     intermediate_size: int
     attention_heads: int
     """Heads that attend (EC: twice the published number)."""
-    key_value_heads: int
     head_dim: int
     layers: int
     vocab_size: int
@@ -30,6 +29,8 @@ class ModelShapes:
     """Whether prompts are read whole: then windows bound the cache, and a chunk is a prompt."""
     biased: bool = False
     """Whether scores get a bias by distance."""
+    sinks: bool = False
+    """Whether each head has a score of its own beside those of the keys, as GPT-OSS's have."""
     ours: bool = True
     """Whether our own class computes it: transformers' classes repeat keys and values to all heads where there is a mask."""
 
@@ -51,7 +52,8 @@ class ModelShapes:
     @property
     def repeats(self) -> bool:
         """Whether keys and values are shared by several heads."""
-        return self.attention_heads > self.key_value_heads
+        kept = [kind.entries_per_token for kind in self.cache if not isinstance(kind, StateLayers)]
+        return any(entries < 2 * self.attention_width for entries in kept)
 
     @property
     def widest_token(self) -> int:

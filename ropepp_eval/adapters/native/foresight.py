@@ -229,12 +229,12 @@ def shapes_of_info(info: CheckpointInfo) -> ModelShapes:
         hidden_size=info.hidden_size,
         intermediate_size=info.intermediate_size,
         attention_heads=info.attention_heads,
-        key_value_heads=info.key_value_heads,
         head_dim=info.head_dim,
         layers=info.layers,
         vocab_size=info.vocab_size,
         cache=info.cache,
         whole=bool(info.whole),
         biased=info.biased,
+        sinks=info.sinks,
         ours=info.ours,
     )
