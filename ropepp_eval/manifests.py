@@ -34,6 +34,8 @@ class PlannedCell(TypedDict, total=False):
     """Rows of the cell, whichever of them this folder is to hold."""
     rows: list[Annotated[list[Count], Field(min_length=2, max_length=2)]]
     """Of a shard: the numbers of its rows, as stretches [first, one past the last]; all where it is missing."""
+    foreseen_seconds: Number
+    """Of all its rows, as measured before the first of those that were missing; what `ropepp-eval status` goes by."""
 
 
 class MetricEntry(TypedDict, total=False):

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from ropepp_eval.adapters.memory import ModelShapes
 from ropepp_eval.checkpoints.families import why_whole
 from ropepp_eval.checkpoints.inspection import widest_mlp
 from ropepp_eval.checkpoints.probe import cache_kinds
-from ropepp_eval.checkpoints.reading import head_width, own_cache
+from ropepp_eval.checkpoints.reading import head_width, met_by_a_token, own_cache
+from ropepp_eval.forecasts.shapes import ModelShapes
 from ropepp_eval.modeling.configuration import RopePPConfig
 
 
@@ -28,18 +28,25 @@ def shapes_of(model: Any) -> ModelShapes:
         UserError: its class keeps no cache that is known.
     """
     config = copy.deepcopy(model.config)
-    if isinstance(config, RopePPConfig):
+    ours = isinstance(config, RopePPConfig)
+    if ours:
         kinds, attending = own_cache(config), config.heads.attention
     else:
         with torch.device("meta"):
-            kinds, attending = cache_kinds(type(model)(config)), int(getattr(config, "num_attention_heads", 0))
+            kinds = cache_kinds(type(model)(config))
+        attending = int(getattr(config, "num_attention_heads", 0))
     return ModelShapes(
         parameters=int(model.num_parameters()),
+        matrix_parameters=met_by_a_token({name: one.shape for name, one in model.named_parameters()}, config),
         hidden_size=int(config.hidden_size),
         intermediate_size=widest_mlp(config),
         attention_heads=attending,
+        layers=int(config.num_hidden_layers),
         head_dim=head_width(config),
         vocab_size=int(config.vocab_size),
         cache=kinds,
         whole=bool(why_whole(config, kinds)),
+        biased=ours and config.position_embedding.biased,
+        sinks=any(name.endswith(".sinks") for name, _ in model.named_parameters()),
+        ours=ours,
     )

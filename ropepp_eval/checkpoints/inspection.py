@@ -12,7 +12,7 @@ from ropepp_eval.checkpoints.families import why_whole
 from ropepp_eval.checkpoints.folder import name_parts, revision_of
 from ropepp_eval.checkpoints.header import main_dtype
 from ropepp_eval.checkpoints.position_words import rotary_base
-from ropepp_eval.checkpoints.reading import ReadCheckpoint, parameters_of, read_checkpoint
+from ropepp_eval.checkpoints.reading import ReadCheckpoint, met_by_a_token, parameters_of, read_checkpoint
 from ropepp_eval.positions.scaling import scaling_label
 from ropepp_eval.positions.settings import position_label, settings_label
 
@@ -55,6 +55,8 @@ class CheckpointInfo:
     """Why prompts are read whole, one by one, without sharing prefixes; empty where they are shared."""
     parameters: int
     """Entries of all tensors that the model uses; tied ones counted once."""
+    matrix_parameters: int
+    """Of them those that a token is multiplied with, embedding and output aside; of experts those that it meets."""
     vocab_size: int
     max_position_embeddings: int
     """Context length trained for, in tokens."""
@@ -65,6 +67,10 @@ class CheckpointInfo:
     has_tokenizer: bool
     sdpa: bool = True
     """Whether the `sdpa` kernel computes all that the class means; else `eager` runs in its place."""
+    biased: bool = False
+    """Whether scores get a bias by distance."""
+    sinks: bool = False
+    """Whether each head has a score of its own beside those of the keys (GPT-OSS)."""
     overruled: str = ""
     """Settings of the position embedding that are not those of config.json, such as `strongest=0.5`."""
     settings: str = ""
@@ -168,6 +174,9 @@ def describe(read: ReadCheckpoint) -> CheckpointInfo:
         whole=why_whole(config, read.kinds),
         sdpa=kernel_for(config, read.kind, "sdpa") == "sdpa",
         parameters=parameters_of(read.tensors),
+        matrix_parameters=met_by_a_token({name: tensor.shape for name, tensor in read.tensors.items()}, config),
+        biased=read.ours and config.position_embedding.biased,
+        sinks=any(name.endswith(".sinks") for name in read.tensors),
         vocab_size=config.vocab_size,
         max_position_embeddings=read.max_position_embeddings,
         dtype=main_dtype(read.tensors),

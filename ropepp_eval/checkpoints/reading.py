@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -257,3 +258,20 @@ def head_width(config: Any) -> int:
 def parameters_of(tensors: Mapping[str, TensorHeader]) -> int:
     """Entries of all tensors."""
     return sum(tensor.size for tensor in tensors.values())
+
+
+def met_by_a_token(tensors: Mapping[str, Sequence[int]], config: Any) -> int:
+    """Entries of the matrices that a token is multiplied with, embedding and output aside; of experts those that it meets.
+
+    Args:
+        tensors: shapes by name. Vectors are added; matrices with a row for each token of the vocabulary are looked up.
+        config: says how many experts there are.
+    """
+    experts = next((int(n) for name in ("num_experts", "num_local_experts") if (n := getattr(config, name, None))), 0)
+    met = int(getattr(config, "num_experts_per_tok", None) or experts)
+    total = 0
+    for name, shape in tensors.items():
+        if len(shape) > 1 and config.vocab_size not in shape:
+            size = math.prod(shape)
+            total += size * met // experts if experts and ".experts." in name else size
+    return total

@@ -120,6 +120,11 @@ def _add_where(parser: argparse.ArgumentParser) -> None:
         help="repeat the runs that made this folder, from its run.json (into it, or into --out)",
     )  # fmt: skip
     add("--format", help=f"format of the table at the end: {', '.join(FORMATS)} (default text)")
+    _switch(
+        group, "--dry-run",
+        help="say what it will cost (rows, tokens, disk, memory, time) and stop; nothing is written",
+    )  # fmt: skip
+    add("--device-model", metavar="NAME", help="--dry-run: on this device instead of this machine: h100, h200, a100, 4090")
     _switch(group, "--quiet", help="no progress, only the table")
     _switch(group, "--verbose", help="say also how the engine puts requests together")
 
@@ -139,7 +144,36 @@ def main(args: argparse.Namespace) -> int:
     style = given.format or "text"
     if style not in FORMATS:
         raise unknown_name("format", style, FORMATS, "give one with --format")
+    if "device_model" in args and "dry_run" not in args:
+        raise UserError("--device-model says where --dry-run takes a run to be; add --dry-run, or leave it out")
+    if "dry_run" in args:
+        return _forecast(commands, vars(args).get("device_model"))
     return _run(commands, style)
+
+
+def _forecast(commands: list[RunOptions], device_model: str | None) -> int:
+    """Print what each of the runs will cost."""
+    if any(one.offline for one in commands):
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    configs = [one.config() for one in commands]
+
+    def say(line: str) -> None:
+        if not configs[0].quiet:
+            print(inert(line), file=sys.stderr, flush=True)
+
+    for one, config in zip(commands, configs, strict=True):
+        say(f"reading {counted(len(config.checkpoints), 'checkpoint')} ...")
+        from ropepp_eval.runs.dry_run import dry_run, forecast_lines
+
+        forecast = dry_run(config, device_model=device_model, retry_failed=bool(one.retry_failed), say=say)
+        for line in forecast_lines(forecast):
+            print(inert(line))
+        if one.on == "ray":
+            from ropepp_eval.cluster.foreseen import schedule_lines
+
+            for line in schedule_lines(forecast, one.workers):
+                print(inert(line))
+    return 0
 
 
 def _run(commands: list[RunOptions], style: str) -> int:

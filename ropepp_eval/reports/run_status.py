@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ropepp_eval.errors import UserError
+from ropepp_eval.forecasts.pace import Part, proportion, seconds_left
 from ropepp_eval.inert import inert
 from ropepp_eval.manifests import is_planned, planned_here
 from ropepp_eval.processes import is_alive
@@ -29,7 +30,6 @@ PATIENCE_SECONDS = 600
 PATIENCE_ROWS = 20
 _ENDS = {"success": "finished", "error": "failed", "cancelled": "cancelled"}
 _REASONS = 3
-_QUADRATIC_FROM_TOKENS = 8192
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class CellProgress:
     seconds: float
     """Of those rows together."""
     longest_seconds: float
+    foreseen_seconds: float | None = None
+    """Of all planned rows, by the run itself; None: it said nothing."""
 
     @property
     def checkpoint(self) -> str:
@@ -101,14 +103,22 @@ class RunStatus:
 
     @property
     def seconds_left(self) -> float | None:
-        """For the rows that are missing, if it goes on; None before the first row, 0 where none is missing."""
-        done = [cell for cell in self.cells if cell.rows and cell.seconds > 0]
-        missing = [cell for cell in self.cells if cell.rows < cell.planned]
-        if not missing:
-            return 0.0
-        if not done:
-            return None
-        return sum((cell.planned - cell.rows) * _row_seconds(cell, done) for cell in missing) / max(1, len(self.workers))
+        """For the rows that are missing, if it goes on: as the run foresaw it, corrected by the rows that are there; of a run that
+        foresaw nothing by the lengths of rows that are there, so None before the first one. 0 where none is missing."""
+        measured = all(cell.foreseen_seconds is not None for cell in self.cells)
+        parts = [
+            Part(
+                checkpoint=cell.checkpoint,
+                task=cell.task,
+                rows=cell.planned,
+                foreseen_seconds=(measured and cell.foreseen_seconds) or proportion(cell.planned, cell.length_tokens),
+                done_rows=min(cell.rows, cell.planned),
+                done_seconds=cell.seconds,
+            )
+            for cell in self.cells
+        ]
+        left = seconds_left(parts, measured=measured)
+        return None if left is None else left / max(1, len(self.workers))
 
     @property
     def here(self) -> CellProgress | None:
@@ -151,22 +161,6 @@ class RunStatus:
             said += [counted(len(self.workers), "worker")] if self.workers else []
             said += [f"at {self.here}"] if self.here and not self.workers else []
         return inert(f"{self.folder}: {', '.join(said)}")
-
-
-def _row_seconds(cell: CellProgress, done: Sequence[CellProgress]) -> float:
-    """Seconds that a row of the cell will take: those of the cell that is most like it, grown with the length (linear layers with the
-    tokens, attention with their square)."""
-
-    def unlike(other: CellProgress) -> tuple[bool, bool, bool, float]:
-        same = (other is cell, other.task == cell.task, other.checkpoint == cell.checkpoint)
-        return (not same[0], not same[1], not same[2], abs(other.length_tokens - cell.length_tokens))
-
-    like = min(done, key=unlike)
-    return like.seconds / like.rows * _growth(cell.length_tokens) / _growth(like.length_tokens)
-
-
-def _growth(length_tokens: int) -> float:
-    return max(1, length_tokens) * (1 + length_tokens / _QUADRATIC_FROM_TOKENS)
 
 
 class StatusReader:
@@ -247,6 +241,7 @@ def _progress(manifest: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) ->
                 len(failed),
                 sum(seconds),
                 max(seconds, default=0.0),
+                planned.get("foreseen_seconds"),
             )
         )
     why = Counter(f"{error['stage']} ({error['type']}: {error['message'].strip()})" for error in errors)

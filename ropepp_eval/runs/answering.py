@@ -77,6 +77,7 @@ class ThisProcess:
             watch.loading(checkpoint.label)
             adapter = make_adapter(plan.config, checkpoint, plan.longest_row_tokens(checkpoint), log_folder=str(plan.folder))
             watch.ran(checkpoint.label, facts_of(adapter))
+            watch.loaded(checkpoint, adapter)
             for line in work_lines(adapter, work) if plan.config.verbose else ():
                 watch.say(line)
             for cell, rows in work:

@@ -18,6 +18,7 @@ from ropepp_eval.rows.row import Row
 from ropepp_eval.rows.scorers import scorer_sha256
 from ropepp_eval.runs.answering import Executor, ThisProcess
 from ropepp_eval.runs.config import RunConfig
+from ropepp_eval.runs.foresight import Foresight
 from ropepp_eval.runs.growth import covers, open_to_runs, other_row
 from ropepp_eval.runs.outcome import Outcome, outcome_of
 from ropepp_eval.runs.plan import Cell, Plan, build_plan
@@ -175,8 +176,10 @@ def execute(
     if remaining < plan.rows:
         say(f"going on in {store.folder}: {plan.rows - remaining:,} of {plan.rows:,} rows are there")
     executor = executor or ThisProcess()
-    bar = Progress(plan, {id(cell): rows for cell, rows in pending}, quiet=plan.config.quiet)
-    with bar as progress, contextlib.closing(executor.answers(plan, pending, Watch(store, bar, say))) as answered:
+    missing = {id(cell): rows for cell, rows in pending}
+    bar = Progress(plan, missing, quiet=plan.config.quiet)
+    watch = Watch(store, bar, say, Foresight(plan, missing, say))
+    with bar as progress, contextlib.closing(executor.answers(plan, pending, watch)) as answered:
         for cell, row, answers in answered:
             record = record_of(cell, row, answers, plan)
             store.append(cell, record)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ropepp_eval.data import DataFolder, open_data
 from ropepp_eval.data.left_out import NOTE
 from ropepp_eval.errors import LengthTooShort, UserError
+from ropepp_eval.forecasts.pace import row_proportion
 from ropepp_eval.hashing import hash_json
 from ropepp_eval.lengths import format_length
 from ropepp_eval.rows.building import frozen_rows, tokenizer_rules
@@ -20,7 +21,7 @@ from ropepp_eval.runs.config import RunConfig
 from ropepp_eval.runs.growth import known_labels, open_to_runs, refuse_changes
 from ropepp_eval.runs.judging import check_lengths, check_surroundings
 from ropepp_eval.runs.keys import computation, record_key
-from ropepp_eval.runs.progress import Building, row_cost
+from ropepp_eval.runs.progress import Building
 from ropepp_eval.runs.shards import Shard, share_of
 from ropepp_eval.runs.store import folder_name
 from ropepp_eval.tokens.tokenizer import Tokenizer, load_tokenizer
@@ -107,7 +108,7 @@ class Plan:
 
     def cost_of(self, cell: Cell, row: Row) -> float:
         """Relative time of a row: by its tokens and the checkpoint's size. Unlike a clock's, the same wherever it is asked for."""
-        return row_cost(row) * cell.checkpoint.info.parameters
+        return row_proportion(row.prompt_tokens, row.max_new_tokens) * cell.checkpoint.info.parameters
 
     @property
     def rows(self) -> int:

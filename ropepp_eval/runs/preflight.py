@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length
@@ -11,9 +13,12 @@ from ropepp_eval.runs.judging import beyond
 from ropepp_eval.runs.plan import Cell, Plan, PlannedCheckpoint
 from ropepp_eval.words import counted
 
+if TYPE_CHECKING:
+    from ropepp_eval.runs.forecast import CellForecast
 
-def check_plan(plan: Plan) -> None:
-    """Refuse a plan with a cell that can't run as asked.
+
+def check_plan(plan: Plan, *, memory: bool = True) -> None:
+    """Refuse a plan with a cell that can't run as asked; `memory` false leaves out whether it fits here.
 
     Raises:
         UserError: a row is over its checkpoint's `max_position_embeddings` (and neither going beyond nor cutting was allowed), the
@@ -26,7 +31,7 @@ def check_plan(plan: Plan) -> None:
             _check_trained_length(cell)
     for checkpoint in plan.checkpoints:
         _check_ids(plan, checkpoint)
-        if config.backend == "native" and not config.elsewhere:
+        if memory and config.backend == "native" and not config.elsewhere:
             _check_memory(plan, checkpoint)
 
 
@@ -52,25 +57,23 @@ def _check_ids(plan: Plan, checkpoint: PlannedCheckpoint) -> None:
 
 
 def _check_memory(plan: Plan, checkpoint: PlannedCheckpoint) -> None:
-    from ropepp_eval.adapters.memory import ModelShapes, available_memory, default_chunk, plan_memory
-    from ropepp_eval.checkpoints.loading import parse_dtype, resolved_device
+    """Judge the longest cell of each kind of request."""
+    from ropepp_eval.runs.forecast import Forecaster
 
-    config = plan.config
-    cell = max(plan.cells_of(checkpoint), key=lambda cell: cell.longest_row_tokens)
-    dtype = str(parse_dtype(config.dtype, checkpoint.info.dtype)).removeprefix("torch.")
-    device = resolved_device(config.device)
-    kind = device.partition(":")[0]
-    plan_memory(
-        checkpoint.info,
-        length_tokens=cell.longest_row_tokens,
-        dtype=dtype,
-        chunk_tokens=int(
-            dict(config.adapter_options).get("chunk_tokens")
-            or default_chunk(ModelShapes.of(checkpoint.info), dtype, kind, checkpoint.info.kernel(config.attention))
-        ),
-        available_bytes=available_memory(device),
-        device=kind,
-    ).check(f"checkpoint {checkpoint.source} with {cell.task.name}")
+    forecaster = Forecaster(plan)
+    longest: dict[str, Cell] = {}
+    for cell in plan.cells_of(checkpoint):
+        kind = cell.task.output_type
+        if kind not in longest or cell.longest_row_tokens > longest[kind].longest_row_tokens:
+            longest[kind] = cell
+    check_memory_of([forecaster.cell(cell) for cell in longest.values()])
+
+
+def check_memory_of(cells: Iterable[CellForecast], where: str = "") -> None:
+    """Raise UserError for the first cell that does not fit in memory; `where`: on which device, if not here."""
+    for forecast in cells:
+        what = f"checkpoint {forecast.cell.checkpoint.source} with {forecast.cell.task.name}"
+        forecast.memory.check(f"{what} on {where}" if where else what)
 
 
 def describe_plan(plan: Plan) -> list[str]:

@@ -5,24 +5,27 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
+from ropepp_eval.forecasts.pace import Part, proportion, seconds_left
 from ropepp_eval.inert import inert, inert_output, raw_stream
 from ropepp_eval.lengths import format_length
 from ropepp_eval.rows.row import Row
-from ropepp_eval.words import counted
+from ropepp_eval.words import counted, lasting
 
 if TYPE_CHECKING:
     from ropepp_eval.runs.plan import Cell, Plan
 
-_QUADRATIC_FROM_TOKENS = 8192
 _SAY_EVERY_SECONDS = 5.0
+_WORTH_SAYING_SECONDS = 60.0
 
 
 class Building:
@@ -71,11 +74,19 @@ class Building:
 
 
 class Progress:
-    """Progress over the rows that are still to do, weighted by what they cost."""
+    """Progress over the rows that are still to do, by the time they take."""
 
     def __init__(self, plan: Plan, pending: dict[int, list[Row]], *, quiet: bool = False) -> None:
-        self._cells = {id(cell): len(pending[id(cell)]) for cell in plan.cells}
-        self._asked = dict(self._cells)
+        self._parts = {
+            id(cell): Part(
+                checkpoint=cell.checkpoint.label,
+                task=cell.task.name,
+                rows=len(pending[id(cell)]),
+                foreseen_seconds=proportion(len(pending[id(cell)]), cell.length_tokens),
+            )
+            for cell in plan.cells
+        }
+        self._measured = False
         self._failed: dict[int, int] = {}
         self._started: dict[int, float] = {}
         self._console = Console(file=raw_stream(sys.stderr), quiet=quiet)
@@ -84,16 +95,15 @@ class Progress:
             BarColumn(),
             TextColumn("{task.fields[rows]}"),
             TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(elapsed_when_finished=False),
+            TextColumn("{task.fields[left]}"),
             console=self._console,
             disable=quiet or not self._console.is_terminal,
             transient=True,
         )
-        total = sum(row_cost(row) for rows in pending.values() for row in rows)
-        self._rows_left = sum(self._cells.values())
-        self._task = self._bar.add_task("planned", total=total, rows=counted(self._rows_left, "row"))
+        self._task = self._bar.add_task("planned", total=self._rows, rows=counted(self._rows_left, "row"), left="")
         self._open = contextlib.ExitStack()
+        self.side_by_side = 1
+        """How many workers answer rows at once."""
         self.prefix = ""
         """Stands before what is done now, such as how many workers do it."""
 
@@ -109,6 +119,13 @@ class Progress:
         """A checkpoint is being loaded."""
         self._bar.update(self._task, description=_shown(f"loading {label}"))
 
+    def foreseen(self, seconds: Mapping[int, float]) -> None:
+        """Seconds that the rows of cells take, by `id` of the cell, measured on this device."""
+        self._measured = True
+        for key, each in seconds.items():
+            self._parts[key] = replace(self._parts[key], foreseen_seconds=each)
+        self._show()
+
     def asking(self, cell: Cell) -> None:
         """A cell's rows begin to be asked: what is printed as its time is the wall time from here on, of the first ones."""
         self._started.setdefault(id(cell), time.monotonic())
@@ -116,31 +133,44 @@ class Progress:
     def row_done(self, cell: Cell, record: dict[str, Any]) -> None:
         """One row is stored."""
         key = id(cell)
-        self._cells[key] -= 1
-        self._rows_left -= 1
+        part = self._parts[key]
+        done = part.done_seconds + record["seconds"]
+        begun = max(0.0, time.monotonic() - self._started[key] - done)
+        part = replace(part, done_rows=part.done_rows + 1, done_seconds=done, begun_seconds=begun)
+        self._parts[key] = part
         self._failed[key] = self._failed.get(key, 0) + (record["error"] is not None)
         where = f"{cell.checkpoint.label} {cell.task.name} {format_length(cell.length_tokens)}"
-        advance = cost(record["prompt_tokens"], record["budget"])
-        self._bar.update(
-            self._task, advance=advance, description=_shown(self.prefix + where), rows=counted(self._rows_left, "row")
-        )
-        if self._cells[key] == 0:
+        self._show(description=_shown(self.prefix + where))
+        if part.done_rows == part.rows:
             seconds = time.monotonic() - self._started[key]
             failed = f", {self._failed[key]} failed" if self._failed[key] else ""
-            said = f"  {inert(where)}: {counted(self._asked[key], 'row')} in {seconds:.1f} s{failed}"
+            left = self.seconds_left or 0.0
+            more = f"; about {lasting(left)} left" if left > _WORTH_SAYING_SECONDS else ""
+            said = f"  {inert(where)}: {counted(part.rows, 'row')} in {seconds:.1f} s{failed}{more}"
             self._console.print(said, highlight=False, markup=False, soft_wrap=True)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds until all rows are answered; None while nothing is known."""
+        left = seconds_left(list(self._parts.values()), measured=self._measured)
+        return None if left is None else left / self.side_by_side
+
+    @property
+    def _rows(self) -> int:
+        return sum(part.rows for part in self._parts.values())
+
+    @property
+    def _rows_left(self) -> int:
+        return self._rows - sum(part.done_rows for part in self._parts.values())
+
+    def _show(self, **more: Any) -> None:
+        left, spent = self.seconds_left, sum(part.done_seconds for part in self._parts.values())
+        if left is not None:
+            share = spent / (spent + left) if spent + left else 1.0
+            more |= {"completed": share * self._rows, "left": f"about {lasting(left)} left"}
+        self._bar.update(self._task, rows=counted(self._rows_left, "row"), **more)
 
 
 def _shown(text: str) -> str:
     """A description as it stands: what looks like rich's markup is none."""
     return escape(inert(text))
-
-
-def row_cost(row: Row) -> float:
-    """Relative time of a row."""
-    return cost(row.prompt_tokens, row.max_new_tokens)
-
-
-def cost(prompt_tokens: int, budget: int) -> float:
-    """Relative time: linear layers grow with the tokens, attention with their square, each new token is a pass of its own."""
-    return prompt_tokens * (1 + prompt_tokens / _QUADRATIC_FROM_TOKENS) + 50.0 * budget

@@ -12,20 +12,27 @@ from ropepp_eval.words import counted
 from ropepp_eval.worker_states import WorkerState, remove_states, write_states
 
 if TYPE_CHECKING:
-    from ropepp_eval.runs.plan import Cell
+    from ropepp_eval.runs.foresight import Foresight
+    from ropepp_eval.runs.plan import Cell, PlannedCheckpoint
 
 
 class Watch:
     """Passes on which checkpoint is loaded, which cell is asked, what ran, and what went wrong and was worked around."""
 
-    def __init__(self, store: RunStore, progress: Progress, say: Callable[[str], None]) -> None:
+    def __init__(self, store: RunStore, progress: Progress, say: Callable[[str], None], foresight: Foresight) -> None:
         self._store = store
         self._progress = progress
+        self._foresight = foresight
         self.say = say
 
     def loading(self, label: str) -> None:
         """A checkpoint is being loaded."""
         self._progress.loading(label)
+
+    def loaded(self, checkpoint: PlannedCheckpoint, adapter: Any) -> None:
+        """A checkpoint is loaded in this process, where it can be measured: the time of its rows is foreseen from now on."""
+        if self._foresight.loaded(checkpoint, adapter, self._progress):
+            self._store.write_manifest(cells=self._foresight.noted(self._store.manifest["cells"]))
 
     def asking(self, cell: Cell) -> None:
         """Rows of a cell begin to be asked."""
@@ -45,10 +52,11 @@ class Watch:
     def workers(self, states: Sequence[WorkerState], dashboard: str = "") -> None:
         """What each worker does now."""
         rate = sum(state.rows_a_minute or 0.0 for state in states)
+        self._progress.side_by_side = len(states)
         self._progress.prefix = f"{counted(len(states), 'worker')}, {rate:.3g} rows a minute: "
         write_states(self._store.folder, states, dashboard)
 
     def no_workers(self) -> None:
         """They are gone."""
-        self._progress.prefix = ""
+        self._progress.prefix, self._progress.side_by_side = "", 1
         remove_states(self._store.folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 from unittest import mock
 
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ropepp_eval.adapters.native import NativeLM, grouping, scoring
+from ropepp_eval.forecasts import limits
 from tests.adapters.toys import Letters, instances, slow_score, tiny_llama
 
 MODELS = {name: tiny_llama(attention=name) for name in ("sdpa", "eager")}
@@ -61,7 +63,7 @@ def test_scores_equal_one_by_one_scores(
         mock.patch.object(grouping, "CALL_TOKENS", call_tokens),
         mock.patch.object(grouping, "PACKED_TOKENS", packed_tokens),
         mock.patch.object(scoring, "PACKED_TOKENS", packed_tokens),
-        mock.patch.dict(scoring.HEAD_BLOCK_ELEMENTS, {"cpu": 500}),
+        mock.patch.dict(limits.LIMITS, cpu=dataclasses.replace(limits.LIMITS["cpu"], head_elements=500)),
     ):
         answers = dict(lm.answers(instances("loglikelihood", *pairs)))
     assert sorted(answers) == list(range(len(pairs)))

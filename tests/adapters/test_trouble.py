@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 from unittest import mock
 
 import pytest
 import torch
 
-from ropepp_eval.adapters import memory
 from ropepp_eval.adapters.answers import Answer
 from ropepp_eval.adapters.native import NativeLM
+from ropepp_eval.forecasts import limits
 from tests.adapters.toys import Letters, instances, slow_generate, slow_score, tiny_llama
 
 PAIRS = [("ab" * n + "c", choice) for n in (3, 5, 8, 40, 41) for choice in ("a", "bc")]
@@ -146,7 +147,7 @@ def test_padding_whose_embedding_is_not_finite_spoils_no_row() -> None:
 @pytest.mark.parametrize("places", [64 * 100, 64 * 300, 1 << 27])
 def test_the_position_is_right_where_a_large_mask_made_chunks_smaller(places: int) -> None:
     lm = NativeLM.from_objects(broken_model(), Letters(), max_length=2048, chunk_tokens=150)
-    with mock.patch.dict(memory.MASK_PLACES, cpu=places):
+    with mock.patch.dict(limits.LIMITS, cpu=dataclasses.replace(limits.LIMITS["cpu"], mask_places=places)):
         ((_, answer),) = lm.answers(instances("loglikelihood", ("ab" * 120 + "z" + "ab" * 30, "a")))
         ((_, written),) = lm.answers(instances("generate_until", ("ab" * 120 + "z" + "ab" * 30, {"max_gen_toks": 2})))
     check_not_finite(answer, "the token embedding at position 240")

@@ -7,7 +7,10 @@ RUN = "ropepp-eval run models/demo/alibi models/demo/nope --dtype float32 --out 
 STEPS = [
     Step(
         f"{RUN} --task niah_single_1 --lengths 512",
-        ("--task", "did you mean --tasks",),
+        (
+            "--task",
+            "did you mean --tasks",
+        ),
         status=2,
     ),
     Step(

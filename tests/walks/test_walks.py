@@ -12,7 +12,9 @@ from tests.walks.walking import checkout, take
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("walk", "terminal"), [(researcher, False), (lm_eval_user, False), (engineer, True)], ids=["researcher", "lm-eval user", "engineer"]
+    ("walk", "terminal"),
+    [(researcher, False), (lm_eval_user, False), (engineer, True)],
+    ids=["researcher", "lm-eval user", "engineer"],
 )
 def test_a_walk(walk: object, terminal: bool, tmp_path: Path) -> None:
     folder = checkout(tmp_path)

@@ -43,7 +43,9 @@ def take(step: Step, folder: Path, *, terminal: bool = False) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     environment = {**os.environ, "PATH": path, "HF_HUB_OFFLINE": "1", "TERM": "xterm-256color"}
     environment.pop("COLUMNS", None)
-    status, printed = _in_a_terminal(step.command, folder, environment) if terminal else _piped(step.command, folder, environment)
+    status, printed = (
+        _in_a_terminal(step.command, folder, environment) if terminal else _piped(step.command, folder, environment)
+    )
     assert status == step.status, f"`{step.command}` ended with {status}, not {step.status}:\n{printed}"
     seen = " ".join(printed.split())
     for wanted in step.sees:

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ropepp_eval.adapters.memory import chunk_of
 from ropepp_eval.adapters.native.cache import KeyValueStore, RaggedView, StackView
 from ropepp_eval.adapters.native.head import Head
 from ropepp_eval.adapters.windows import Ids
 from ropepp_eval.checkpoints.families import MASK_BY_TYPE, SHARING
+from ropepp_eval.forecasts.limits import chunk_of
 
 
 class Forward:

@@ -13,12 +13,13 @@ from torch import Tensor
 from ropepp_eval.adapters.encoding import Job
 from ropepp_eval.adapters.laps import Laps
 from ropepp_eval.adapters.ledger import Generated
-from ropepp_eval.adapters.memory import SMALLEST_CHUNK, free_memory, memory_failure, out_of_memory
+from ropepp_eval.adapters.memory import free_memory, memory_failure, out_of_memory
 from ropepp_eval.adapters.native.cache import KeyValueStore, RaggedView, StackView
 from ropepp_eval.adapters.native.forward import Forward
-from ropepp_eval.adapters.native.grouping import CALL_TOKENS, PADDING, Limits, common_prefix, sort_key
+from ropepp_eval.adapters.native.grouping import CALL_TOKENS, PADDING, Limits, common_prefix, order_of
 from ropepp_eval.adapters.native.nonfinite import failure_of
 from ropepp_eval.adapters.writer import Writer
+from ropepp_eval.forecasts.limits import SMALLEST_CHUNK
 
 
 @dataclass(eq=False)
@@ -210,15 +211,3 @@ class Generator:
         job = queue.popleft()
         seconds = self._spent.pop(job.index, 0.0) + self.laps.end()
         return [Generated(job, None, 0, None, seconds, memory_failure(tokens, piece))]
-
-
-def order_of(jobs: Sequence[Job]) -> list[Job]:
-    """Long prompts first, those with a common prefix together."""
-    clusters: list[list[Job]] = []
-    for job in sorted(jobs, key=lambda job: sort_key(job.prompt)):
-        if clusters and common_prefix(clusters[-1][-1].prompt, job.prompt) >= 2 * CALL_TOKENS:
-            clusters[-1].append(job)
-        else:
-            clusters.append([job])
-    clusters.sort(key=lambda cluster: -max(job.capacity for job in cluster))
-    return [job for cluster in clusters for job in sorted(cluster, key=lambda job: -job.capacity)]

@@ -11,10 +11,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ropepp_eval.adapters.windows import Ids, Span
+
+if TYPE_CHECKING:
+    from ropepp_eval.adapters.encoding import Job
 
 CALL_TOKENS = 128
 """What a call of the model costs besides its tokens, in tokens: below this, sharing a prefix is not worth its own call."""
@@ -240,3 +244,15 @@ def _joins(stem: Stem, batch: Sequence[Stem], tokens: int, limits: Limits) -> bo
 def is_packed(stem: Stem) -> bool:
     """Whether the row holds several branches and so needs its own mask."""
     return len(stem.branches) > 1
+
+
+def order_of(jobs: Sequence[Job]) -> list[Job]:
+    """Long prompts first, those with a common prefix together."""
+    clusters: list[list[Job]] = []
+    for job in sorted(jobs, key=lambda job: sort_key(job.prompt)):
+        if clusters and common_prefix(clusters[-1][-1].prompt, job.prompt) >= 2 * CALL_TOKENS:
+            clusters[-1].append(job)
+        else:
+            clusters.append([job])
+    clusters.sort(key=lambda cluster: -max(job.capacity for job in cluster))
+    return [job for cluster in clusters for job in sorted(cluster, key=lambda job: -job.capacity)]

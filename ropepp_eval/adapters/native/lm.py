@@ -16,9 +16,10 @@ from ropepp_eval.adapters.base import RowAdapter, tokenizer_of
 from ropepp_eval.adapters.encoding import Job
 from ropepp_eval.adapters.laps import Laps
 from ropepp_eval.adapters.ledger import Generated, SpanScore
-from ropepp_eval.adapters.memory import available_memory, default_chunk, plan_memory
+from ropepp_eval.adapters.memory import available_memory, resident_memory
 from ropepp_eval.adapters.model_facts import end_ids, shapes_of
-from ropepp_eval.adapters.native.forward import Forward
+from ropepp_eval.adapters.native.foresight import Engine
+from ropepp_eval.adapters.native.forward import Forward, takes_packed_branches
 from ropepp_eval.adapters.native.generation import Generator
 from ropepp_eval.adapters.native.grouping import Limits
 from ropepp_eval.adapters.native.scoring import Scorer
@@ -28,10 +29,6 @@ from ropepp_eval.adapters.settings import Settings
 from ropepp_eval.checkpoints import CheckpointInfo
 from ropepp_eval.checkpoints.cache_layers import windows
 from ropepp_eval.tokens.ids import Tokenizer
-
-GENERATION_ROWS = {"cpu": 16, "cuda": 64}
-BATCH_TOKENS = {"cpu": 8192, "cuda": 65536}
-CPU_CACHE_TOKENS = 32768
 
 
 class NativeLM(RowAdapter):
@@ -107,15 +104,22 @@ class NativeLM(RowAdapter):
         self._device = next(model.parameters()).device
         self.shapes = shapes_of(model)
         attention = str(model.config._attn_implementation)
-        usual = default_chunk(self.shapes, str(model.dtype).removeprefix("torch."), self._device.type, attention)
         own_masks = attention not in ("sdpa", "eager") and self.shapes.windowed
         if self.shapes.whole or own_masks:
             self.shapes = dataclasses.replace(self.shapes, whole=True)
+        self._foreseen = Engine(
+            shapes=self.shapes,
+            dtype=str(model.dtype).removeprefix("torch."),
+            device=self._device.type,
+            attention=attention,
+            settings=settings,
+            packs=not self.shapes.whole and takes_packed_branches(model),
+        )
+        if self.shapes.whole:
             self.forward: Forward = WholeForward(model)
         else:
-            self.forward = Forward(
-                model, settings.chunk_tokens or usual, [w.window_tokens for w in windows(self.shapes.cache)]
-            )
+            own_windows = [window.window_tokens for window in windows(self.shapes.cache)]
+            self.forward = Forward(model, self._foreseen.limits.chunk_tokens, own_windows)
 
     def get_model_info(self) -> dict[str, Any]:
         """What ran: for lm-eval's results and for `run.json`."""
@@ -158,60 +162,33 @@ class NativeLM(RowAdapter):
         return self._generator().run(jobs)
 
     def _limits(self) -> Limits:
-        return Limits(
-            batch_tokens=self.settings.batch_tokens or BATCH_TOKENS.get(self._device.type, BATCH_TOKENS["cpu"]),
-            chunk_tokens=self.forward.chunk_tokens,
-            batch_rows=self.settings.batch_size,
-            packs=self.forward.packs,
-            share=not (self.settings.deterministic or self.forward.whole),
-        )
+        """As planned, with the chunk that memory left."""
+        return dataclasses.replace(self._foreseen.limits, chunk_tokens=self.forward.chunk_tokens)
 
     def _generator(self) -> Generator:
-        rows = self.settings.batch_size or GENERATION_ROWS.get(self._device.type, GENERATION_ROWS["cpu"])
         return Generator(
             self.forward,
             self.tokenizer,
             self._limits(),
             self.end_ids,
-            rows=1 if self.settings.deterministic or self.forward.whole else rows,
-            cache_tokens=self._cache_tokens(),
+            rows=self._foreseen.rows,
+            cache_tokens=self.engine.cache_tokens,
             events=self.events,
             laps=self._laps,
         )
 
-    def _cache_tokens(self) -> int:
-        """Tokens that generation may keep: on a GPU half of what is free."""
-        if self.settings.cache_tokens:
-            return self.settings.cache_tokens
-        free = available_memory(str(self._device)) if self._device.type == "cuda" else None
-        return CPU_CACHE_TOKENS if free is None else int(0.5 * free / self.shapes.kv_bytes(1, self._dtype_bytes))
-
     @property
-    def _dtype_bytes(self) -> int:
-        return int(next(self.model.parameters()).element_size())
+    def engine(self) -> Engine:
+        """How requests are taken, with what is free on a GPU now."""
+        free = available_memory(str(self._device)) if self._device.type == "cuda" else None
+        return dataclasses.replace(self._foreseen, free_bytes=free)
 
     def _plan(self, jobs: Sequence[Job]) -> WorkPlan:
-        limits = self._limits()
-        units = Scorer(self.forward, limits, [], self._laps).units([job for job in jobs if job.spans])
-        generator = self._generator()
-        capacities = [job.capacity for job in jobs if job.kind == "generate_until" and job.error is None]
-        generation_tokens = generator.slots(max(capacities), len(capacities)) * max(capacities) if capacities else 0
-        longest = max([*(span.inputs for job in jobs for span in job.spans), generation_tokens, 1])
-        memory = plan_memory(
-            self.shapes,
-            length_tokens=longest,
-            dtype=str(self.model.dtype).removeprefix("torch."),
-            chunk_tokens=max(limits.chunk_tokens, limits.batch_tokens),
-            available_bytes=None,
-            device=self._device.type,
-        )
-        return count_work(
-            jobs,
-            units,
-            kv_bytes=lambda tokens: self.shapes.kv_bytes(tokens, self._dtype_bytes),
-            generation_tokens=generation_tokens,
-            memory=memory,
-        )
+        units = Scorer(self.forward, self._limits(), [], self._laps).units([job for job in jobs if job.spans])
+        weights = self.shapes.parameters * self.model.dtype.itemsize
+        calls = self.engine.calls(jobs)
+        before = max(0, resident_memory() - weights)
+        return count_work(jobs, units, memory=self.engine.memory(calls, resident_bytes=before))
 
 
 @contextlib.contextmanager

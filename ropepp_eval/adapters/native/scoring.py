@@ -18,7 +18,7 @@ from torch import Tensor
 from ropepp_eval.adapters.encoding import Job
 from ropepp_eval.adapters.laps import Laps
 from ropepp_eval.adapters.ledger import SpanScore
-from ropepp_eval.adapters.memory import SMALLEST_CHUNK, free_memory, memory_failure, out_of_memory
+from ropepp_eval.adapters.memory import free_memory, memory_failure, out_of_memory
 from ropepp_eval.adapters.native.cache import KeyValueStore, StackView
 from ropepp_eval.adapters.native.forward import Forward
 from ropepp_eval.adapters.native.grouping import (
@@ -36,9 +36,7 @@ from ropepp_eval.adapters.native.grouping import (
 )
 from ropepp_eval.adapters.native.head import Head
 from ropepp_eval.adapters.native.nonfinite import HEAD_NOT_FINITE, locate_non_finite
-
-HEAD_BLOCK_ELEMENTS = {"cpu": 1 << 24, "cuda": 1 << 27}
-"""Logits computed at once, by device: 64 MiB in float32 on a CPU."""
+from ropepp_eval.forecasts.limits import SMALLEST_CHUNK, limits_of
 
 
 def target_logprobs(head: Head, hidden: Tensor, place: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -53,7 +51,7 @@ def target_logprobs(head: Head, hidden: Tensor, place: Tensor, target: Tensor) -
     Returns:
         float32 [M] natural log-probabilities; bool [M], whether the target is the most likely token.
     """
-    elements = HEAD_BLOCK_ELEMENTS.get(hidden.device.type, 1 << 24)
+    elements = limits_of(hidden.device.type).head_elements
     block = max(1, elements // head.vocabulary)
     edges = torch.arange(0, len(hidden) + block, block, device=place.device)
     bounds = torch.searchsorted(place, edges).tolist()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ropepp_eval.adapters.encoding import Job
-from ropepp_eval.adapters.memory import MemoryPlan, gib
 from ropepp_eval.adapters.native.grouping import FlatBatch, SharedRun, Unit
-from ropepp_eval.words import counted
+from ropepp_eval.forecasts.memory import MemoryPlan
+from ropepp_eval.words import counted, gib
 
 
 @dataclass
@@ -68,24 +68,20 @@ class WorkPlan:
         return lines
 
 
-def count_work(
-    jobs: Sequence[Job], units: Sequence[Unit], *, kv_bytes: Callable[[int], int], generation_tokens: int, memory: MemoryPlan
-) -> WorkPlan:
-    """The plan of `jobs` whose scoring goes by `units`; `generation_tokens` are the places of generation's cache, `kv_bytes` the
-    bytes of so many."""
+def count_work(jobs: Sequence[Job], units: Sequence[Unit], *, memory: MemoryPlan) -> WorkPlan:
+    """The plan of `jobs` whose scoring goes by `units`."""
     flat = [unit for unit in units if isinstance(unit, FlatBatch)]
-    shared = [unit for unit in units if isinstance(unit, SharedRun)]
     generations = [job for job in jobs if job.kind == "generate_until" and job.error is None]
     generated = sum(job.capacity for job in generations)
     return WorkPlan(
         requests=len(jobs),
         refused=sum(job.error is not None for job in jobs),
         batches=len(flat),
-        shared_runs=len(shared),
+        shared_runs=sum(isinstance(unit, SharedRun) for unit in units),
         generations=len(generations),
         tokens=sum(unit.tokens for unit in units) + generated,
         one_by_one_tokens=sum(span.inputs for job in jobs for span in job.spans) + generated,
         padding_tokens=sum(unit.padded_tokens - unit.tokens for unit in flat),
-        kv_bytes=kv_bytes(max([unit.capacity for unit in shared] + [generation_tokens], default=0)),
+        kv_bytes=memory.cache,
         memory=memory,
     )
