@@ -6,13 +6,14 @@ import dataclasses
 import datetime
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from ropepp_eval.adapters.answers import Answer, Failure
 from ropepp_eval.errors import Interrupted
 from ropepp_eval.records import FORMAT
+from ropepp_eval.rows.catalogue import TaskEntry
 from ropepp_eval.rows.requests import requests_of
 from ropepp_eval.rows.row import Row
 from ropepp_eval.rows.scorers import scorer_sha256
@@ -157,7 +158,7 @@ def work_lines(adapter: Adapter, cells: list[Cell], pending: dict[int, list[Row]
     if plan is None:
         return []
     cell = max(cells, key=lambda cell: cell.longest_row_tokens)
-    requests, _ = requests_of_rows(cell, pending[id(cell)])
+    requests, _ = requests_of_rows(cell.task, pending[id(cell)])
     return [f"  {cell.checkpoint.label}, {cell}: {line}" for line in plan(requests).lines()]
 
 
@@ -196,7 +197,13 @@ def make_adapter(plan: Plan, checkpoint: PlannedCheckpoint) -> Adapter:
 
 def run_cell(cell: Cell, rows: list[Row], adapter: Adapter, plan: Plan) -> Iterator[dict[str, Any]]:
     """Records of `rows`, each as soon as all of its requests are answered."""
-    requests, owner = requests_of_rows(cell, rows)
+    for row, answers in answered_rows(cell.task, rows, adapter):
+        yield record_of(cell, row, answers, plan)
+
+
+def answered_rows(task: TaskEntry, rows: Sequence[Row], adapter: Adapter) -> Iterator[tuple[Row, list[Answer]]]:
+    """Rows with the answers to all of their requests, as they are done."""
+    requests, owner = requests_of_rows(task, rows)
     wanted = Counter(owner)
     answers: dict[int, dict[int, Answer]] = {number: {} for number in wanted}
     for index, answer in adapter.answers(requests):
@@ -204,15 +211,15 @@ def run_cell(cell: Cell, rows: list[Row], adapter: Adapter, plan: Plan) -> Itera
         answers[number][index] = answer
         if len(answers[number]) == wanted[number]:
             given = answers.pop(number)
-            yield record_of(cell, rows[number], [given[i] for i in sorted(given)], plan)
+            yield rows[number], [given[i] for i in sorted(given)]
 
 
-def requests_of_rows(cell: Cell, rows: list[Row]) -> tuple[list[Any], list[int]]:
-    """The requests of some rows of a cell, and for each the number of its row in `rows`."""
+def requests_of_rows(task: TaskEntry, rows: Sequence[Row]) -> tuple[list[Any], list[int]]:
+    """The requests of some rows of a task, and for each the number of its row in `rows`."""
     requests: list[Any] = []
     owner: list[int] = []
     for number, row in enumerate(rows):
-        instances = requests_of(row, cell.task.output_type, dict(cell.task.generation), row_window=True, doc=row.as_doc())
+        instances = requests_of(row, task.output_type, dict(task.generation), row_window=True, doc=row.as_doc())
         requests += instances
         owner += [number] * len(instances)
     return requests, owner
@@ -220,7 +227,7 @@ def requests_of_rows(cell: Cell, rows: list[Row]) -> tuple[list[Any], list[int]]
 
 def record_of(cell: Cell, row: Row, answers: list[Answer], plan: Plan) -> dict[str, Any]:
     """One line of the store: what was asked, what was answered, what it scored, and the ledger of its tokens."""
-    scores, failure = score(cell, row, answers)
+    scores, failure = score(cell.task, row, answers)
     return {
         "format": FORMAT,
         "key": plan.key_of(cell, row),
@@ -255,12 +262,12 @@ def record_of(cell: Cell, row: Row, answers: list[Answer], plan: Plan) -> dict[s
     }
 
 
-def score(cell: Cell, row: Row, answers: list[Answer]) -> tuple[dict[str, Any] | None, Failure | None]:
+def score(task: TaskEntry, row: Row, answers: Sequence[Answer]) -> tuple[dict[str, Any] | None, Failure | None]:
     """Scores of a row, or why it has none. A failed request is never scored as an empty answer."""
     for answer in answers:
         if answer.error is not None:
             return None, answer.error
-    return scores_of(cell.task, row, [answer.response for answer in answers])
+    return scores_of(task, row, [answer.response for answer in answers])
 
 
 def manifest_of(plan: Plan) -> dict[str, Any]:

@@ -1,0 +1,319 @@
+"""Probes from checkpoints to a folder: plan, keep what is there, measure the rest, row by row, durable as it is made.
+
+`DIR/KIND` is a run folder like any other, so `table`, `report` and `compare` read it; `DIR/KIND.png`, `.svg`, `.csv` and `.json` are the kind's
+picture and its numbers.
+"""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from ropepp_eval.adapters.answers import Failure
+from ropepp_eval.adapters.memory import available_memory, gib, out_of_memory, plan_memory
+from ropepp_eval.errors import Interrupted, UserError
+from ropepp_eval.hashing import hash_json
+from ropepp_eval.outside import shown
+from ropepp_eval.probes.base import Measured, Probe, ProbeCell, Setting
+from ropepp_eval.records import FORMAT
+from ropepp_eval.runs.config import RunConfig
+from ropepp_eval.runs.execute import make_adapter
+from ropepp_eval.runs.growth import open_to_runs
+from ropepp_eval.runs.plan import Plan, PlannedCheckpoint, build_plan
+from ropepp_eval.runs.preflight import check_plan
+from ropepp_eval.runs.provenance import code_state, versions
+from ropepp_eval.runs.store import RunStore
+from ropepp_eval.words import counted
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint, or a shape with random weights, with how to make what the probe measures."""
+
+    label: str
+    facts: Mapping[str, Any]
+    """What `run.json` keeps of it."""
+    computed: Mapping[str, Any]
+    """All that decides its numbers: in every key."""
+    subject: Callable[[], Any]
+    tokenizer_sha256: str | None = None
+    named: str = ""
+    """What the user called it by."""
+
+
+@dataclass(frozen=True)
+class ProbePlan:
+    """What is measured, checkpoint by checkpoint."""
+
+    probe: Probe
+    folder: Path
+    """`DIR/KIND`."""
+    sources: tuple[Source, ...]
+    cells: Mapping[str, tuple[ProbeCell, ...]]
+    """By label of the source."""
+    seed: int | None
+    protocol: str
+    arguments: Mapping[str, Any]
+
+    @property
+    def rows(self) -> int:
+        return sum(len(cell.rows) for cells in self.cells.values() for cell in cells)
+
+
+def plan_rows(probe: Probe, config: RunConfig, out: Path, memory_bytes: int | None = None) -> ProbePlan:
+    """The plan of a probe that looks at rows of tasks, judged as a run's plan is.
+
+    Raises:
+        UserError: as for a run; or the probe can't look into a checkpoint, or needs more memory than was allowed.
+    """
+    folder = out / probe.kind
+    plan = build_plan(replace(config, out=str(folder)))
+    check_plan(plan)
+    cells: dict[str, tuple[ProbeCell, ...]] = {}
+    for checkpoint in plan.checkpoints:
+        probe.check(checkpoint.info)
+        _check_memory(plan, checkpoint, memory_bytes)
+        own: list[ProbeCell] = []
+        for cell in plan.cells_of(checkpoint):
+            plain = ProbeCell(
+                checkpoint.label, checkpoint.info.sha256, checkpoint.position, cell.task.name, cell.length_tokens, cell.rows, planned=cell
+            )
+            own += probe.cells(plain, checkpoint.info)
+        cells[checkpoint.label] = tuple(own)
+    sources = tuple(_source_of(plan, checkpoint) for checkpoint in plan.checkpoints)
+    return ProbePlan(probe, folder, sources, cells, config.seed, config.protocol, config.arguments())
+
+
+def _source_of(plan: Plan, checkpoint: PlannedCheckpoint) -> Source:
+    return Source(
+        checkpoint.label, checkpoint.info.facts, plan.computations[checkpoint.label], lambda: make_adapter(plan, checkpoint),
+        checkpoint.tokenizer.sha256, checkpoint.source,
+    )  # fmt: skip
+
+
+def _check_memory(plan: Plan, checkpoint: PlannedCheckpoint, memory_bytes: int | None) -> None:
+    from ropepp_eval.checkpoints.loading import parse_dtype
+
+    if memory_bytes is None:
+        return
+    longest = max(plan.cells_of(checkpoint), key=lambda cell: cell.longest_row_tokens)
+    dtype = str(parse_dtype(plan.config.dtype, checkpoint.info.dtype)).removeprefix("torch.")
+    options = dict(plan.config.adapter_options)
+    plan_memory(
+        checkpoint.info, length_tokens=longest.longest_row_tokens, dtype=dtype, chunk_tokens=int(options.get("chunk_tokens", 1024)),
+        available_bytes=memory_bytes, device="cpu",
+    ).check(f"checkpoint {checkpoint.source} with {longest.task.name}")  # fmt: skip
+
+
+def setting_plan(
+    probe: Probe, sources: Sequence[tuple[Source, str, str]], out: Path, cells: Iterable[tuple[str, int, Setting]], arguments: Mapping[str, Any]
+) -> ProbePlan:
+    """The plan of a probe without rows: (source, hash, position) by (task, length, setting)."""
+    for (_, _, _), first in zip(sources, sources, strict=True):
+        if [source.label for source, _, _ in sources].count(first[0].label) > 1:
+            raise UserError(f"checkpoint {first[0].label} is named twice; name checkpoints whose folders are called differently")
+    wanted = list(cells)
+    made = {
+        source.label: tuple(ProbeCell(source.label, sha256, position, task, length, (row,)) for task, length, row in wanted)
+        for source, sha256, position in sources
+    }
+    return ProbePlan(probe, out / probe.kind, tuple(source for source, _, _ in sources), made, None, "reference", arguments)
+
+
+def run_plan(plan: ProbePlan, *, retry_failed: bool = False, say: Say = lambda _: None) -> list[dict[str, Any]]:
+    """Measure what the folder lacks, and give the records of the plan's rows, failed ones included.
+
+    Raises:
+        UserError: the folder holds records that were made otherwise.
+        Interrupted: Ctrl-C or a signal; finished rows are on disk.
+    """
+    earlier = open_to_runs(plan.folder)
+    if earlier is not None:
+        _refuse_other_settings(plan, earlier["identity"].get("probe"))
+    with RunStore.open(plan.folder, _manifest(plan)) as store:
+        try:
+            for source in plan.sources:
+                _run_source(plan, source, store, retry_failed, say)
+            store.write_manifest(status="success", finished=_now())
+        except KeyboardInterrupt:
+            store.note_status("cancelled")
+            raise Interrupted(f"finished rows are in {store.folder}; the same command goes on from there") from None
+        except BaseException:
+            store.note_status("error")
+            raise
+        return [record for source in plan.sources for cell in plan.cells[source.label] for record in _records(plan, source, cell, store)]
+
+
+def _run_source(plan: ProbePlan, source: Source, store: RunStore, retry_failed: bool, say: Say) -> None:
+    subject = None
+    for cell in plan.cells[source.label]:
+        done = store.finished(cell, retry_failed=retry_failed)
+        pending = [row for row in cell.rows if key_of(plan, source, cell, row) not in done]
+        if not pending:
+            continue
+        if subject is None:
+            say(f"{source.label}: loading")
+            subject = source.subject()
+        say(f"{cell.label}: {cell.task} at {cell.length_tokens:,} tokens, {counted(len(pending), 'row')}")
+        for row, measured in _measured(plan.probe, subject, cell, pending):
+            store.append(cell, record_of(plan, source, cell, row, measured))
+
+
+def _measured(probe: Probe, subject: Any, cell: ProbeCell, rows: Sequence[Any]) -> Iterable[tuple[Any, Measured]]:
+    """What the probe gives; a row for which memory ran out is a failed one, and the cell's others are left for another time."""
+    left = list(rows)
+    try:
+        for row, measured in probe.measure(subject, cell, rows):
+            left.remove(row)
+            yield row, measured
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        message = f"{cell.length_tokens} tokens do not fit in memory; ask for shorter lengths, or use a smaller dtype"
+        yield left[0], Measured(None, {}, Failure("memory", "OutOfMemory", message))
+
+
+def key_of(plan: ProbePlan, source: Source, cell: ProbeCell, row: Any) -> str:
+    """Hash of all that decides the record."""
+    condition = None if cell.condition is None else cell.condition.as_json()
+    return hash_json(
+        {"probe": plan.probe.kind, "settings": plan.probe.settings(), **source.computed, "row": row.sha256, "row_number": row.row,
+         "length_tokens": cell.length_tokens, "condition": condition}
+    )  # fmt: skip
+
+
+def _records(plan: ProbePlan, source: Source, cell: ProbeCell, store: RunStore) -> list[dict[str, Any]]:
+    done = store.records(cell)
+    keys = [key_of(plan, source, cell, row) for row in cell.rows]
+    return [done[key] for key in keys if key in done]
+
+
+def record_of(plan: ProbePlan, source: Source, cell: ProbeCell, row: Any, measured: Measured) -> dict[str, Any]:
+    """One line of the store."""
+    error = measured.error
+    return {
+        "key": key_of(plan, source, cell, row),
+        "checkpoint": cell.label,
+        "checkpoint_sha256": cell.checkpoint_sha256,
+        "position": cell.position,
+        "benchmark": plan.probe.kind,
+        "task": cell.task,
+        "length_tokens": cell.length_tokens,
+        "protocol": plan.protocol,
+        "seed": plan.seed,
+        "tokenizer_sha256": source.tokenizer_sha256,
+        "row": row.row,
+        "row_sha256": row.sha256,
+        "prompt_tokens": row.prompt_tokens,
+        "budget": row.max_new_tokens,
+        "references": list(getattr(row, "references", ())),
+        "scores": None if measured.scores is None else dict(measured.scores),
+        "stand_in": row.stand_in,
+        "cluster": row.cluster,
+        "details": dict(measured.details),
+        "error": None if error is None else {"stage": error.stage, "type": error.type, "message": error.message},
+        **measured.more,
+    }
+
+
+def _refuse_other_settings(plan: ProbePlan, theirs: Any) -> None:
+    ours = _identity(plan)["probe"]
+    for name in ours:
+        was = theirs.get(name) if isinstance(theirs, dict) else None
+        if was != ours[name]:
+            raise UserError(
+                f"output folder {plan.folder} belongs to another probe ({name} was {shown(was)}, is {shown(ours[name])}); choose another --out"
+            )
+
+
+def _identity(plan: ProbePlan) -> dict[str, Any]:
+    return {
+        "checkpoints": {source.label: dict(source.computed) for source in plan.sources},
+        "seed": plan.seed,
+        "probe": {"kind": plan.probe.kind, **plan.probe.settings()},
+    }
+
+
+def _manifest(plan: ProbePlan) -> dict[str, Any]:
+    by_file: dict[str, dict[str, Any]] = {}
+    tasks: dict[str, dict[str, Any]] = {}
+    facts: dict[str, Any] = {}
+    for source in plan.sources:
+        for cell in plan.cells[source.label]:
+            tasks[cell.task] = plan.probe.described(cell)
+            facts[cell.label] = dict(source.facts)
+            entry = {
+                "checkpoint": cell.label, "checkpoint_sha256": cell.checkpoint_sha256, "position": cell.position, "benchmark": plan.probe.kind,
+                "task": cell.task, "length_tokens": cell.length_tokens, "protocol": plan.protocol, "samples": 0,
+            }  # fmt: skip
+            by_file.setdefault(cell.file, entry)["samples"] += len(cell.rows)
+    command = {"created": _now(), "arguments": dict(plan.arguments), "versions": versions(), **code_state(), "data_sha256": None}
+    computed = [dict(source.computed) for source in plan.sources]
+    shared = {"dtype": "dtype", "attention": "attention", "device": "device", "backend": "engine"}
+    return {
+        "format": FORMAT,
+        "run_id": uuid.uuid4().hex,
+        "status": "started",
+        "identity": _identity(plan),
+        "cells": list(by_file.values()),
+        "tasks": tasks,
+        "checkpoints": facts,
+        "sources": {source.label: source.named for source in plan.sources},
+        "seed": plan.seed,
+        "tokenizers": {},
+        "settings": {name: ", ".join(dict.fromkeys(str(one[field]) for one in computed if field in one)) for name, field in shared.items()},
+        **command,
+        "history": [command],
+    }
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def frame_of(probe: Probe, subject: Any, cell: ProbeCell) -> Any:
+    """The probe's frame of one cell that is measured here and now, without a folder.
+
+    Raises:
+        UserError: every row failed; the first one's reason.
+    """
+    source = Source(cell.label, {}, {}, lambda: subject)
+    plan = ProbePlan(probe, Path(), (source,), {cell.label: (cell,)}, None, "reference", {})
+    cells = probe.cells(cell, getattr(subject, "checkpoint", None))
+    records = [record_of(plan, source, one, row, measured) for one in cells for row, measured in _measured(probe, subject, one, one.rows)]
+    good = [record for record in records if record["error"] is None]
+    if not good:
+        raise UserError(f"{probe.kind}: {records[0]['error']['message'] if records else 'no row was given'}")
+    return probe.frame(good)
+
+
+def engine_of(model: Any) -> SimpleNamespace:
+    """What probes without texts need of a model: itself, its forward passes, its shapes."""
+    from ropepp_eval.adapters.model_facts import shapes_of
+    from ropepp_eval.adapters.native.forward import Forward
+
+    shapes = shapes_of(model)
+    return SimpleNamespace(model=model, forward=Forward(model, 4096), shapes=shapes)
+
+
+def memory_asked(gibibytes: float | None) -> int | None:
+    """Bytes that `--memory` allows; None: no limit was asked for.
+
+    Raises:
+        UserError: it is not above 0, or more than there is.
+    """
+    if gibibytes is None:
+        return None
+    if not gibibytes > 0:
+        raise UserError(f"memory {gibibytes:g} GiB is not above 0; give what the probe may take, such as --memory 4")
+    asked, free = int(gibibytes * 2**30), available_memory()
+    if free is not None and asked > free:
+        raise UserError(f"memory {gibibytes:g} GiB is more than the {gib(free)} that are free here; give less with --memory")
+    return asked
