@@ -13,11 +13,17 @@ DEMO_SAMPLES ?= 15
 DEMO_RUN = "$(BIN)/ropepp-eval" run $(addprefix models/demo/,rope ropepp_eh ropepp_ec fope partial alibi nope) \
   --offline --dtype float32 --allow-beyond-trained-length
 
-.PHONY: help setup setup-vllm setup-browser setup-share demo demo-long writable test test-all lint types bench fuzz kill-test clean
+ALL_DEMO := $(addprefix models/demo/,rope ropepp_eh ropepp_ec fope partial alibi nope)
+PROBES_OUT ?= runs/probes
+FIGURES ?= results/figures
+PROBE = "$(BIN)/ropepp-eval" probe --offline --out "$(PROBES_OUT)"
+
+.PHONY: help setup setup-vllm setup-browser setup-share demo figures demo-long writable test test-all lint types bench fuzz kill-test clean
 
 help:
 	@echo "make demo   evaluate seven tiny trained models from 256 to 4k tokens, print the tables, draw the pictures"
 	@echo "make demo-long   the same models from 2k to 64k"
+	@echo "make figures   what heads do in the same models, and the paper's figures (docs/probes.md)"
 	@echo "make test   run the tests;  make test-all   with vLLM, a browser and inspect, which it installs"
 	@echo "make lint   ruff;  make types   mypy;  make bench   the paired benchmarks;  make setup   only install"
 	@echo "make setup-vllm, make setup-share   what further tests need: vLLM's engine; inspect_ai and every-eval-ever"
@@ -90,6 +96,18 @@ demo: writable setup
 demo-long: writable setup
 	$(DEMO_RUN) --tasks niah_single_1,babilong_qa1 --lengths 2k,4k,8k,16k,32k,64k --samples 2 --out "$(DEMO_OUT)-long"
 
+# What heads do in the tiny models, and the paper's figures; a cost of the 376M shape with random weights. Under 10 minutes on two cores.
+figures: writable setup
+	@$(PROBE) coverage $(ALL_DEMO)
+	@$(PROBE) curves $(ALL_DEMO) --lengths 512 --samples 4 --dtype float32
+	@$(PROBE) attention $(ALL_DEMO) --tasks niah_single_1 --lengths 256,512,1k,2k --samples 12 --dtype float32 --allow-beyond-trained-length
+	@$(PROBE) noise models/demo/ropepp_ec models/demo/ropepp_eh --tasks niah_single_1 --lengths 512 --samples 8 --draws 2 --dtype float32
+	@$(PROBE) ablation $(addprefix models/demo/,rope ropepp_ec ropepp_eh) --tasks niah_single_1 --lengths 512 --samples 12 --dtype float32
+	@$(PROBE) extrapolation $(ALL_DEMO) --lengths 4k --samples 6 --dtype float32 --allow-beyond-trained-length
+	@$(PROBE) cost --shape 376M --lengths 2k,4k,8k,16k --batch 1,8 --steps 3
+	@"$(BIN)/ropepp-eval" figures "$(PROBES_OUT)"
+	@mkdir -p "$(FIGURES)" && cp "$(PROBES_OUT)"/*.png "$(PROBES_OUT)"/*.csv "$(FIGURES)"
+
 test: setup
 	"$(BIN)/python" -m pytest -n 2 tests --ignore tests/vllm
 	"$(BIN)/python" -m pytest tests/vllm
@@ -107,7 +125,19 @@ types: setup
 fuzz: setup
 	"$(BIN)/python" -m tests.fuzz --cases 20000
 
-kill-test: setup
+kill-# What heads do in the tiny models, and the paper's figures; a cost of the 376M shape with random weights. Under 10 minutes on two cores.
+figures: writable setup
+	@$(PROBE) coverage $(ALL_DEMO)
+	@$(PROBE) curves $(ALL_DEMO) --lengths 512 --samples 4 --dtype float32
+	@$(PROBE) attention $(ALL_DEMO) --tasks niah_single_1 --lengths 256,512,1k,2k --samples 12 --dtype float32 --allow-beyond-trained-length
+	@$(PROBE) noise models/demo/ropepp_ec models/demo/ropepp_eh --tasks niah_single_1 --lengths 512 --samples 8 --draws 2 --dtype float32
+	@$(PROBE) ablation $(addprefix models/demo/,rope ropepp_ec ropepp_eh) --tasks niah_single_1 --lengths 512 --samples 12 --dtype float32
+	@$(PROBE) extrapolation $(ALL_DEMO) --lengths 4k --samples 6 --dtype float32 --allow-beyond-trained-length
+	@$(PROBE) cost --shape 376M --lengths 2k,4k,8k,16k --batch 1,8 --steps 3
+	@"$(BIN)/ropepp-eval" figures "$(PROBES_OUT)"
+	@mkdir -p "$(FIGURES)" && cp "$(PROBES_OUT)"/*.png "$(PROBES_OUT)"/*.csv "$(FIGURES)"
+
+test: setup
 	"$(BIN)/python" -m tests.kills --kills 100
 
 bench: setup

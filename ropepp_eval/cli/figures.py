@@ -13,7 +13,9 @@ EXAMPLE = "ropepp-eval figures runs/probes --which 1,6 --out figures"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dir", type=path, metavar="DIR", help="folder that `ropepp-eval probe --out` wrote")
-    parser.add_argument("--which", default="1,3,4,5,6", metavar="LIST", help="figures of the paper with commas (default: 1,3,4,5,6)")
+    parser.add_argument(
+        "--which", default="1,3,4,5,6", metavar="LIST", help="figures of the paper with commas (default: 1,3,4,5,6)"
+    )
     parser.add_argument("--out", type=path, metavar="FOLDER", help="where they go (default: DIR)")
 
 
@@ -29,7 +31,9 @@ def main(args: argparse.Namespace) -> int:
     wanted = list(dict.fromkeys(part.strip() for part in args.which.split(",") if part.strip()))
     for which in wanted:
         if which not in PAPER_FIGURES:
-            raise unknown_name("figure", which, PAPER_FIGURES, "figures of the paper that can be drawn; give some with --which")
+            raise unknown_name(
+                "figure", which, PAPER_FIGURES, "figures of the paper that can be drawn; give some with --which"
+            )
     if not wanted:
         raise UserError("no figure was named; give some with --which, such as --which 1,6")
     drawn = {name: figure for which in wanted for name, figure in paper_figures(folder, which).items()}

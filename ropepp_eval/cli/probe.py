@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from ropepp_eval.probes.base import Probe
     from ropepp_eval.probes.execute import ProbePlan
 
-HELP = "Look into checkpoints: what heads score by distance, where they look, what noise does to them, what they cost.\n" + "\n".join(
-    f"  {kind:<14} {what}" for kind, what in KINDS.items()
+HELP = (
+    "Look into checkpoints: what heads score by distance, where they look, what noise does to them, what they cost.\n"
+    + "\n".join(f"  {kind:<14} {what}" for kind, what in KINDS.items())
 )
-EXAMPLE = "ropepp-eval probe attention models/demo/ropepp_ec --tasks niah_single_1 --lengths 256 --samples 3 --out runs/probes"
+EXAMPLE = (
+    "ropepp-eval probe attention models/demo/ropepp_ec --tasks niah_single_1 --lengths 256 --samples 3 --out runs/probes"
+)
 _FIRST_LENGTHS = {"cost": "2k,4k,8k,16k,32k,64k"}
 _TRAINED_TIMES = (1, 2, 4, 8, 16, 32)
 
@@ -28,18 +31,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("kind", metavar="KIND", help=", ".join(KINDS))
     add("checkpoints", nargs="*", type=path, metavar="CHECKPOINT", help="folder, hub id or name of a card")
-    add("--out", type=path, required=True, metavar="DIR", help="rows go to DIR/KIND, picture and numbers to DIR; the same command goes on")
+    add(
+        "--out",
+        type=path,
+        required=True,
+        metavar="DIR",
+        help="rows go to DIR/KIND, picture and numbers to DIR; the same command goes on",
+    )
     _add_rows(parser.add_argument_group("what is read (curves, attention, noise, ablation, extrapolation)"), parser)
     heads = parser.add_argument_group("heads (attention, noise, ablation)")
-    heads.add_argument("--heads", metavar="LIST", help="LAYER:HEAD with commas: maps of these (attention), or these taken out (ablation)")
-    heads.add_argument("--target", metavar="LIST", help="real, imaginary, both: whose heads are hurt (default: the roles there are)")
-    heads.add_argument("--deviations", metavar="LIST", help="noise: standard deviations (default: 0,0.2,0.4,0.6,0.8,1,1.2,1.5)")
+    heads.add_argument(
+        "--heads", metavar="LIST", help="LAYER:HEAD with commas: maps of these (attention), or these taken out (ablation)"
+    )
+    heads.add_argument(
+        "--target", metavar="LIST", help="real, imaginary, both: whose heads are hurt (default: the roles there are)"
+    )
+    heads.add_argument(
+        "--deviations", metavar="LIST", help="noise: standard deviations (default: 0,0.2,0.4,0.6,0.8,1,1.2,1.5)"
+    )
     heads.add_argument("--draws", type=int, default=3, metavar="N", help="noise: how often it is drawn (default 3)")
     heads.add_argument("--ways", default="off,mean", metavar="LIST", help="ablation: off, mean (default: both)")
-    heads.add_argument("--map-row", type=int, default=0, metavar="N", help="attention: the row whose maps are kept (default 0)")
+    heads.add_argument(
+        "--map-row", type=int, default=0, metavar="N", help="attention: the row whose maps are kept (default 0)"
+    )
     heads.add_argument("--no-needle", action="store_true", help="attention: rows need hide no needle")
     cost = parser.add_argument_group("cost")
-    cost.add_argument("--shape", metavar="SIZE", help="random weights in the shape of a card, such as 376M; --position names embeddings with commas")
+    cost.add_argument(
+        "--shape",
+        metavar="SIZE",
+        help="random weights in the shape of a card, such as 376M; --position names embeddings with commas",
+    )
     cost.add_argument("--batch", default="1,8", metavar="LIST", help="rows decoded side by side (default: 1,8)")
     cost.add_argument("--steps", type=int, default=8, metavar="N", help="tokens that are timed (default 8)")
     how = parser.add_argument_group("how it is computed")
@@ -47,7 +68,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--dtype", default="auto", help="float32, bfloat16, float16 (default: the checkpoint's)")
     how.add_argument("--attention", default="sdpa", help="eager, sdpa, flash_attention_2, flex_attention (default sdpa)")
     how.add_argument("--chunk", type=parse_length, default=1024, metavar="TOKENS", help="tokens read at once (default 1024)")
-    how.add_argument("--memory", type=float, metavar="GIB", help="what a probe of rows may take; a row that needs more is refused (default: what there is)")
+    how.add_argument(
+        "--memory",
+        type=float,
+        metavar="GIB",
+        help="what a probe of rows may take; a row that needs more is refused (default: what there is)",
+    )
     how.add_argument("--offline", action="store_true", help="never touch the network")
     how.add_argument("--retry-failed", action="store_true", help="measure failed rows again")
     how.add_argument("--quiet", action="store_true", help="print the files that were written and nothing else")
@@ -56,7 +82,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_rows(group: Any, parser: argparse.ArgumentParser) -> None:
     add = group.add_argument
     add("--tasks", metavar="LIST", help="task names (default: niah_single_2; extrapolation: wikitext_positions)")
-    add("--lengths", type=parse_lengths, help="context lengths with commas (coverage: default multiples of the trained length; cost: 2k to 64k)")
+    add(
+        "--lengths",
+        type=parse_lengths,
+        help="context lengths with commas (coverage: default multiples of the trained length; cost: 2k to 64k)",
+    )
     add("--samples", type=int, default=10, metavar="N", help="rows for each task and length (default 10)")
     add("--seed", type=int, default=42, help="seed of the rows (default 42)")
     add("--protocol", default="reference", help="reference or paper (default: reference)")
@@ -90,7 +120,9 @@ def main(args: argparse.Namespace) -> int:
     records = run_plan(plan, retry_failed=args.retry_failed, say=say)
     for record in records:
         if record["error"] is not None:
-            say(f"failed: {record['checkpoint']}, {record['task']} at {record['length_tokens']}: {record['error']['message']}")
+            say(
+                f"failed: {record['checkpoint']}, {record['task']} at {record['length_tokens']}: {record['error']['message']}"
+            )
     print("\n".join(map(str, write_output(probe, records, Path(args.out)))))
     return 0
 
@@ -100,19 +132,35 @@ def _probe(kind: type[Probe], args: argparse.Namespace) -> Probe:
     from ropepp_eval.errors import UserError
     from ropepp_eval.probes.heads import parse_heads
 
-    uses = {"heads": ("attention", "ablation"), "target": ("noise", "ablation"), "deviations": ("noise",), "shape": ("cost",), "memory": _ROWS}
+    uses = {
+        "heads": ("attention", "ablation"),
+        "target": ("noise", "ablation"),
+        "deviations": ("noise",),
+        "shape": ("cost",),
+        "memory": _ROWS,
+    }
     for option, kinds in uses.items():
         if getattr(args, option) is not None and kind.kind not in kinds:
-            raise UserError(f"--{option} has no meaning for the probe {kind.kind}, only for {', '.join(kinds)}; leave it out")
+            raise UserError(
+                f"--{option} has no meaning for the probe {kind.kind}, only for {', '.join(kinds)}; leave it out"
+            )
     given: dict[str, Any] = {}
     targets = tuple(_listed(args.target)) if args.target is not None else ()
     if kind.kind == "attention":
-        given = {"heads": parse_heads(args.heads) if args.heads is not None else (), "map_row": args.map_row, "needles": not args.no_needle}
+        given = {
+            "heads": parse_heads(args.heads) if args.heads is not None else (),
+            "map_row": args.map_row,
+            "needles": not args.no_needle,
+        }
     elif kind.kind == "noise":
         deviations = {} if args.deviations is None else {"deviations": tuple(_numbers(args.deviations, "deviation", float))}
         given = {"targets": targets, "seeds": args.draws, **deviations}
     elif kind.kind == "ablation":
-        given = {"targets": targets, "heads": parse_heads(args.heads) if args.heads is not None else (), "ways": tuple(_listed(args.ways))}
+        given = {
+            "targets": targets,
+            "heads": parse_heads(args.heads) if args.heads is not None else (),
+            "ways": tuple(_listed(args.ways)),
+        }
     elif kind.kind == "cost":
         given = {"batches": tuple(_numbers(args.batch, "batch", int)), "steps": args.steps}
     return kind(**given)
@@ -154,9 +202,11 @@ def _setting_plan(probe: Probe, args: argparse.Namespace) -> ProbePlan:
         else:
             sources = cost_sources(args.checkpoints, args.position, args.dtype, args.device)
         lengths = args.lengths or parse_lengths(_FIRST_LENGTHS["cost"])
-        cells = [(f"decode_batch_{batch}", length, Setting({"batch": batch})) for batch in probe.batches for length in lengths]
+        cells = [
+            (f"decode_batch_{batch}", length, Setting({"batch": batch})) for batch in probe.batches for length in lengths
+        ]
     else:
-        sources = coverage_sources(probe, args.checkpoints, args.position)
+        sources = coverage_sources(args.checkpoints, args.position)
         trained = max(int(source.facts["max_position_embeddings"]) for source, _, _ in sources)
         lengths = args.lengths or [times * trained for times in _TRAINED_TIMES]
         cells = [("coverage", length, Setting({})) for length in lengths]
@@ -176,5 +226,7 @@ def _numbers(text: str, what: str, kind: Any) -> list[Any]:
         try:
             found.append(kind(part))
         except ValueError:
-            raise UserError(f"{what} {part!r} is no number; write them with commas, such as {'0,0.4,0.8' if kind is float else '1,8'}") from None
+            raise UserError(
+                f"{what} {part!r} is no number; write them with commas, such as {'0,0.4,0.8' if kind is float else '1,8'}"
+            ) from None
     return found

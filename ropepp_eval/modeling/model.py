@@ -74,6 +74,7 @@ class RopePPAttention(LlamaAttention):
         heads, bias = config.heads, config.attention_bias  # diff with Llama
         self.heads = heads
         self.position = config.position_embedding
+        self.head_roles = config.head_roles  # the config looks its position up anew each time, which takes milliseconds
         self.config = config
         self.layer_idx = layer_idx
         self.head_dim = config.head_dim
@@ -168,7 +169,7 @@ class RopePPAttention(LlamaAttention):
         """Encoded queries [B, H, T, D] with the config's Gaussian noise on the heads of its target role."""
         config = self.config
         noise = gaussian_noise(position_ids, query.shape[1], self.head_dim, config.noise_seed, self.layer_idx)
-        deviations = [config.noise_std * (config.noise_target in ("both", role)) for role in config.head_roles]
+        deviations = [config.noise_std * (config.noise_target in ("both", role)) for role in self.head_roles]
         scale = torch.tensor(deviations, dtype=torch.float32, device=query.device).view(1, -1, 1, 1)
         return (query + scale * noise).to(query.dtype)
 

@@ -13,7 +13,7 @@ import torch
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.probes.base import Measured, Probe, ProbeCell, Record, head_metrics, name_columns
-from ropepp_eval.probes.heads import check_heads, check_ours, roles_of
+from ropepp_eval.probes.heads import HeadFacts, roles_of
 from ropepp_eval.probes.statistics import difference_with_interval, mean_with_interval
 from ropepp_eval.probes.texts import Text, check_needles, text_of
 from ropepp_eval.probes.watching import Seen, attention_layers, read_watched
@@ -21,8 +21,6 @@ from ropepp_eval.probes.weights import STATISTICS, BlockMap, head_statistics, we
 
 if TYPE_CHECKING:
     import pandas
-
-    from ropepp_eval.checkpoints import CheckpointInfo
 
 MEASURES = (*STATISTICS, "retrieval")
 MAP_BLOCKS = 64
@@ -48,11 +46,10 @@ class Attention(Probe):
     def settings(self) -> dict[str, Any]:
         return {"heads": [list(head) for head in self.heads], "map_row": self.map_row, "needles": self.needles}
 
-    def check(self, info: CheckpointInfo) -> None:
-        check_ours(info)
-        check_heads(self.heads, info.layers, info.attention_heads, info.name)
+    def check(self, facts: HeadFacts) -> None:
+        facts.check_heads(self.heads)
 
-    def cells(self, cell: ProbeCell, info: CheckpointInfo | None) -> list[ProbeCell]:
+    def cells(self, cell: ProbeCell, facts: HeadFacts | None) -> list[ProbeCell]:
         if self.needles:
             check_needles(cell.task, cell.rows)
         if self.map_row not in {row.row for row in cell.rows}:
@@ -85,7 +82,9 @@ class Attention(Probe):
         for record in records:
             start = {**name_columns(record), "depth_percent": record["details"]["depth_percent"]}
             for layer, head, role, *values in record["details"]["by_head"]:
-                lines.append({**start, "layer": layer, "head": head, "role": role, **dict(zip(MEASURES, values, strict=True))})
+                lines.append(
+                    {**start, "layer": layer, "head": head, "role": role, **dict(zip(MEASURES, values, strict=True))}
+                )
         return pandas.DataFrame(lines)
 
     def numbers(self, frame: pandas.DataFrame) -> pandas.DataFrame:
@@ -128,14 +127,17 @@ def look_at(lm: Any, text: Text) -> list[tuple[Any, ...]]:
     for module in attention_layers(lm.model):
         parts = found[module.layer_idx]
         values = [torch.cat([part[n] for part in parts], dim=1).mean(1).tolist() for n in range(len(MEASURES))]
-        for head, role in enumerate(module.config.head_roles):
+        for head, role in enumerate(module.head_roles):
             lines.append((module.layer_idx, head, role, *(value[head] for value in values)))
     return lines
 
 
 def telling_heads(by_head: Sequence[tuple[Any, ...]]) -> tuple[tuple[int, int], ...]:
     """(layer, head) of the real head with the most weight on the needle, and of the imaginary one."""
-    best = [max((line for line in by_head if line[2] == role), key=lambda line: line[3], default=None) for role in roles_of(by_head)]
+    best = [
+        max((line for line in by_head if line[2] == role), key=lambda line: line[3], default=None)
+        for role in roles_of(by_head)
+    ]
     return tuple((line[0], line[1]) for line in best if line is not None)
 
 
@@ -193,9 +195,14 @@ def by_role(frame: pandas.DataFrame, measures: Sequence[str], part: str) -> pand
         rows = group.groupby(["row", "cluster", "role"], sort=False)[list(measures)].mean().reset_index()
         for measure in measures:
             wide = rows.pivot(index=["row", "cluster"], columns="role", values=measure).reset_index()
-            start = dict(zip(("checkpoint", "task", "length_tokens"), names, strict=True)) | {"part": part, "measure": measure}
+            start = dict(zip(("checkpoint", "task", "length_tokens"), names, strict=True)) | {
+                "part": part,
+                "measure": measure,
+            }
             paired = (
-                difference_with_interval(wide["real"], wide["imaginary"], wide["cluster"]) if {"real", "imaginary"} <= {*wide} else {}
+                difference_with_interval(wide["real"], wide["imaginary"], wide["cluster"])
+                if {"real", "imaginary"} <= {*wide}
+                else {}
             )
             for role in ("real", "imaginary"):
                 if role in wide:

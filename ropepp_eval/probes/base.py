@@ -17,7 +17,7 @@ from ropepp_eval.runs.store import folder_name
 if TYPE_CHECKING:
     import pandas
 
-    from ropepp_eval.checkpoints import CheckpointInfo
+    from ropepp_eval.probes.heads import HeadFacts
     from ropepp_eval.runs.plan import Cell
 
 Record = Mapping[str, Any]
@@ -80,6 +80,8 @@ class Probe(ABC):
 
     kind: ClassVar[str]
     """What `ropepp-eval probe` calls it."""
+    of_heads: ClassVar[bool] = True
+    """Whether it looks into heads, which only models with a position embedding of this package show."""
     metrics: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """What tables show of it, the first one unless asked: by name, aggregation, higher_is_better and scale."""
 
@@ -87,10 +89,10 @@ class Probe(ABC):
         """What decides the numbers beside checkpoint, device and row; part of every key."""
         return {}
 
-    def check(self, info: CheckpointInfo) -> None:
-        """Raise UserError where the probe can't look into such a checkpoint."""
+    def check(self, facts: HeadFacts) -> None:  # noqa: B027 (most kinds take any)
+        """Raise UserError where the probe can't look into a checkpoint with such heads."""
 
-    def cells(self, cell: ProbeCell, info: CheckpointInfo | None) -> list[ProbeCell]:
+    def cells(self, cell: ProbeCell, facts: HeadFacts | None) -> list[ProbeCell]:
         """The cells that are measured for one cell of the plan; several where the probe has conditions."""
         return [cell]
 

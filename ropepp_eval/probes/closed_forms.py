@@ -71,7 +71,10 @@ def closed_form(position: Position, head_dim: int) -> ClosedForm | str:
             " but for a bias that is added to it" if position.biased else ""
         )
     known = (Rotary.encode, RopePP.encode, PartialRotary.encode)
-    if type(position).encode not in known or type(position).frequencies not in (Rotary.frequencies, PartialRotary.frequencies):
+    if type(position).encode not in known or type(position).frequencies not in (
+        Rotary.frequencies,
+        PartialRotary.frequencies,
+    ):
         return f"{position.name}: queries and keys are not simply turned, so the score has no closed form in the distance"
     frequencies = position.frequencies(head_dim).to(torch.float64).numpy()
     table_scale = 1.0 if position.scaling is None else position.scaling.table_scale
@@ -93,7 +96,9 @@ def _power_mean(distance: Floats, slow: float, fast: float, base: float) -> tupl
     """The part of the mean that frequencies from `slow` to `fast` make: (Ci(d fast) - Ci(d slow)) / ln(base), and with Si."""
     from scipy.special import sici
 
-    (sine_fast, cosine_fast), (sine_slow, cosine_slow) = (sici(np.where(distance > 0, distance, 1.0) * end) for end in (fast, slow))
+    (sine_fast, cosine_fast), (sine_slow, cosine_slow) = (
+        sici(np.where(distance > 0, distance, 1.0) * end) for end in (fast, slow)
+    )
     share = math.log(fast / slow) / math.log(base)
     real = np.where(distance > 0, (cosine_fast - cosine_slow) / math.log(base), share)
     imaginary = np.where(distance > 0, (sine_fast - sine_slow) / math.log(base), 0.0)
@@ -117,4 +122,6 @@ def _yarn_limits(base: float, scaling: YarnScaling, distance: Floats) -> tuple[F
         for_each = [np.exp(1j * stretched * d) for d in distance]
         integral = np.array([simpson(values, x=exponents) for values in for_each]) / math.log(base)
         parts.append((integral.real, integral.imag))
-    return sum((part[0] for part in parts), np.zeros_like(distance)), sum((part[1] for part in parts), np.zeros_like(distance))
+    return sum((part[0] for part in parts), np.zeros_like(distance)), sum(
+        (part[1] for part in parts), np.zeros_like(distance)
+    )

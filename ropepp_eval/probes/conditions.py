@@ -97,7 +97,7 @@ def replaced(model: Any, places: dict[int, list[int]], means: dict[int, Tensor])
 
 def _replacing(heads: list[int], head_dim: int, mean: Tensor | None) -> Any:
     def hook(_: Any, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        by_head = given[0].unflatten(-1, (-1, head_dim)).clone()
+        by_head = given[0].view(*given[0].shape[:-1], -1, head_dim).clone()
         by_head[..., heads, :] = 0 if mean is None else mean.to(by_head.dtype)
         return (by_head.flatten(-2), *given[1:])
 
@@ -112,7 +112,7 @@ def head_means(lm: Any, texts: Sequence[Sequence[int]], places: dict[int, list[i
 
     def adding(layer: int, heads: list[int], head_dim: int) -> Any:
         def hook(_: Any, given: tuple[Tensor, ...]) -> None:
-            own = given[0].unflatten(-1, (-1, head_dim))[..., heads, :].float().sum((0, 1))
+            own = given[0].view(*given[0].shape[:-1], -1, head_dim)[..., heads, :].float().sum((0, 1))
             sums[layer] = sums[layer] + own if layer in sums else own
 
         return hook

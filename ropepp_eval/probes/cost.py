@@ -37,6 +37,7 @@ class Cost(Probe):
     """The `cost` probe; it works with any causal language model whose prefixes can be shared."""
 
     kind: ClassVar[str] = "cost"
+    of_heads: ClassVar[bool] = False
     metrics: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         name: {"aggregation": "mean", "higher_is_better": False, "scale": 1.0}
         for name in ("milliseconds", "peak_mib", "cache_mib", "floor_milliseconds")
@@ -67,9 +68,9 @@ class Cost(Probe):
         """One line a checkpoint, length and batch: milliseconds a token (of all rows of the batch together) and bytes."""
         import pandas
 
-        return pandas.DataFrame([{**name_columns(record), **record["scores"], **record["details"]} for record in records]).drop(
-            columns=["row", "cluster"], errors="ignore"
-        )
+        return pandas.DataFrame(
+            [{**name_columns(record), **record["scores"], **record["details"]} for record in records]
+        ).drop(columns=["row", "cluster"], errors="ignore")
 
     def numbers(self, frame: pandas.DataFrame) -> pandas.DataFrame:
         """The frame with each line's ratios to the first checkpoint at the same length and batch."""
@@ -97,11 +98,19 @@ def measured(lm: Any, context: int, batch: int, steps: int) -> Measured:
     """
     forward, shapes, device = lm.forward, lm.shapes, lm.forward.device
     if forward.whole:
-        return Measured(None, {}, Failure("engine", "NoCache", "this model reads prompts whole, so a new token has no cost of its own"))
+        return Measured(
+            None, {}, Failure("engine", "NoCache", "this model reads prompts whole, so a new token has no cost of its own")
+        )
     size = next(lm.model.parameters()).element_size()
     dtype = str(lm.model.dtype).removeprefix("torch.")
     plan = plan_memory(
-        shapes, length_tokens=context + steps + 2, dtype=dtype, rows=batch, chunk_tokens=1, available_bytes=None, device=device.type
+        shapes,
+        length_tokens=context + steps + 2,
+        dtype=dtype,
+        rows=batch,
+        chunk_tokens=1,
+        available_bytes=None,
+        device=device.type,
     )
     free = available_memory(str(device))
     if free is not None and plan.cache + plan.logits > free:

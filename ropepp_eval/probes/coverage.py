@@ -15,12 +15,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from ropepp_eval.probes.base import Measured, Probe, ProbeCell, Record, Setting, name_columns
-from ropepp_eval.probes.heads import check_ours
 
 if TYPE_CHECKING:
     import pandas
 
-    from ropepp_eval.checkpoints import CheckpointInfo
     from ropepp_eval.positions import Position
 
 Range = tuple[float, float]
@@ -41,9 +39,6 @@ class Coverage(Probe):
     def settings(self) -> dict[str, Any]:
         return {"new": NEW}
 
-    def check(self, info: CheckpointInfo) -> None:
-        check_ours(info)
-
     def measure(self, subject: Any, cell: ProbeCell, rows: Sequence[Any]) -> Iterator[tuple[Any, Measured]]:
         """`subject`: (position embedding, head size, trained length)."""
         position, head_dim, trained = subject
@@ -56,7 +51,10 @@ class Coverage(Probe):
 
         lines = []
         for record in records:
-            start = name_columns(record) | {"trained_length": record["details"]["trained_length"], "note": record["details"]["note"]}
+            start = name_columns(record) | {
+                "trained_length": record["details"]["trained_length"],
+                "note": record["details"]["note"],
+            }
             for line in record["details"]["ranges"] or [{}]:
                 lines.append({**start, **line})
         return pandas.DataFrame(lines)
@@ -90,7 +88,9 @@ def measured(position: Position, head_dim: int, trained: int, length: int) -> Me
         note = f"{position.name}: nothing turns, so no value of a cosine or sine is ever new" + (
             "; its bias is: at each longer distance" if position.biased else ""
         )
-        return Measured({"new_dimensions": None, "new_values": None}, {"trained_length": trained, "note": note, "ranges": []})
+        return Measured(
+            {"new_dimensions": None, "new_values": None}, {"trained_length": trained, "note": note, "ranges": []}
+        )
     ranges = [
         line
         for dimension, (before, now) in enumerate(zip(met, meets, strict=True))

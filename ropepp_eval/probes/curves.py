@@ -12,13 +12,11 @@ from torch import Tensor
 
 from ropepp_eval.probes.base import Measured, Probe, ProbeCell, Record, head_metrics, name_columns
 from ropepp_eval.probes.closed_forms import ClosedForm, Floats, closed_form
-from ropepp_eval.probes.heads import check_ours
 from ropepp_eval.probes.watching import Seen, attention_layers, read_watched
 
 if TYPE_CHECKING:
     import pandas
 
-    from ropepp_eval.checkpoints import CheckpointInfo
 
 BINS_AN_OCTAVE = 8
 
@@ -29,9 +27,6 @@ class Curves(Probe):
 
     kind: ClassVar[str] = "curves"
     metrics: ClassVar[Mapping[str, Mapping[str, Any]]] = head_metrics("far", "near")
-
-    def check(self, info: CheckpointInfo) -> None:
-        check_ours(info)
 
     def measure(self, subject: Any, cell: ProbeCell, rows: Sequence[Any]) -> Iterator[tuple[Any, Measured]]:
         config = subject.model.config
@@ -74,7 +69,11 @@ class Curves(Probe):
         from scipy.stats import t
 
         names = ["checkpoint", "position", "task", "length_tokens", "role", "distance"]
-        heads = frame.groupby([*names, "layer", "head"], sort=False)[["score", "agreement", "closed_form", "limit"]].mean().reset_index()
+        heads = (
+            frame.groupby([*names, "layer", "head"], sort=False)[["score", "agreement", "closed_form", "limit"]]
+            .mean()
+            .reset_index()
+        )
         lines = []
         for name, group in heads.groupby(names, sort=False):
             count, score = len(group), group["score"]
@@ -82,7 +81,11 @@ class Curves(Probe):
             lines.append(
                 dict(zip(names, name, strict=True))
                 | {"mean": score.mean(), "low": score.mean() - reach, "high": score.mean() + reach, "heads": count}
-                | {"agreement": group["agreement"].mean(), "closed_form": group["closed_form"].mean(), "limit": group["limit"].mean()}
+                | {
+                    "agreement": group["agreement"].mean(),
+                    "closed_form": group["closed_form"].mean(),
+                    "limit": group["limit"].mean(),
+                }
             )
         return pandas.DataFrame(lines)
 
@@ -110,7 +113,10 @@ def head_curves(lm: Any, ids: Sequence[int], bins: Sequence[tuple[int, int]]) ->
         found = sums_by_distance(seen.query, seen.key, seen.first)
         total = sums.setdefault(seen.layer, torch.zeros(found.shape[0], length, dtype=torch.float64))
         total[:, : found.shape[1]] += found.cpu() * seen.module.scaling
-        content = [projection(seen.hidden).double().sum(0).view(-1, seen.module.head_dim).cpu() for projection in (seen.module.q_proj, seen.module.k_proj)]
+        content = [
+            projection(seen.hidden).double().sum(0).view(-1, seen.module.head_dim).cpu()
+            for projection in (seen.module.q_proj, seen.module.k_proj)
+        ]
         before = means.get(seen.layer)
         means[seen.layer] = content if before is None else [a + b for a, b in zip(before, content, strict=True)]
         added = seen.bias(torch.arange(length, device=seen.key.device))
@@ -123,11 +129,13 @@ def head_curves(lm: Any, ids: Sequence[int], bins: Sequence[tuple[int, int]]) ->
     for module in attention_layers(lm.model):
         layer = module.layer_idx
         total = sums[layer] + (biases[layer] * pairs if layer in biases else 0.0)
-        binned = torch.stack([total[:, first : last + 1].sum(1) / pairs[first : last + 1].sum() for first, last in bins], dim=1)
+        binned = torch.stack(
+            [total[:, first : last + 1].sum(1) / pairs[first : last + 1].sum() for first, last in bins], dim=1
+        )
         query, key = (content / length for content in means[layer])
         agreement = (query * key.repeat_interleave(len(query) // len(key), 0)).sum(1) * module.scaling
         each = agreement.repeat_interleave(binned.shape[0] // len(query))
-        for head, role in enumerate(module.config.head_roles):
+        for head, role in enumerate(module.head_roles):
             lines.append((layer, head, role, float(each[head]), binned[head].numpy()))
     return lines
 
@@ -164,13 +172,19 @@ def _forms(form: ClosedForm | str, bins: Sequence[tuple[int, int]]) -> dict[str,
         return [float(f"{value:.7g}") for value in averages]
 
     return {
-        role: {"sum": binned(form.of(role, distance)), "limit": binned(form.limit(role, distance))} for role in ("real", "imaginary")
+        role: {"sum": binned(form.of(role, distance)), "limit": binned(form.limit(role, distance))}
+        for role in ("real", "imaginary")
     }
 
 
-def _scores(curves: Sequence[tuple[int, int, str, float, Floats]], bins: Sequence[tuple[int, int]], tokens: int) -> dict[str, float | None]:
+def _scores(
+    curves: Sequence[tuple[int, int, str, float, Floats]], bins: Sequence[tuple[int, int]], tokens: int
+) -> dict[str, float | None]:
     """Mean score of the heads of each role at distances under an eighth of the text, and over half of it."""
-    parts = {"near": [n for n, (_, last) in enumerate(bins) if last < tokens / 8], "far": [n for n, (first, _) in enumerate(bins) if first >= tokens / 2]}
+    parts = {
+        "near": [n for n, (_, last) in enumerate(bins) if last < tokens / 8],
+        "far": [n for n, (first, _) in enumerate(bins) if first >= tokens / 2],
+    }
     scores: dict[str, float | None] = {}
     for part, places in parts.items():
         for role in ("real", "imaginary"):

@@ -20,6 +20,7 @@ from ropepp_eval.errors import Interrupted, UserError
 from ropepp_eval.hashing import hash_json
 from ropepp_eval.outside import shown
 from ropepp_eval.probes.base import Measured, Probe, ProbeCell, Setting
+from ropepp_eval.probes.heads import HeadFacts, facts_of_checkpoint
 from ropepp_eval.records import FORMAT
 from ropepp_eval.runs.config import RunConfig
 from ropepp_eval.runs.execute import make_adapter
@@ -78,14 +79,22 @@ def plan_rows(probe: Probe, config: RunConfig, out: Path, memory_bytes: int | No
     check_plan(plan)
     cells: dict[str, tuple[ProbeCell, ...]] = {}
     for checkpoint in plan.checkpoints:
-        probe.check(checkpoint.info)
+        facts = facts_of_checkpoint(checkpoint.info) if probe.of_heads else None
+        if facts is not None:
+            probe.check(facts)
         _check_memory(plan, checkpoint, memory_bytes)
         own: list[ProbeCell] = []
         for cell in plan.cells_of(checkpoint):
             plain = ProbeCell(
-                checkpoint.label, checkpoint.info.sha256, checkpoint.position, cell.task.name, cell.length_tokens, cell.rows, planned=cell
+                checkpoint.label,
+                checkpoint.info.sha256,
+                checkpoint.position,
+                cell.task.name,
+                cell.length_tokens,
+                cell.rows,
+                planned=cell,
             )
-            own += probe.cells(plain, checkpoint.info)
+            own += probe.cells(plain, facts)
         cells[checkpoint.label] = tuple(own)
     sources = tuple(_source_of(plan, checkpoint) for checkpoint in plan.checkpoints)
     return ProbePlan(probe, folder, sources, cells, config.seed, config.protocol, config.arguments())
@@ -113,12 +122,13 @@ def _check_memory(plan: Plan, checkpoint: PlannedCheckpoint, memory_bytes: int |
 
 
 def setting_plan(
-    probe: Probe, sources: Sequence[tuple[Source, str, str]], out: Path, cells: Iterable[tuple[str, int, Setting]], arguments: Mapping[str, Any]
+    probe: Probe,
+    sources: Sequence[tuple[Source, str, str]],
+    out: Path,
+    cells: Iterable[tuple[str, int, Setting]],
+    arguments: Mapping[str, Any],
 ) -> ProbePlan:
     """The plan of a probe without rows: (source, hash, position) by (task, length, setting)."""
-    for (_, _, _), first in zip(sources, sources, strict=True):
-        if [source.label for source, _, _ in sources].count(first[0].label) > 1:
-            raise UserError(f"checkpoint {first[0].label} is named twice; name checkpoints whose folders are called differently")
     wanted = list(cells)
     made = {
         source.label: tuple(ProbeCell(source.label, sha256, position, task, length, (row,)) for task, length, row in wanted)
@@ -148,7 +158,12 @@ def run_plan(plan: ProbePlan, *, retry_failed: bool = False, say: Say = lambda _
         except BaseException:
             store.note_status("error")
             raise
-        return [record for source in plan.sources for cell in plan.cells[source.label] for record in _records(plan, source, cell, store)]
+        return [
+            record
+            for source in plan.sources
+            for cell in plan.cells[source.label]
+            for record in _records(plan, source, cell, store)
+        ]
 
 
 def _run_source(plan: ProbePlan, source: Source, store: RunStore, retry_failed: bool, say: Say) -> None:
@@ -254,7 +269,13 @@ def _manifest(plan: ProbePlan) -> dict[str, Any]:
                 "task": cell.task, "length_tokens": cell.length_tokens, "protocol": plan.protocol, "samples": 0,
             }  # fmt: skip
             by_file.setdefault(cell.file, entry)["samples"] += len(cell.rows)
-    command = {"created": _now(), "arguments": dict(plan.arguments), "versions": versions(), **code_state(), "data_sha256": None}
+    command = {
+        "created": _now(),
+        "arguments": dict(plan.arguments),
+        "versions": versions(),
+        **code_state(),
+        "data_sha256": None,
+    }
     computed = [dict(source.computed) for source in plan.sources]
     shared = {"dtype": "dtype", "attention": "attention", "device": "device", "backend": "engine"}
     return {
@@ -268,7 +289,10 @@ def _manifest(plan: ProbePlan) -> dict[str, Any]:
         "sources": {source.label: source.named for source in plan.sources},
         "seed": plan.seed,
         "tokenizers": {},
-        "settings": {name: ", ".join(dict.fromkeys(str(one[field]) for one in computed if field in one)) for name, field in shared.items()},
+        "settings": {
+            name: ", ".join(dict.fromkeys(str(one[field]) for one in computed if field in one))
+            for name, field in shared.items()
+        },
         **command,
         "history": [command],
     }
@@ -278,7 +302,7 @@ def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def frame_of(probe: Probe, subject: Any, cell: ProbeCell) -> Any:
+def frame_of(probe: Probe, subject: Any, cell: ProbeCell, facts: HeadFacts | None = None) -> Any:
     """The probe's frame of one cell that is measured here and now, without a folder.
 
     Raises:
@@ -286,8 +310,14 @@ def frame_of(probe: Probe, subject: Any, cell: ProbeCell) -> Any:
     """
     source = Source(cell.label, {}, {}, lambda: subject)
     plan = ProbePlan(probe, Path(), (source,), {cell.label: (cell,)}, None, "reference", {})
-    cells = probe.cells(cell, getattr(subject, "checkpoint", None))
-    records = [record_of(plan, source, one, row, measured) for one in cells for row, measured in _measured(probe, subject, one, one.rows)]
+    if facts is not None:
+        probe.check(facts)
+    cells = probe.cells(cell, facts)
+    records = [
+        record_of(plan, source, one, row, measured)
+        for one in cells
+        for row, measured in _measured(probe, subject, one, one.rows)
+    ]
     good = [record for record in records if record["error"] is None]
     if not good:
         raise UserError(f"{probe.kind}: {records[0]['error']['message'] if records else 'no row was given'}")

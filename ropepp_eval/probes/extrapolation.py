@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import pandas
 
 BUCKETS_AN_OCTAVE = 4
+FIRST_BUCKET = 16
+"""Tokens with fewer before them are one bucket: too few to tell apart."""
 RISE = 0.1
 """Nats a token over the loss just inside the trained length."""
 _RESAMPLES = 1999
@@ -28,8 +31,10 @@ class Extrapolation(Probe):
     """The `extrapolation` probe; it works with any causal language model."""
 
     kind: ClassVar[str] = "extrapolation"
+    of_heads: ClassVar[bool] = False
     metrics: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        name: {"aggregation": "mean", "higher_is_better": False, "scale": 1.0} for name in ("loss", "loss_within", "loss_beyond")
+        name: {"aggregation": "mean", "higher_is_better": False, "scale": 1.0}
+        for name in ("loss", "loss_within", "loss_beyond")
     }
 
     def measure(self, subject: Any, cell: ProbeCell, rows: Sequence[Any]) -> Iterator[tuple[Any, Measured]]:
@@ -50,7 +55,14 @@ class Extrapolation(Probe):
 
         return pandas.DataFrame(
             [
-                {**name_columns(record), "trained_length": record["details"]["trained_length"], "first": first, "last": last, "loss": total / tokens, "tokens": tokens}
+                {
+                    **name_columns(record),
+                    "trained_length": record["details"]["trained_length"],
+                    "first": first,
+                    "last": last,
+                    "loss": total / tokens,
+                    "tokens": tokens,
+                }
                 for record in records
                 for first, last, total, tokens in record["details"]["buckets"]
             ]
@@ -65,7 +77,15 @@ class Extrapolation(Probe):
             start = dict(zip(("checkpoint", "position", "trained_length", "task", "length_tokens"), names, strict=True))
             rising = rising_length(group)
             for (first, last), bucket in group.groupby(["first", "last"]):
-                lines.append({**start, "first": first, "last": last, **mean_with_interval(bucket["loss"], bucket["cluster"]), **rising})
+                lines.append(
+                    {
+                        **start,
+                        "first": first,
+                        "last": last,
+                        **mean_with_interval(bucket["loss"], bucket["cluster"]),
+                        **rising,
+                    }
+                )
         return pandas.DataFrame(lines)
 
 
@@ -75,18 +95,24 @@ def subject_length(lm: Any) -> int:
 
 
 def bucketed(losses: Mapping[int, float]) -> list[list[float]]:
-    """[first, last, sum, tokens] of each bucket of positions (tokens before the scored one), four an octave."""
-    found: dict[int, list[float]] = {}
-    for position, loss in losses.items():
-        found.setdefault(math.floor(BUCKETS_AN_OCTAVE * math.log2(max(position, 1))), []).append(loss)
-    return [
-        [math.ceil(2 ** (step / BUCKETS_AN_OCTAVE)), math.ceil(2 ** ((step + 1) / BUCKETS_AN_OCTAVE)) - 1, math.fsum(values), len(values)]
-        for step, values in sorted(found.items())
-    ]
+    """[first, last, sum, tokens] of each bucket of positions (tokens before the scored one): the first fifteen, then four an octave."""
+    edges = [1, FIRST_BUCKET]
+    while edges[-1] <= max(losses, default=0):
+        edges.append(round(FIRST_BUCKET * 2 ** ((len(edges) - 1) / BUCKETS_AN_OCTAVE)))
+    found = []
+    for first, end in pairwise(edges):
+        values = [loss for position, loss in losses.items() if first <= position < end]
+        if values:
+            found.append([first, end - 1, math.fsum(values), len(values)])
+    return found
 
 
 def _scores(losses: Mapping[int, float], trained: int) -> dict[str, float | None]:
-    parts = {"loss": [*losses.values()], "loss_within": [loss for at, loss in losses.items() if at < trained], "loss_beyond": [loss for at, loss in losses.items() if at >= trained]}
+    parts = {
+        "loss": [*losses.values()],
+        "loss_within": [loss for at, loss in losses.items() if at < trained],
+        "loss_beyond": [loss for at, loss in losses.items() if at >= trained],
+    }
     return {name: math.fsum(values) / len(values) if values else None for name, values in parts.items()}
 
 
@@ -111,5 +137,7 @@ def rising_length(group: pandas.DataFrame) -> dict[str, Any]:
 
     at = rises(values.mean(0)[None])[0]
     draws = np.random.default_rng(0).integers(len(values), size=(_RESAMPLES, len(values)))
-    low, high = np.quantile(rises(values[draws].mean(1)), [0.025, 0.975], method="inverted_cdf") if len(values) > 1 else (None, None)
+    low, high = (
+        np.quantile(rises(values[draws].mean(1)), [0.025, 0.975], method="inverted_cdf") if len(values) > 1 else (None, None)
+    )
     return {"rises_at": at, "rises_low": low, "rises_high": high}

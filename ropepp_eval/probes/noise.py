@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ropepp_eval.errors import UserError, unknown_name
 from ropepp_eval.probes.base import Measured, Probe, ProbeCell, Record, name_columns
 from ropepp_eval.probes.conditions import WAYS, Ablation, Noise
-from ropepp_eval.probes.heads import HeadPlaces, check_heads, check_ours, check_role, head_roles
+from ropepp_eval.probes.heads import HeadFacts, HeadPlaces
 from ropepp_eval.probes.statistics import difference_with_interval, mean_with_interval
 from ropepp_eval.rows.catalogue import TaskEntry, task_entries
 from ropepp_eval.runs.execute import answered_rows, score
@@ -18,8 +18,6 @@ from ropepp_eval.runs.scoring import described_task, stored_response
 
 if TYPE_CHECKING:
     import pandas
-
-    from ropepp_eval.checkpoints import CheckpointInfo
 
 DEVIATIONS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.5)
 """Of the paper's Figure 5."""
@@ -35,23 +33,25 @@ class _Hurting(Probe):
     def described(self, cell: ProbeCell) -> dict[str, Any]:
         return {**described_task(task_entries()[cell.task]), "benchmark": self.kind, "averaged": False}
 
-    def check(self, info: CheckpointInfo) -> None:
-        check_ours(info)
-
     @abstractmethod
-    def conditions(self, info: CheckpointInfo) -> list[tuple[str, int, Noise | Ablation]]:
+    def conditions(self, facts: HeadFacts) -> list[tuple[str, int, Noise | Ablation]]:
         """(end of the label, number of the draw, condition) of every cell."""
 
-    def cells(self, cell: ProbeCell, info: CheckpointInfo | None) -> list[ProbeCell]:
-        assert info is not None
+    def cells(self, cell: ProbeCell, facts: HeadFacts | None) -> list[ProbeCell]:
+        assert facts is not None
         primary = task_entries()[cell.task].primary
         if primary.aggregation != "mean":
             raise UserError(
                 f"task {cell.task} is scored by {primary.name}, which is no mean over rows; name a task that is, such as --tasks niah_single_1"
             )
         return [
-            replace(cell, label=f"{cell.label}~{label}", condition=condition, rows=tuple(_drawn(row, draw, len(cell.rows)) for row in cell.rows))
-            for label, draw, condition in self.conditions(info)
+            replace(
+                cell,
+                label=f"{cell.label}~{label}",
+                condition=condition,
+                rows=tuple(_drawn(row, draw, len(cell.rows)) for row in cell.rows),
+            )
+            for label, draw, condition in self.conditions(facts)
         ]
 
     def measure(self, subject: Any, cell: ProbeCell, rows: Sequence[Any]) -> Iterator[tuple[Any, Measured]]:
@@ -89,20 +89,21 @@ class NoiseProbe(_Hurting):
     def __post_init__(self) -> None:
         for deviation in self.deviations:
             if not 0 <= deviation < float("inf"):
-                raise UserError(f"deviation {deviation:g} is no standard deviation; give 0 or more, such as --deviations 0,0.4,0.8")
+                raise UserError(
+                    f"deviation {deviation:g} is no standard deviation; give 0 or more, such as --deviations 0,0.4,0.8"
+                )
         if not self.deviations:
             raise UserError("no deviation was named; give some, such as --deviations 0,0.4,0.8")
         if self.seeds < 1:
             raise UserError(f"seeds {self.seeds} is below 1; draw the noise at least once, such as --seeds 3")
         _check_targets(self.targets)
 
-    def check(self, info: CheckpointInfo) -> None:
-        super().check(info)
+    def check(self, facts: HeadFacts) -> None:
         for target in self.targets:
-            check_role(target, info)
+            facts.check_role(target)
 
-    def conditions(self, info: CheckpointInfo) -> list[tuple[str, int, Noise | Ablation]]:
-        targets = self.targets or tuple(dict.fromkeys(head_roles(info)))
+    def conditions(self, facts: HeadFacts) -> list[tuple[str, int, Noise | Ablation]]:
+        targets = self.targets or tuple(dict.fromkeys(facts.roles))
         found: list[tuple[str, int, Noise | Ablation]] = []
         for target in targets:
             for deviation in self.deviations:
@@ -124,7 +125,15 @@ class NoiseProbe(_Hurting):
             if {"real", "imaginary"} <= {*both} and len(both["real"]) == len(both["imaginary"]):
                 paired = difference_with_interval(both["real"]["score"], both["imaginary"]["score"], both["real"]["cluster"])
             for target, part in both.items():
-                lines.append({**start, "target": target, **mean_with_interval(part["score"], part["cluster"]), "seeds": part["seed"].nunique(), **paired})
+                lines.append(
+                    {
+                        **start,
+                        "target": target,
+                        **mean_with_interval(part["score"], part["cluster"]),
+                        "seeds": part["seed"].nunique(),
+                        **paired,
+                    }
+                )
         return pandas.DataFrame(lines)
 
 
@@ -146,17 +155,15 @@ class AblationProbe(_Hurting):
                 raise unknown_name("way", way, WAYS, "give off, mean or both with --ways")
         _check_targets(self.targets)
 
-    def check(self, info: CheckpointInfo) -> None:
-        super().check(info)
-        check_heads(self.heads, info.layers, info.attention_heads, info.name)
+    def check(self, facts: HeadFacts) -> None:
+        facts.check_heads(self.heads)
         for target in self.targets:
-            check_role(target, info)
+            facts.check_role(target)
 
-    def conditions(self, info: CheckpointInfo) -> list[tuple[str, int, Noise | Ablation]]:
-        roles = head_roles(info)
+    def conditions(self, facts: HeadFacts) -> list[tuple[str, int, Noise | Ablation]]:
         wanted: dict[str, HeadPlaces] = {}
-        for target in self.targets or (() if self.heads else tuple(dict.fromkeys(roles))):
-            wanted[target] = tuple((layer, head) for layer in range(info.layers) for head, role in enumerate(roles) if target in ("both", role))
+        for target in self.targets or (() if self.heads else tuple(dict.fromkeys(facts.roles))):
+            wanted[target] = facts.places(target)
         if self.heads:
             wanted["+".join(f"{layer}.{head}" for layer, head in self.heads)] = self.heads
         found: list[tuple[str, int, Noise | Ablation]] = [("whole", 0, Ablation("", (), "off"))]
@@ -166,7 +173,11 @@ class AblationProbe(_Hurting):
 
     def frame(self, records: Sequence[Record]) -> pandas.DataFrame:
         frame = super().frame(records)
-        return frame.assign(heads=[" ".join(f"{layer}:{head}" for layer, head in heads) for heads in frame["heads"]]) if len(frame) else frame
+        return (
+            frame.assign(heads=[" ".join(f"{layer}:{head}" for layer, head in heads) for heads in frame["heads"]])
+            if len(frame)
+            else frame
+        )
 
     def numbers(self, frame: pandas.DataFrame) -> pandas.DataFrame:
         """By checkpoint, task, length, heads and way: the mean score with its interval, and the paired difference from the whole model."""
@@ -177,9 +188,16 @@ class AblationProbe(_Hurting):
         for values, group in frame.groupby(names, sort=False):
             whole = group[group["target"] == ""].set_index("row")["score"]
             for (target, way), part in group.groupby(["target", "way"], sort=False):
-                line = dict(zip(names, values, strict=True)) | {"target": target or "none", "way": way if target else "whole"}
+                line = dict(zip(names, values, strict=True)) | {
+                    "target": target or "none",
+                    "way": way if target else "whole",
+                }
                 same = part[part["row"].isin(whole.index)]
-                paired = difference_with_interval(same["score"], whole.loc[same["row"]], same["cluster"]) if target and len(same) else {}
+                paired = (
+                    difference_with_interval(same["score"], whole.loc[same["row"]], same["cluster"])
+                    if target and len(same)
+                    else {}
+                )
                 lines.append({**line, **mean_with_interval(part["score"], part["cluster"]), **paired})
         return pandas.DataFrame(lines)
 
@@ -192,7 +210,12 @@ def _check_targets(targets: Sequence[str]) -> None:
 
 def _drawn(row: Any, draw: int, rows: int) -> Any:
     """The row as the cell of a draw numbers it; its question stays one document."""
-    return replace(row, row=row.row + draw * rows, cluster=row.cluster or f"row {row.row}", details={**row.details, "question_row": row.row})
+    return replace(
+        row,
+        row=row.row + draw * rows,
+        cluster=row.cluster or f"row {row.row}",
+        details={**row.details, "question_row": row.row},
+    )
 
 
 def answered(lm: Any, task: TaskEntry, rows: Sequence[Any], condition: dict[str, Any]) -> Iterator[tuple[Any, Measured]]:

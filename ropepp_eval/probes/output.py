@@ -49,7 +49,9 @@ def frame_and_numbers(probe: Probe, records: Sequence[Record]) -> tuple[pandas.D
     return frame, probe.numbers(frame)
 
 
-def pictures_of(probe: Probe, frame: pandas.DataFrame, numbers: pandas.DataFrame, records: Sequence[Record]) -> dict[str, Figure]:
+def pictures_of(
+    probe: Probe, frame: pandas.DataFrame, numbers: pandas.DataFrame, records: Sequence[Record]
+) -> dict[str, Figure]:
     """The kind's pictures by name."""
     from ropepp_eval.probes.pictures import attention, cost, coverage, curves, extrapolation, noise
 
@@ -77,7 +79,12 @@ def write_numbers(numbers: pandas.DataFrame, path: Path) -> Path:
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
         writer.writerow(numbers.columns)
-        writer.writerows([["" if value is None else csv_text(value) if isinstance(value, str) else value for value in line.values()] for line in lines])
+        writer.writerows(
+            [
+                ["" if value is None else csv_text(value) if isinstance(value, str) else value for value in line.values()]
+                for line in lines
+            ]
+        )
         content = buffer.getvalue()
     write_atomically(path, content.encode("utf-8", "surrogatepass"))
     return path
@@ -104,7 +111,9 @@ def read_probe(folder: Path, kind: str) -> tuple[Probe, list[dict[str, Any]]]:
     runs = find_runs([folder / kind if (folder / kind).is_dir() else folder])
     records = [dict(row) for cell in read_cells(*runs).cells if cell.name.benchmark == kind for row in cell.rows]
     if not records:
-        raise UserError(f"{folder} holds no rows of the probe {kind}; run `ropepp-eval probe {kind} CHECKPOINT --out {folder}`")
+        raise UserError(
+            f"{folder} holds no rows of the probe {kind}; run `ropepp-eval probe {kind} CHECKPOINT --out {folder}`"
+        )
     return probe, records
 
 

@@ -17,20 +17,20 @@ from ropepp_eval.hashing import hash_json
 from ropepp_eval.modeling.configuration import RopePPConfig
 from ropepp_eval.positions import parse_position
 from ropepp_eval.positions.registry import parse_position_settings, with_settings
-from ropepp_eval.probes.base import Probe
 from ropepp_eval.probes.execute import Source, engine_of
+from ropepp_eval.probes.heads import facts_of_checkpoint
 
 PlacedSource = tuple[Source, str, str]
 """A source with the hash and the position embedding that its records hold."""
 
 
-def coverage_sources(probe: Probe, checkpoints: Sequence[str], position: str | None) -> list[PlacedSource]:
+def coverage_sources(checkpoints: Sequence[str], position: str | None) -> list[PlacedSource]:
     """What `coverage` measures: (position embedding, head size, trained length). No weights are loaded."""
     sources = []
     for name in checkpoints:
         read = read_checkpoint(name, position)
         info = inspect_checkpoint(name, position=position)
-        probe.check(info)
+        facts_of_checkpoint(info)
         subject = (read.config.position_embedding, info.head_dim, info.max_position_embeddings)
         computed = {"checkpoint": info.sha256, "position": info.label}
         sources.append((Source(info.name, info.facts, computed, _giver(subject), named=name), info.sha256, info.label))
@@ -43,7 +43,13 @@ def cost_sources(checkpoints: Sequence[str], position: str | None, dtype: str, d
     for name in checkpoints:
         info = inspect_checkpoint(name, position=position)
         computed = _engine(str(parse_dtype(dtype, info.dtype)), device) | {"checkpoint": info.sha256, "position": info.label}
-        sources.append((Source(info.name, info.facts, computed, _loader(info, position, dtype, device), named=name), info.sha256, info.label))
+        sources.append(
+            (
+                Source(info.name, info.facts, computed, _loader(info, position, dtype, device), named=name),
+                info.sha256,
+                info.label,
+            )
+        )
     return distinct(sources)
 
 
@@ -57,13 +63,17 @@ def shape_sources(shape: str, positions: Sequence[str], dtype: str, device: str)
         sha256 = hash_json({"shape": fields, "position": written})
         computed = _engine(str(wanted), device) | {"checkpoint": sha256, "position": written}
         facts = {"position": written, "note": f"random weights in the shape of {shape}"}
-        sources.append((Source(f"{written}-{shape}", facts, computed, _maker(config, wanted, device), named=shape), sha256, written))
+        sources.append(
+            (Source(f"{written}-{shape}", facts, computed, _maker(config, wanted, device), named=shape), sha256, written)
+        )
     return distinct(sources)
 
 
 def card_shape(shape: str) -> dict[str, int]:
     """Fields of the config of the published models of a size, such as `376M`, or of a card."""
-    found = {size: card.shape for card in list_cards() for size in (card.name, *re.findall(r"(?<=-)[\d_]+[MB](?=-)", card.name))}
+    found = {
+        size: card.shape for card in list_cards() for size in (card.name, *re.findall(r"(?<=-)[\d_]+[MB](?=-)", card.name))
+    }
     if shape not in found:
         raise unknown_name("shape", shape, found, "a size such as 376M, or a card's name (`ropepp-eval models` lists them)")
     return dict(found[shape])
@@ -99,7 +109,9 @@ def _giver(subject: Any) -> Any:
 
 
 def _loader(info: CheckpointInfo, position: str | None, dtype: str, device: str) -> Any:
-    return lambda: engine_of(load_checkpoint(Path(info.folder), position=position, dtype=dtype, device=resolved_device(device)))
+    return lambda: engine_of(
+        load_checkpoint(Path(info.folder), position=position, dtype=dtype, device=resolved_device(device))
+    )
 
 
 def _maker(config: RopePPConfig, dtype: Any, device: str) -> Any:

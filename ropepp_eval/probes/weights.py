@@ -91,7 +91,8 @@ def head_statistics(
             )
         )
     *numbers, top = (torch.cat(parts, dim=1) for parts in zip(*found, strict=True))
-    return HeadStatistics(*(part.double() for part in numbers), top)
+    needle_weight, first_weight, last_weight, distances, entropy = (part.double() for part in numbers)
+    return HeadStatistics(needle_weight, first_weight, last_weight, distances, entropy, top)
 
 
 class BlockMap:
@@ -108,11 +109,13 @@ class BlockMap:
     def add(self, weights: Tensor, first: int) -> None:
         """Count weights [heads, B, L'] of queries that begin at `first`."""
         heads, rows, reach = weights.shape
-        padded = torch.nn.functional.pad(weights, (0, self.blocks * self.size - reach)).view(heads, rows, self.blocks, self.size)
+        padded = torch.nn.functional.pad(weights, (0, self.blocks * self.size - reach)).view(
+            heads, rows, self.blocks, self.size
+        )
         own = torch.arange(first, first + rows) // self.size
         self._sums.index_add_(1, own, padded.sum(-1).double().cpu())
         most = padded.amax(-1).cpu()
-        for block in own.unique():
+        for block in range(int(own[0]), int(own[-1]) + 1):
             self._most[:, block] = torch.maximum(self._most[:, block], most[:, own == block].amax(1))
 
     def means(self) -> Tensor:
@@ -120,7 +123,9 @@ class BlockMap:
         begins = torch.arange(self.blocks) * self.size
         ends = (begins + self.size).clamp(max=self._tokens)
         queries = torch.arange(self._tokens)
-        keys = (queries[:, None] + 1 - begins).clamp(min=0).minimum(ends - begins)  # [T, blocks]: keys of a block that a query sees
+        keys = (
+            (queries[:, None] + 1 - begins).clamp(min=0).minimum(ends - begins)
+        )  # [T, blocks]: keys of a block that a query sees
         pairs = torch.zeros(self.blocks, self.blocks).index_add_(0, queries // self.size, keys.float())
         return self._sums / pairs.clamp(min=1)
 

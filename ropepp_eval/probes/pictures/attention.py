@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ropepp_eval.lengths import format_length
-from ropepp_eval.probes.pictures.common import gathered, legend_below, length_axis, line_with_bars, panels, styles_of
+from ropepp_eval.probes.pictures.common import (
+    gathered,
+    headline,
+    legend_below,
+    length_axis,
+    line_with_bars,
+    panels,
+    styles_of,
+)
 from ropepp_eval.reports.style import set_title
 
 if TYPE_CHECKING:
@@ -79,7 +87,9 @@ def _by_depth(numbers: pandas.DataFrame) -> Figure:
         for (name, role), own in part[part["length_tokens"] == length].groupby(["checkpoint", "role"], sort=False):
             places = [10 + int(re.findall(r"\d+", text)[0]) for text in own["part"]]
             order = np.argsort(places)
-            line_with_bars(one, np.array(places)[order], own.iloc[order], f"{name}, {role}", looks[str(name), str(role)], 100.0)
+            line_with_bars(
+                one, np.array(places)[order], own.iloc[order], f"{name}, {role}", looks[str(name), str(role)], 100.0
+            )
         one.set_xlim(0, 100)
         one.set_xlabel("depth of the needle (%)")
         set_title(one, f"at {format_length(int(length))}")
@@ -93,7 +103,7 @@ def _heads(numbers: pandas.DataFrame) -> Figure:
     part = part[part["length_tokens"] == part["length_tokens"].min()]
     names = list(dict.fromkeys(part["checkpoint"]))
     figure, axes = panels(len(names), 4, width=3.0, height=2.4)
-    image = None
+    image: Any = None
     for one, name in zip(axes, names, strict=True):
         own = part[part["checkpoint"] == name]
         places = [tuple(map(int, re.findall(r"\d+", text))) for text in own["part"]]
@@ -102,7 +112,11 @@ def _heads(numbers: pandas.DataFrame) -> Figure:
         for (layer, head), value in zip(places, own["mean"], strict=True):
             grid[layer, head] = 100 * value
         image = one.imshow(grid, vmin=0, vmax=100, cmap="viridis", aspect="auto")
-        one.set_xticks(range(grid.shape[1]), labels=[f"{head}{'i' if roles[head] == 'imaginary' else ''}" for head in range(grid.shape[1])], fontsize=8)
+        one.set_xticks(
+            range(grid.shape[1]),
+            labels=[f"{head}{'i' if roles[head] == 'imaginary' else ''}" for head in range(grid.shape[1])],
+            fontsize=8,
+        )
         one.set_yticks(range(grid.shape[0]))
         one.grid(visible=False)
         set_title(one, name)
@@ -110,7 +124,9 @@ def _heads(numbers: pandas.DataFrame) -> Figure:
     axes[0].set_ylabel("layer")
     length = format_length(int(part["length_tokens"].iloc[0]))
     figure.colorbar(image, ax=axes, label="answer tokens copied (%)", shrink=0.8)
-    figure.suptitle(f"Heads that retrieve, at {length}: answer tokens that stand where the head looks most, inside the needle", fontsize=11)
+    headline(
+        figure, f"Heads that retrieve, at {length}: answer tokens that stand where the head looks most, inside the needle"
+    )
     return figure
 
 
@@ -123,20 +139,35 @@ def maps_figure(records: Sequence[Mapping[str, Any]]) -> Figure:
         for one in own[len(record["details"]["maps"]) :]:
             one.set_visible(False)
         for one, kept in zip(own, record["details"]["maps"], strict=False):
-            draw_map(one, kept, record)
+            image = draw_map(one, kept, record)
+    weight_bar(figure, image, axes)
     return figure
 
 
-def draw_map(axes: Axes, kept: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+def weight_bar(figure: Figure, image: Any, axes: Sequence[Axes]) -> None:
+    """What the colours of maps mean; plain numbers, since no text of ours is read as mathematics."""
+    bar = figure.colorbar(
+        image, ax=list(axes), shrink=0.8, label="mean weight of a block", format=lambda value, _: f"{value:g}"
+    )
+    bar.ax.minorticks_off()
+
+
+def draw_map(axes: Axes, kept: Mapping[str, Any], record: Mapping[str, Any]) -> Any:
     """One head's map: the mean weight of each block on a logarithmic scale, queries downwards."""
     from matplotlib.colors import LogNorm
 
     tokens = record["details"]["tokens"]
     means = np.array(kept["means"], dtype=float)
     side = kept["block_tokens"] * len(means)
-    image = axes.imshow(np.where(means > 0, means, np.nan), cmap="magma", norm=LogNorm(1e-6, 1e-1, clip=True), extent=(0, side, side, 0), interpolation="nearest")
+    image = axes.imshow(
+        np.where(means > 0, means, np.nan),
+        cmap="magma",
+        norm=LogNorm(1e-6, 1e-1, clip=True),
+        extent=(0, side, side, 0),
+        interpolation="nearest",
+    )
     for begin, end in record["details"].get("needle_tokens", []):
-        axes.axvspan(begin, end, color="#56B4E9", alpha=0.5, linewidth=0.8)
+        axes.axvspan(begin, end, facecolor="none", edgecolor="#56B4E9", linewidth=1.2)
     axes.set_xlim(0, tokens)
     axes.set_ylim(tokens, 0)
     axes.grid(visible=False)
@@ -145,4 +176,4 @@ def draw_map(axes: Axes, kept: Mapping[str, Any], record: Mapping[str, Any]) -> 
     axes.set_ylabel("query (token)")
     set_title(axes, f"{record['checkpoint']}: {kept['role']} head {kept['layer']}:{kept['head']}")
     axes.title.set_fontsize(9)
-    axes.figure.colorbar(image, ax=axes, shrink=0.8, label="mean weight")
+    return image

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,14 +33,18 @@ def panels(count: int, columns: int, width: float = 3.6, height: float = 2.9) ->
     return figure, flat[:count]
 
 
-def line_with_band(axes: Axes, places: Any, part: pandas.DataFrame, label: str, style: Mapping[str, Any], scale: float = 1.0) -> None:
+def line_with_band(
+    axes: Axes, places: Any, part: pandas.DataFrame, label: str, style: Mapping[str, Any], scale: float = 1.0
+) -> None:
     """`mean` of `part` over places with its band `low` to `high`, where there is one."""
     axes.plot(places, part["mean"] * scale, label=label, **style)
     low, high = (part[name].astype(float) * scale for name in ("low", "high"))
     axes.fill_between(places, low, high, color=style["color"], alpha=0.15, linewidth=0)
 
 
-def line_with_bars(axes: Axes, places: Any, part: pandas.DataFrame, label: str, style: Mapping[str, Any], scale: float = 1.0) -> None:
+def line_with_bars(
+    axes: Axes, places: Any, part: pandas.DataFrame, label: str, style: Mapping[str, Any], scale: float = 1.0
+) -> None:
     """`mean` of `part` over places, each with a bar from `low` to `high`, where there is one."""
     axes.plot(places, part["mean"] * scale, label=label, **style)
     for place, low, high in zip(places, part["low"], part["high"], strict=True):
@@ -69,12 +74,20 @@ def styles_of(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     return {name: series_style(number) | {"markersize": 4, "linewidth": 1.4} for number, name in enumerate(names)}
 
 
-def legend_below(figure: Figure, handles: Sequence[Any], labels: Sequence[str], columns: int = 4) -> None:
-    """One legend for all panels, under them; each name once."""
+def legend_below(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> None:
+    """One legend for all panels, under them; each name once, in as many columns as the figure is wide for."""
     once = dict(zip(labels, handles, strict=True))
+    columns = max(1, int(figure.get_figwidth() / (0.7 + 0.085 * max(map(len, once), default=1))))
     rows = math.ceil(len(once) / columns)
     figure.set_figheight(figure.get_figheight() + 0.22 * rows)
-    figure.legend([*once.values()], [*once], loc="outside lower center", ncols=columns, frameon=False, handlelength=3.4, fontsize=9)
+    figure.legend(
+        [*once.values()], [*once], loc="outside lower center", ncols=columns, frameon=False, handlelength=3.4, fontsize=9
+    )
+
+
+def headline(figure: Figure, text: str) -> None:
+    """A title over all panels, in as many lines as the figure's width asks for."""
+    figure.suptitle("\n".join(textwrap.wrap(text, max(30, int(11.5 * figure.get_figwidth())))), fontsize=11)
 
 
 def gathered(axes: Sequence[Axes]) -> tuple[list[Any], list[str]]:

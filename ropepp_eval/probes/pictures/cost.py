@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COLUMNS = (("cache_mib", "cache (MiB)"), ("peak_mib", "peak of memory (MiB)"), ("milliseconds", "time of a new token of each row (ms)"))
+_COLUMNS = (("cache_mib", "cache (MiB)"), ("peak_mib", "peak of memory (MiB)"), ("milliseconds", "time of a step (ms)"))
 
 
 def picture(numbers: pandas.DataFrame) -> dict[str, Figure]:
@@ -20,7 +20,12 @@ def picture(numbers: pandas.DataFrame) -> dict[str, Figure]:
     batches = sorted({*numbers["batch"]})
     figure, axes = panels(len(_COLUMNS) * len(batches), len(_COLUMNS))
     for row, batch in enumerate(batches):
-        _row(axes[row * len(_COLUMNS) : (row + 1) * len(_COLUMNS)], numbers[numbers["batch"] == batch], f", batch {batch}", _COLUMNS)
+        _row(
+            axes[row * len(_COLUMNS) : (row + 1) * len(_COLUMNS)],
+            numbers[numbers["batch"] == batch],
+            f", batch {batch}",
+            _COLUMNS,
+        )
     legend_below(figure, *gathered(axes))
     return {"cost": figure}
 
@@ -44,7 +49,7 @@ def _row(axes: list[Axes], part: pandas.DataFrame, title: str, columns: tuple[tu
                 floor = {"color": styles[str(name)]["color"], "linestyle": ":", "linewidth": 1.0}
                 one.plot(own["length_tokens"], own["floor_milliseconds"], **floor)
         length_axis(one, sorted({*part["length_tokens"]}))
-        one.set_ylim(bottom=0)
+        one.set_ylim(0, 1.08 * float(part[column].max()))
         one.set_xlabel("context (tokens)")
-        set_title(one, what + title + (" (dotted: bandwidth)" if column == "milliseconds" else ""))
+        set_title(one, what + title + (" (dotted: floor)" if column == "milliseconds" else ""))
         one.title.set_fontsize(9)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ropepp_eval.lengths import format_length
-from ropepp_eval.probes.pictures.common import ROLES, gathered, legend_below, length_axis, panels, styles_of
+from ropepp_eval.probes.pictures.common import ROLES, gathered, headline, legend_below, length_axis, panels, styles_of
 from ropepp_eval.reports.style import set_title
 
 if TYPE_CHECKING:
@@ -20,7 +20,9 @@ def picture(numbers: pandas.DataFrame) -> dict[str, Figure]:
     means = known.groupby(["checkpoint", "length_tokens"], sort=False)[["new_dimensions", "new_values"]].mean().reset_index()
     styles = styles_of(list(dict.fromkeys(means["checkpoint"])))
     figure, axes = panels(2, 2, width=4.2, height=3.2)
-    for one, column, what in zip(axes, ("new_dimensions", "new_values"), ("dimensions with a new value (%)", "new values (% of -1 to 1)"), strict=True):
+    for one, column, what in zip(
+        axes, ("new_dimensions", "new_values"), ("dimensions with a new value (%)", "new values (% of -1 to 1)"), strict=True
+    ):
         for name, part in means.groupby("checkpoint", sort=False):
             one.plot(part["length_tokens"], 100 * part[column], label=str(name), **styles[str(name)])
         for trained in sorted({*known["trained_length"]}):
@@ -28,11 +30,9 @@ def picture(numbers: pandas.DataFrame) -> dict[str, Figure]:
         length_axis(one, sorted({*means["length_tokens"]}))
         one.set_xlabel("context length (tokens)")
         one.set_ylabel(what)
-    figure.suptitle("Cosines and sines that training did not show, real and imaginary together", fontsize=11)
-    notes = list(dict.fromkeys(str(note) for note in numbers["note"] if note))
+    notes = "".join(f"; {note}" for note in dict.fromkeys(numbers["note"]) if note)
+    headline(figure, f"Cosines and sines that training did not show{notes}")
     legend_below(figure, *gathered(axes))
-    if notes:
-        figure.supxlabel("\n".join(notes), fontsize=8)
     return {"coverage": figure}
 
 
@@ -53,11 +53,13 @@ def paper(frame: pandas.DataFrame) -> dict[str, Figure]:
             for role in roles:
                 _bars(one, own[(own["role"] == role) & (own["slot"] == slot)], role, trained, length)
             one.set_ylabel(f"{'first' if slot == 'cos' else 'second'} value of the pair")
-            set_title(one, f"{title}: {slot if roles == ('real',) else ('cos and sin' if slot == 'cos' else 'sin and -cos')}")
+            set_title(
+                one, f"{title}: {slot if roles == ('real',) else ('cos and sin' if slot == 'cos' else 'sin and -cos')}"
+            )
     for one in axes[-len(columns) :]:
         one.set_xlabel("pair of dimensions (fast to slow)")
-    figure.suptitle(f"{name}: values met in training (up to {format_length(trained)}) and at {format_length(length)}", fontsize=11)
-    legend_below(figure, *gathered(axes), columns=2)
+    headline(figure, f"{name}: values met in training (up to {format_length(trained)}) and at {format_length(length)}")
+    legend_below(figure, *gathered(axes))
     return {"figure3": figure}
 
 

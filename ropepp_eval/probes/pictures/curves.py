@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ropepp_eval.probes.pictures.common import ROLES, gathered, legend_below, line_with_band, panels, positions_axis
+from ropepp_eval.probes.pictures.common import (
+    ROLES,
+    gathered,
+    headline,
+    legend_below,
+    line_with_band,
+    panels,
+    positions_axis,
+)
 from ropepp_eval.reports.style import set_title
 
 if TYPE_CHECKING:
@@ -12,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_FORM = {"marker": "", "linewidth": 1.2}
+_FORM: dict[str, Any] = {"marker": "", "linewidth": 1.2}
 
 
 def picture(numbers: pandas.DataFrame) -> dict[str, Figure]:
@@ -25,7 +33,9 @@ def picture(numbers: pandas.DataFrame) -> dict[str, Figure]:
         one.set_title(name, fontsize=10)
     for one in axes[:: min(3, len(axes))]:
         one.set_ylabel("mean score (logits)")
-    figure.suptitle("Score of heads against distance: mean over heads with 95 % band; dotted: closed form of isotropic content", fontsize=11)
+    headline(
+        figure, "Score of heads against distance: mean over heads with 95 % band; dotted: closed form of isotropic content"
+    )
     legend_below(figure, *gathered(axes))
     return {"curves": figure}
 
@@ -40,14 +50,21 @@ def paper(numbers: pandas.DataFrame) -> dict[str, Figure]:
         if part["closed_form"].notna().any():
             style = ROLES[str(role)] | {"marker": ""}
             axes[0].plot(part["distance"], part["closed_form"], label=f"{role}: sum over dimensions", **style)
-            axes[0].plot(part["distance"], part["limit"], label=f"{role}: integral", color=style["color"], linestyle=":", linewidth=1.4)
+            axes[0].plot(
+                part["distance"],
+                part["limit"],
+                label=f"{role}: integral",
+                color=style["color"],
+                linestyle=":",
+                linewidth=1.4,
+            )
     _axis(axes[0], float(own["distance"].max()))
     axes[0].set_ylabel("expected score (1 at distance 0)")
     set_title(axes[0], "closed forms")
     _measured(axes[1], own)
     axes[1].set_ylabel("mean score (logits)")
     set_title(axes[1], f"measured: {name}")
-    legend_below(figure, *gathered(axes), columns=2)
+    legend_below(figure, *gathered(axes))
     return {"figure1": figure}
 
 
@@ -56,7 +73,14 @@ def _measured(axes: Axes, own: pandas.DataFrame) -> None:
     for role, part in own.groupby("role", sort=False):
         line_with_band(axes, part["distance"], part, f"{role}: measured", ROLES[str(role)] | {"marker": ""})
         if part["closed_form"].notna().any():
-            axes.plot(part["distance"], part["closed_form"] * part["agreement"], label=f"{role}: closed form", color=ROLES[str(role)]["color"], linestyle=":", **_FORM)
+            axes.plot(
+                part["distance"],
+                part["closed_form"] * part["agreement"],
+                label=f"{role}: closed form",
+                color=ROLES[str(role)]["color"],
+                linestyle=":",
+                **_FORM,
+            )
     _axis(axes, float(own["distance"].max()))
 
 

@@ -32,7 +32,9 @@ def _figure(numbers: pandas.DataFrame, *, perplexity: bool) -> Figure:
         own = part.sort_values("first")
         if perplexity:
             own = own.assign(**{column: np.exp(own[column].astype(float)) for column in ("mean", "low", "high")})
-        line_with_band(axes, (own["first"] + own["last"]) / 2, own, f"{name}: {rise_in_words(own.iloc[0])}", styles[str(name)])
+        line_with_band(
+            axes, (own["first"] + own["last"]) / 2, own, f"{name}: {rise_in_words(own.iloc[0])}", styles[str(name)]
+        )
     for number, trained in enumerate(sorted({*longest["trained_length"]})):
         label = "trained length" if number == 0 else None
         axes.axvline(trained, color="#666666", linestyle=(0, (1, 2)), linewidth=1.4, label=label, zorder=0)
@@ -41,7 +43,10 @@ def _figure(numbers: pandas.DataFrame, *, perplexity: bool) -> Figure:
     axes.set_ylabel("perplexity" if perplexity else "loss (nats per token)")
     if perplexity:
         axes.set_yscale("log")
-    set_title(axes, f"{longest['task'].iloc[0]}: {'perplexity' if perplexity else 'loss'} by position (bands: 95 % intervals over texts)")
+    set_title(
+        axes,
+        f"{longest['task'].iloc[0]}: {'perplexity' if perplexity else 'loss'} by position (bands: 95 % intervals over texts)",
+    )
     add_legend(figure, axes)
     return figure
 

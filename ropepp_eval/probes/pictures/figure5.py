@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length
 from ropepp_eval.probes.pictures import noise
-from ropepp_eval.probes.pictures.attention import draw_map
+from ropepp_eval.probes.pictures.attention import draw_map, weight_bar
 from ropepp_eval.probes.pictures.common import gathered, legend_below
 from ropepp_eval.reports.style import new_figure, set_title
 
@@ -31,8 +31,9 @@ def figure5(attention: Sequence[Mapping[str, Any]], noise_numbers: pandas.DataFr
     maps = sorted(record["details"]["maps"], key=lambda one: one["role"] != "real")[:2]
     figure, [axes] = new_figure(4.0 * (len(maps) + 1), 3.9, 1, len(maps) + 1)
     for one, head in zip(axes, maps, strict=False):
-        draw_map(one, head, record)
+        image = draw_map(one, head, record)
+    weight_bar(figure, image, axes[: len(maps)])
     noise.scores_panel(axes[-1], scores)
     set_title(axes[-1], f"{name}: {scores['task'].iloc[0]} at {format_length(int(scores['length_tokens'].iloc[0]))}")
-    legend_below(figure, *gathered(axes[-1:]), columns=2)
+    legend_below(figure, *gathered(axes[-1:]))
     return {"figure5": figure}

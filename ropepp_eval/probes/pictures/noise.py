@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ropepp_eval.lengths import format_length
 from ropepp_eval.probes.pictures.common import ROLES, gathered, legend_below, line_with_bars, panels, styles_of
@@ -20,7 +20,7 @@ def picture(numbers: pandas.DataFrame) -> dict[str, Figure]:
     figure, axes = panels(2 * len(groups), len(groups), width=3.4, height=2.6)
     for column, ((checkpoint, task, length), part) in enumerate(groups):
         _scores(axes[column], part)
-        set_title(axes[column], f"{checkpoint}", f"{task} at {format_length(int(length))}")
+        set_title(axes[column], f"{checkpoint}", f"{task} at {format_length(_whole(length))}")
         _differences(axes[len(groups) + column], part)
     axes[0].set_ylabel("score (%)")
     axes[len(groups)].set_ylabel("real minus imaginary (points)")
@@ -60,7 +60,9 @@ def _differences(axes: Axes, part: pandas.DataFrame) -> None:
     renamed = own.rename(columns={"mean": "_", "low": "_l", "high": "_h"}).rename(
         columns={"difference": "mean", "difference_low": "low", "difference_high": "high"}
     )
-    line_with_bars(axes, renamed["deviation"], renamed, "_difference", ROLES["both"] | {"color": "#000000", "linestyle": "-"}, 100.0)
+    line_with_bars(
+        axes, renamed["deviation"], renamed, "_difference", ROLES["both"] | {"color": "#000000", "linestyle": "-"}, 100.0
+    )
 
 
 def ablation_picture(numbers: pandas.DataFrame) -> dict[str, Figure]:
@@ -69,15 +71,20 @@ def ablation_picture(numbers: pandas.DataFrame) -> dict[str, Figure]:
     figure, axes = panels(len(groups), 2, width=5.2, height=3.4)
     names = list(dict.fromkeys(numbers["checkpoint"]))
     styles = styles_of(names)
-    conditions = list(dict.fromkeys(_condition(target, way) for target, way in zip(numbers["target"], numbers["way"], strict=True)))
+    conditions = list(
+        dict.fromkeys(_condition(target, way) for target, way in zip(numbers["target"], numbers["way"], strict=True))
+    )
     for one, ((task, length), part) in zip(axes, groups, strict=True):
         for number, name in enumerate(names):
             own = part[part["checkpoint"] == name]
-            places = [conditions.index(_condition(t, w)) + 0.12 * (number - (len(names) - 1) / 2) for t, w in zip(own["target"], own["way"], strict=True)]
+            places = [
+                conditions.index(_condition(t, w)) + 0.12 * (number - (len(names) - 1) / 2)
+                for t, w in zip(own["target"], own["way"], strict=True)
+            ]
             line_with_bars(one, places, own, name, styles[name] | {"linestyle": "none"}, 100.0)
         one.set_xticks(range(len(conditions)), labels=conditions, rotation=20)
         one.set_ylim(-3, 103)
-        set_title(one, f"{task} at {format_length(int(length))}")
+        set_title(one, f"{task} at {format_length(_whole(length))}")
     axes[0].set_ylabel("score (%)")
     legend_below(figure, *gathered(axes))
     return {"ablation": figure}
@@ -85,3 +92,7 @@ def ablation_picture(numbers: pandas.DataFrame) -> dict[str, Figure]:
 
 def _condition(target: str, way: str) -> str:
     return "whole model" if target == "none" else f"{target} {way}"
+
+
+def _whole(value: Any) -> int:
+    return int(value)
