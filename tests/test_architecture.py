@@ -43,6 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "vllm_plugin": {"checkpoints", "modeling", "positions"},
     "runs": {"adapters", "checkpoints", "positions", "rows", "data", "tokens", "reports"},
     "reports": set(),
+    "probes": {"runs", "reports", "adapters", "checkpoints", "modeling", "positions", "rows", "data", "tokens"},
     "demo": {"runs", "reports", "tasks", "checkpoints", "modeling", "positions", "rows", "data", "text", "tokens"},
 }
 """Beside itself and the ground. `runs` knows `reports` for `evaluate`, which gives the frame of what it ran."""

@@ -82,6 +82,8 @@ class Probe(ABC):
     """What `ropepp-eval probe` calls it."""
     of_heads: ClassVar[bool] = True
     """Whether it looks into heads, which only models with a position embedding of this package show."""
+    quick: ClassVar[bool] = False
+    """Whether a cell takes no time worth a word."""
     metrics: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """What tables show of it, the first one unless asked: by name, aggregation, higher_is_better and scale."""
 

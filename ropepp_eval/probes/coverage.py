@@ -32,6 +32,7 @@ class Coverage(Probe):
     """The `coverage` probe; it needs no weights."""
 
     kind: ClassVar[str] = "coverage"
+    quick: ClassVar[bool] = True
     metrics: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         name: {"aggregation": "mean", "higher_is_better": False, "scale": 100.0} for name in ("new_dimensions", "new_values")
     }

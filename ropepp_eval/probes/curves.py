@@ -38,7 +38,7 @@ class Curves(Probe):
             details = {
                 "distances": [[int(first), int(last)] for first, last in bins],
                 "curves": [[*line[:3], float(line[3]), [float(f"{value:.7g}") for value in line[4]]] for line in curves],
-                "forms": _forms(form, bins),
+                "forms": binned_forms(form, bins),
                 "note": form if isinstance(form, str) else "",
             }
             yield row, Measured(_scores(curves, bins, len(ids)), details)
@@ -157,7 +157,7 @@ def sums_by_distance(query: Tensor, key: Tensor, first: int) -> Tensor:
     return found
 
 
-def _forms(form: ClosedForm | str, bins: Sequence[tuple[int, int]]) -> dict[str, Any]:
+def binned_forms(form: ClosedForm | str, bins: Sequence[tuple[int, int]]) -> dict[str, Any]:
     """Closed form and limit by role, averaged over each bin's distances as the measured scores are."""
     if isinstance(form, str):
         return {}

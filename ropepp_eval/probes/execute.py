@@ -176,7 +176,8 @@ def _run_source(plan: ProbePlan, source: Source, store: RunStore, retry_failed: 
         if subject is None:
             say(f"{source.label}: loading")
             subject = source.subject()
-        say(f"{cell.label}: {cell.task} at {cell.length_tokens:,} tokens, {counted(len(pending), 'row')}")
+        if not plan.probe.quick:
+            say(f"{cell.label}: {cell.task} at {cell.length_tokens:,} tokens, {counted(len(pending), 'row')}")
         for row, measured in _measured(plan.probe, subject, cell, pending):
             store.append(cell, record_of(plan, source, cell, row, measured))
 

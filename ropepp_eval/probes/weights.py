@@ -5,6 +5,7 @@ H attention heads, K key/value heads, Q queries, L keys, B queries of a block, D
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -35,7 +36,10 @@ def weight_blocks(
     heads, queries, size = query.shape
     begin = 0
     while begin < queries:
-        rows = max(1, min(queries - begin, entries // (heads * (first + begin + 1))))
+        before, room = first + begin, entries / heads
+        rows = max(
+            1, min(queries - begin, int((math.sqrt(before**2 + 4 * room) - before) / 2))
+        )  # rows * (before + rows) <= room
         reach = first + begin + rows
         block = query[:, begin : begin + rows].float().reshape(key.shape[0], -1, size)
         scores = (block @ key[:, :reach].float().transpose(1, 2)).view(heads, rows, reach).mul_(scaling)

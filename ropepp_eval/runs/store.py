@@ -25,6 +25,7 @@ class StoredCell(Protocol):
     def file(self) -> str:
         """Of the cell's rows, inside `rows/`."""
 
+
 LINE = re.compile(rb"[^\n]*\n|[^\n]+\Z")  # a carriage return ends no line
 
 
