@@ -14,6 +14,7 @@ DEMO_RUN = "$(BIN)/ropepp-eval" run $(addprefix models/demo/,rope ropepp_eh rope
   --offline --dtype float32 --allow-beyond-trained-length
 
 ALL_DEMO := $(addprefix models/demo/,rope ropepp_eh ropepp_ec fope partial alibi nope)
+BOTH_DEMO := $(addprefix models/demo/,rope ropepp_ec ropepp_eh)
 PROBES_OUT ?= runs/probes
 FIGURES ?= results/figures
 PROBE = "$(BIN)/ropepp-eval" probe --offline --out "$(PROBES_OUT)"
@@ -96,15 +97,15 @@ demo: writable setup
 demo-long: writable setup
 	$(DEMO_RUN) --tasks niah_single_1,babilong_qa1 --lengths 2k,4k,8k,16k,32k,64k --samples 2 --out "$(DEMO_OUT)-long"
 
-# What heads do in the tiny models, and the paper's figures; a cost of the 376M shape with random weights. Under 10 minutes on two cores.
+# What heads do in the tiny models, and the paper's figures from it.
 figures: writable setup
 	@$(PROBE) coverage $(ALL_DEMO)
 	@$(PROBE) curves $(ALL_DEMO) --lengths 512 --samples 4 --dtype float32
 	@$(PROBE) attention $(ALL_DEMO) --tasks niah_single_1 --lengths 256,512,1k,2k --samples 12 --dtype float32 --allow-beyond-trained-length
-	@$(PROBE) noise models/demo/ropepp_ec models/demo/ropepp_eh --tasks niah_single_1 --lengths 512 --samples 8 --draws 2 --dtype float32
-	@$(PROBE) ablation $(addprefix models/demo/,rope ropepp_ec ropepp_eh) --tasks niah_single_1 --lengths 512 --samples 12 --dtype float32
-	@$(PROBE) extrapolation $(ALL_DEMO) --lengths 4k --samples 6 --dtype float32 --allow-beyond-trained-length
-	@$(PROBE) cost --shape 376M --lengths 2k,4k,8k,16k --batch 1,8 --steps 3
+	@$(PROBE) noise models/demo/ropepp_ec --tasks niah_single_1 --lengths 512 --samples 6 --draws 2 --dtype float32
+	@$(PROBE) ablation $(BOTH_DEMO) --tasks niah_single_1 --lengths 512 --samples 6 --dtype float32
+	@$(PROBE) extrapolation $(ALL_DEMO) --lengths 2k --samples 5 --dtype float32 --allow-beyond-trained-length
+	@$(PROBE) cost $(BOTH_DEMO) --lengths 2k,4k,8k,16k --batch 1,8 --steps 4
 	@"$(BIN)/ropepp-eval" figures "$(PROBES_OUT)"
 	@mkdir -p "$(FIGURES)" && cp "$(PROBES_OUT)"/*.png "$(PROBES_OUT)"/*.csv "$(FIGURES)"
 

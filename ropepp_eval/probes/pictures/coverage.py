@@ -30,8 +30,8 @@ def picture(numbers: pandas.DataFrame) -> dict[str, Figure]:
         length_axis(one, sorted({*means["length_tokens"]}))
         one.set_xlabel("context length (tokens)")
         one.set_ylabel(what)
-    notes = "".join(f"; {note}" for note in dict.fromkeys(numbers["note"]) if note)
-    headline(figure, f"Cosines and sines that training did not show{notes}")
+    still = list(dict.fromkeys(numbers[numbers["role"].isna()]["checkpoint"]))
+    headline(figure, "Cosines and sines that training did not show" + (f"; nothing turns in {', '.join(still)}" if still else ""))
     legend_below(figure, *gathered(axes))
     return {"coverage": figure}
 
