@@ -95,7 +95,7 @@ class Attention(Probe):
         tables += [by_role(part, MEASURES, f"layer {layer}") for layer, part in frame.groupby("layer")]
         fifths = (frame["depth_percent"] // 20).clip(upper=4)
         for fifth, part in frame.groupby(fifths):
-            tables.append(by_role(part, MEASURES, f"depth {20 * int(fifth)}-{20 * int(fifth) + 20} %"))
+            tables.append(by_role(part, ("needle", "retrieval"), f"depth {20 * int(fifth)}-{20 * int(fifth) + 20} %"))
         tables.append(retrieving_heads(frame))
         return pandas.concat(tables, ignore_index=True)
 

@@ -18,13 +18,11 @@ from ropepp_eval.adapters.answers import Failure
 from ropepp_eval.adapters.memory import available_memory, gib, out_of_memory, plan_memory
 from ropepp_eval.errors import Interrupted, UserError
 from ropepp_eval.hashing import hash_json
-from ropepp_eval.outside import shown
 from ropepp_eval.probes.base import Measured, Probe, ProbeCell, Setting
 from ropepp_eval.probes.heads import HeadFacts, facts_of_checkpoint
 from ropepp_eval.records import FORMAT
 from ropepp_eval.runs.config import RunConfig
 from ropepp_eval.runs.execute import make_adapter
-from ropepp_eval.runs.growth import open_to_runs
 from ropepp_eval.runs.plan import Plan, PlannedCheckpoint, build_plan
 from ropepp_eval.runs.preflight import check_plan
 from ropepp_eval.runs.provenance import code_state, versions
@@ -75,7 +73,7 @@ def plan_rows(probe: Probe, config: RunConfig, out: Path, memory_bytes: int | No
         UserError: as for a run; or the probe can't look into a checkpoint, or needs more memory than was allowed.
     """
     folder = out / probe.kind
-    plan = build_plan(replace(config, out=str(folder)))
+    plan = build_plan(replace(config, out=None))  # the folder is judged when it is opened, with the probe's own settings
     check_plan(plan)
     cells: dict[str, tuple[ProbeCell, ...]] = {}
     for checkpoint in plan.checkpoints:
@@ -144,9 +142,6 @@ def run_plan(plan: ProbePlan, *, retry_failed: bool = False, say: Say = lambda _
         UserError: the folder holds records that were made otherwise.
         Interrupted: Ctrl-C or a signal; finished rows are on disk.
     """
-    earlier = open_to_runs(plan.folder)
-    if earlier is not None:
-        _refuse_other_settings(plan, earlier["identity"].get("probe"))
     with RunStore.open(plan.folder, _manifest(plan)) as store:
         try:
             for source in plan.sources:
@@ -237,16 +232,6 @@ def record_of(plan: ProbePlan, source: Source, cell: ProbeCell, row: Any, measur
         "error": None if error is None else {"stage": error.stage, "type": error.type, "message": error.message},
         **measured.more,
     }
-
-
-def _refuse_other_settings(plan: ProbePlan, theirs: Any) -> None:
-    ours = _identity(plan)["probe"]
-    for name in ours:
-        was = theirs.get(name) if isinstance(theirs, dict) else None
-        if was != ours[name]:
-            raise UserError(
-                f"output folder {plan.folder} belongs to another probe ({name} was {shown(was)}, is {shown(ours[name])}); choose another --out"
-            )
 
 
 def _identity(plan: ProbePlan) -> dict[str, Any]:

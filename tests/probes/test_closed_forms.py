@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -52,6 +53,10 @@ def test_closed_forms_are_the_mean_scores_of_real_and_imaginary_heads() -> None:
     assert np.abs(imaginary - form.imaginary(DISTANCES)).max() < 1e-10
 
 
+def of_angle(exponent: float, wave: Callable[[float], float], distance: float) -> float:
+    return wave(10000.0**-exponent * distance)
+
+
 @pytest.mark.parametrize(("written", "factor"), [("rope", 1.0), ("rope+pi8", 8.0)])
 def test_the_limit_is_the_integral_over_the_exponent_of_the_base(written: str, factor: float) -> None:
     position = embedding(written)
@@ -62,7 +67,7 @@ def test_the_limit_is_the_integral_over_the_exponent_of_the_base(written: str, f
         found = form.limit(role, some)
         assert found is not None
         for distance, value in zip(some, found, strict=True):
-            wanted = quad(lambda u: wave(10000.0**-u * distance / factor), 0, 1, epsabs=1e-12, epsrel=1e-12, limit=500)[0]
+            wanted = quad(of_angle, 0, 1, (wave, distance / factor), epsabs=1e-12, epsrel=1e-12, limit=500)[0]
             assert abs(value - wanted) < 1e-10
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,9 @@ from ropepp_eval.tokens.tokenizer import load_tokenizer
 
 
 def test_buckets_hold_every_position_once() -> None:
-    buckets = bucketed({position: 1.0 for position in range(1, 700)})
+    buckets = bucketed(dict.fromkeys(range(1, 700), 1.0))
     assert [bucket[0] for bucket in buckets[:3]] == [1, 16, 19]
-    assert all(before[1] + 1 == after[0] for before, after in zip(buckets, buckets[1:], strict=False))
+    assert all(before[1] + 1 == after[0] for before, after in pairwise(buckets))
     assert sum(bucket[3] for bucket in buckets) == 699
     assert {64, 128, 256, 512} <= {bucket[0] for bucket in buckets}
 

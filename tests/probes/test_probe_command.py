@@ -159,5 +159,24 @@ def test_other_settings_into_the_same_folder_are_refused_and_lose_nothing(
 ) -> None:
     before = {path: path.read_bytes() for path in folder.rglob("*.jsonl")}
     assert main([*ATTENTION, "--heads", "0:1", "--out", str(folder)]) == 2
-    assert "belongs to another probe (heads was" in capsys.readouterr().err
+    assert "belongs to another run (heads was" in capsys.readouterr().err
+    assert (
+        main(
+            [
+                "run",
+                EC,
+                *NEEDLE,
+                "--dtype",
+                "float32",
+                "--offline",
+                "--device",
+                "cpu",
+                "--quiet",
+                "--out",
+                str(folder / "attention"),
+            ]
+        )
+        == 2
+    )
+    assert "belongs to another run" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in folder.rglob("*.jsonl")} == before

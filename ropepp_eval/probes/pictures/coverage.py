@@ -31,7 +31,9 @@ def picture(numbers: pandas.DataFrame) -> dict[str, Figure]:
         one.set_xlabel("context length (tokens)")
         one.set_ylabel(what)
     still = list(dict.fromkeys(numbers[numbers["role"].isna()]["checkpoint"]))
-    headline(figure, "Cosines and sines that training did not show" + (f"; nothing turns in {', '.join(still)}" if still else ""))
+    headline(
+        figure, "Cosines and sines that training did not show" + (f"; nothing turns in {', '.join(still)}" if still else "")
+    )
     legend_below(figure, *gathered(axes))
     return {"coverage": figure}
 
