@@ -14,7 +14,7 @@ from ropepp_eval.probes.kinds import KINDS
 
 if TYPE_CHECKING:
     from ropepp_eval.probes.base import Probe
-    from ropepp_eval.probes.execute import ProbePlan
+    from ropepp_eval.probes.plan import ProbePlan
 
 HELP = (
     "Look into checkpoints: what heads score by distance, where they look, what noise does to them, what they cost.\n"
@@ -170,7 +170,7 @@ _ROWS = ("curves", "attention", "noise", "ablation", "extrapolation")
 
 
 def _plan(probe: Probe, args: argparse.Namespace) -> ProbePlan:
-    from ropepp_eval.probes.execute import memory_asked, plan_rows
+    from ropepp_eval.probes.plan import memory_asked, plan_rows
     from ropepp_eval.runs.config import RunConfig
 
     if probe.kind not in _ROWS:
@@ -189,7 +189,7 @@ def _setting_plan(probe: Probe, args: argparse.Namespace) -> ProbePlan:
     from ropepp_eval.errors import UserError
     from ropepp_eval.probes.base import Setting
     from ropepp_eval.probes.cost import Cost
-    from ropepp_eval.probes.execute import setting_plan
+    from ropepp_eval.probes.plan import setting_plan
     from ropepp_eval.probes.sources import cost_sources, coverage_sources, shape_sources
 
     if bool(args.checkpoints) == bool(args.shape):

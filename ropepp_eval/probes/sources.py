@@ -17,8 +17,9 @@ from ropepp_eval.hashing import hash_json
 from ropepp_eval.modeling.configuration import RopePPConfig
 from ropepp_eval.positions import parse_position
 from ropepp_eval.positions.registry import parse_position_settings, with_settings
-from ropepp_eval.probes.execute import Source, engine_of
+from ropepp_eval.probes.execute import engine_of
 from ropepp_eval.probes.heads import facts_of_checkpoint
+from ropepp_eval.probes.plan import Source
 
 PlacedSource = tuple[Source, str, str]
 """A source with the hash and the position embedding that its records hold."""
