@@ -13,11 +13,18 @@ DEMO_SAMPLES ?= 15
 DEMO_RUN = "$(BIN)/ropepp-eval" run $(addprefix models/demo/,rope ropepp_eh ropepp_ec fope partial alibi nope) \
   --offline --dtype float32 --allow-beyond-trained-length
 
-.PHONY: help setup setup-vllm setup-browser setup-share setup-ray demo demo-long writable test test-all lint types bench fuzz kill-test clean
+ALL_DEMO := $(addprefix models/demo/,rope ropepp_eh ropepp_ec fope partial alibi nope)
+BOTH_DEMO := $(addprefix models/demo/,rope ropepp_ec ropepp_eh)
+PROBES_OUT ?= runs/probes
+FIGURES ?= results/figures
+PROBE = "$(BIN)/ropepp-eval" probe --offline --out "$(PROBES_OUT)"
+
+.PHONY: help setup setup-vllm setup-browser setup-share setup-ray demo figures demo-long writable test test-all lint types bench fuzz kill-test clean
 
 help:
 	@echo "make demo   evaluate seven tiny trained models from 256 to 4k tokens, print the tables, draw the pictures"
 	@echo "make demo-long   the same models from 2k to 64k"
+	@echo "make figures   what heads do in the same models, and the paper's figures (docs/probes.md)"
 	@echo "make test   run the tests;  make test-all   with vLLM, a browser, inspect and Ray, which it installs"
 	@echo "make lint   ruff;  make types   mypy;  make bench   the paired benchmarks;  make setup   only install"
 	@echo "make setup-vllm, setup-share, setup-ray   what further tests need: vLLM's engine; inspect_ai and every-eval-ever; Ray"
@@ -94,6 +101,18 @@ demo: writable setup
 
 demo-long: writable setup
 	$(DEMO_RUN) --tasks niah_single_1,babilong_qa1 --lengths 2k,4k,8k,16k,32k,64k --samples 2 --out "$(DEMO_OUT)-long"
+
+# What heads do in the tiny models, and the paper's figures from it.
+figures: writable setup
+	@$(PROBE) coverage $(ALL_DEMO)
+	@$(PROBE) curves $(ALL_DEMO) --lengths 512 --samples 4 --dtype float32
+	@$(PROBE) attention $(ALL_DEMO) --tasks niah_single_1 --lengths 256,512,1k,2k --samples 12 --dtype float32 --allow-beyond-trained-length
+	@$(PROBE) noise models/demo/ropepp_ec --tasks niah_single_1 --lengths 512 --samples 6 --draws 2 --dtype float32
+	@$(PROBE) ablation $(BOTH_DEMO) --tasks niah_single_1 --lengths 512 --samples 6 --dtype float32
+	@$(PROBE) extrapolation $(ALL_DEMO) --lengths 2k --samples 5 --dtype float32 --allow-beyond-trained-length
+	@$(PROBE) cost $(BOTH_DEMO) --lengths 2k,4k,8k,16k --batch 1,8 --steps 4
+	@"$(BIN)/ropepp-eval" figures "$(PROBES_OUT)"
+	@mkdir -p "$(FIGURES)" && cp "$(PROBES_OUT)"/*.png "$(PROBES_OUT)"/*.csv "$(FIGURES)"
 
 # vLLM's engine and Ray's cluster run beside nothing else: both need the cores, and each is started once.
 test: setup

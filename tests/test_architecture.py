@@ -49,6 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runs": {"adapters", "forecasts", "checkpoints", "positions", "rows", "data", "tokens", "reports"},
     "cluster": {"runs", "forecasts", "adapters", "rows"},
     "reports": {"forecasts"},
+    "probes": {"runs", "forecasts", "reports", "adapters", "checkpoints", "modeling", "positions", "rows", "data", "tokens"},
     "demo": {"runs", "reports", "tasks", "checkpoints", "modeling", "positions", "rows", "data", "text", "tokens"},
 }
 """Beside itself and the ground. `runs` knows `reports` for `evaluate`, which gives the frame of what it ran."""

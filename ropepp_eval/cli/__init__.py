@@ -32,6 +32,8 @@ COMMANDS = {
     "rescore": "score stored answers again where a scorer changed, without a model",
     "resolution": "say how many rows a difference needs, or which difference rows can show",
     "report": "write one HTML file of run folders: verdict, charts, comparisons, rows",
+    "probe": "look into heads: scores by distance, where they look, noise, cost, extrapolation",
+    "figures": "draw the paper's figures from probes",
     "plot": "draw score against length, depth maps, loss by position",
     "inspect": "say which position embedding a checkpoint has, and by which evidence",
     "models": "list the cards of published checkpoints",

@@ -74,6 +74,7 @@ class RopePPAttention(LlamaAttention):
         heads, bias = config.heads, config.attention_bias  # diff with Llama
         self.heads = heads
         self.position = config.position_embedding
+        self.head_roles = config.head_roles  # the config looks its position up anew each time, which takes milliseconds
         self.config = config
         self.layer_idx = layer_idx
         self.head_dim = config.head_dim
@@ -136,14 +137,8 @@ class RopePPAttention(LlamaAttention):
     ) -> tuple[Tensor, Tensor | None]:
         """hidden_states [B, T, hidden] as attention output of that shape, and the weights where the kernel gives them."""
         input_shape = hidden_states.shape[:-1]
-        by_head = (*input_shape, -1, self.head_dim)
-        query = self.q_proj(hidden_states).view(by_head).transpose(1, 2)
-        key = self.k_proj(hidden_states).view(by_head).transpose(1, 2)
-        value = self.v_proj(hidden_states).view(by_head).transpose(1, 2)
-
-        query, key = self.position.encode(query, key, position_embeddings, self.stored_tensors())  # diff with Llama
-        if self.config.noise_std:
-            query = self._with_noise(query, kwargs["position_ids"])
+        query, key = self.encoded(hidden_states, position_embeddings, kwargs.get("position_ids"))  # diff with Llama
+        value = self.v_proj(hidden_states).view(*input_shape, -1, self.head_dim).transpose(1, 2)
         kwargs["dropout"] = self.attention_dropout if self.training else 0.0
         kwargs["scaling"] = self.scaling
         past_tokens: int | Tensor = 0
@@ -157,11 +152,24 @@ class RopePPAttention(LlamaAttention):
             output, weights = attend(self, query, key, value, attention_mask, **kwargs)
         return self.o_proj(output.reshape(*input_shape, -1)), weights
 
+    def encoded(
+        self, hidden_states: Tensor, position_embeddings: tuple[Tensor, ...], position_ids: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Queries [B, H, T, D] and keys [B, K, T, D] of hidden_states [B, T, hidden], as they meet in attention."""
+        by_head = (*hidden_states.shape[:-1], -1, self.head_dim)
+        query = self.q_proj(hidden_states).view(by_head).transpose(1, 2)
+        key = self.k_proj(hidden_states).view(by_head).transpose(1, 2)
+        query, key = self.position.encode(query, key, position_embeddings, self.stored_tensors())
+        if self.config.noise_std:
+            assert position_ids is not None
+            query = self._with_noise(query, position_ids)
+        return query, key
+
     def _with_noise(self, query: Tensor, position_ids: Tensor) -> Tensor:
         """Encoded queries [B, H, T, D] with the config's Gaussian noise on the heads of its target role."""
         config = self.config
         noise = gaussian_noise(position_ids, query.shape[1], self.head_dim, config.noise_seed, self.layer_idx)
-        deviations = [config.noise_std * (config.noise_target in ("both", role)) for role in config.head_roles]
+        deviations = [config.noise_std * (config.noise_target in ("both", role)) for role in self.head_roles]
         scale = torch.tensor(deviations, dtype=torch.float32, device=query.device).view(1, -1, 1, 1)
         return (query + scale * noise).to(query.dtype)
 

@@ -194,7 +194,7 @@ def pending_rows(cell: Cell, plan: Plan, store: RunStore, retry_failed: bool) ->
 
 def record_of(cell: Cell, row: Row, answers: list[Answer], plan: Plan) -> dict[str, Any]:
     """One line of the store: what was asked, what was answered, what it scored, and the ledger of its tokens."""
-    scores, failure = score(cell, row, answers)
+    scores, failure = score(cell.task, row, answers)
     return {
         "format": FORMAT,
         "key": plan.key_of(cell, row),
@@ -229,12 +229,12 @@ def record_of(cell: Cell, row: Row, answers: list[Answer], plan: Plan) -> dict[s
     }
 
 
-def score(cell: Cell, row: Row, answers: list[Answer]) -> tuple[dict[str, Any] | None, Failure | None]:
+def score(task: TaskEntry, row: Row, answers: Sequence[Answer]) -> tuple[dict[str, Any] | None, Failure | None]:
     """Scores of a row, or why it has none. A failed request is never scored as an empty answer."""
     for answer in answers:
         if answer.error is not None:
             return None, answer.error
-    return scores_of(cell.task, row, [answer.response for answer in answers])
+    return scores_of(task, row, [answer.response for answer in answers])
 
 
 def manifest_of(plan: Plan) -> dict[str, Any]:

@@ -68,6 +68,11 @@ class Cell:
         return len(self.rows) if self.planned is None else self.planned
 
     @property
+    def file(self) -> str:
+        """Of its rows, inside the run folder's `rows/`."""
+        return f"{self.checkpoint.folder_name}/{self.task.name}@{self.length_tokens}.jsonl"
+
+    @property
     def tokens(self) -> int:
         """Tokens the model reads or may write in this cell."""
         return sum(row.prompt_tokens + row.max_new_tokens for row in self.rows)

@@ -8,7 +8,7 @@ import os
 import re
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.files import write_atomically, write_json
@@ -17,8 +17,14 @@ from ropepp_eval.processes import this_process
 from ropepp_eval.records import line_of, parse_line
 from ropepp_eval.runs.growth import grown, open_to_runs, read_manifest, refuse_changes
 
-if TYPE_CHECKING:
-    from ropepp_eval.runs.plan import Cell
+
+class StoredCell(Protocol):
+    """What the store asks of a cell."""
+
+    @property
+    def file(self) -> str:
+        """Of the cell's rows, inside `rows/`."""
+
 
 LINE = re.compile(rb"[^\n]*\n|[^\n]+\Z")  # a carriage return ends no line
 
@@ -86,9 +92,9 @@ class RunStore:
         self.manifest = {**self.manifest, **changes}
         write_json(self.folder / "run.json", self.manifest)
 
-    def path_of(self, cell: Cell) -> Path:
+    def path_of(self, cell: StoredCell) -> Path:
         """The file of a cell's rows."""
-        return self.folder / "rows" / cell.checkpoint.folder_name / f"{cell.task.name}@{cell.length_tokens}.jsonl"
+        return self.folder / "rows" / cell.file
 
     @property
     def is_whole(self) -> bool:
@@ -111,7 +117,7 @@ class RunStore:
         with contextlib.suppress(OSError):
             self.write_manifest(status=status)
 
-    def finished(self, cell: Cell, *, retry_failed: bool = False) -> dict[str, dict[str, Any]]:
+    def finished(self, cell: StoredCell, *, retry_failed: bool = False) -> dict[str, dict[str, Any]]:
         """Records of the cell by key. Lines that a crash cut, or that can't be read, are taken out of the file."""
         path = self.path_of(cell)
         records, kept, damage = self._read(cell, retry_failed)
@@ -120,17 +126,17 @@ class RunStore:
             write_atomically(path, b"".join(kept))
         return records
 
-    def records(self, cell: Cell, *, retry_failed: bool = False) -> dict[str, dict[str, Any]]:
+    def records(self, cell: StoredCell, *, retry_failed: bool = False) -> dict[str, dict[str, Any]]:
         """As `finished`, but nothing is written."""
         return self._read(cell, retry_failed)[0]
 
-    def _read(self, cell: Cell, retry_failed: bool) -> tuple[dict[str, dict[str, Any]], list[bytes], list[str]]:
+    def _read(self, cell: StoredCell, retry_failed: bool) -> tuple[dict[str, dict[str, Any]], list[bytes], list[str]]:
         """Records by key, their lines, and the lines that are no records of ours."""
         path = self.path_of(cell)
         records, kept, damage = _read_lines(path, retry_failed)
         return records, kept, [f"{path.relative_to(self.folder)}, {said}" for said in damage]
 
-    def append(self, cell: Cell, *records: dict[str, Any]) -> None:
+    def append(self, cell: StoredCell, *records: dict[str, Any]) -> None:
         """Add records of rows and flush them to disk before returning."""
         path = self.path_of(cell)
         file = self._files.get(path)
