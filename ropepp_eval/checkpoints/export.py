@@ -45,7 +45,9 @@ def export_checkpoint(
     source = Path(path_or_hub_id).expanduser()
     if source.is_file() and is_gguf(source):
         if position is not None:
-            raise UserError(f"position {position!r}: a GGUF file is a plain Llama; export it, and name the position to `run`")
+            raise UserError(
+                f"position {position!r}: a GGUF file is a plain Llama; export it, and name the position to `run`"
+            )
         return _export_gguf(source, folder, dtype)
     read = read_checkpoint(path_or_hub_id, position)
     model = load_read(read, dtype=dtype)

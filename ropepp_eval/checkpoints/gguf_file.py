@@ -91,7 +91,9 @@ def read_gguf(path: Path) -> GgufFile:
     try:
         from gguf import GGUFReader
     except ImportError:
-        raise UserError(f"reading {inert(path)} needs the package gguf; install it with: pip install 'ropepp-eval[gguf]'") from None
+        raise UserError(
+            f"reading {inert(path)} needs the package gguf; install it with: pip install 'ropepp-eval[gguf]'"
+        ) from None
     try:
         reader = GGUFReader(path)
         fields = {name: field.contents() for name, field in reader.fields.items()}
@@ -126,7 +128,9 @@ def _check_architecture(file: GgufFile) -> None:
         elif name in _MUST_BE:
             wanted = _MUST_BE[name]
         else:
-            raise UserError(f"{file.where}: {inert(full)[:80]} is {shown(value)}, which a plain Llama does not have: {_ADVICE}")
+            raise UserError(
+                f"{file.where}: {inert(full)[:80]} is {shown(value)}, which a plain Llama does not have: {_ADVICE}"
+            )
         if value not in wanted:
             raise UserError(
                 f"{file.where}: {full} is {shown(value)}; only a plain Llama, where it is {shown(wanted[0])}, is exported from GGUF: "
@@ -170,8 +174,8 @@ def llama_config(file: GgufFile) -> Any:
     )
 
 
-def _number(file: GgufFile, name: str, default: Any, kind: type) -> Any:
-    value = file.own(name, default)
+def _number(file: GgufFile, name: str, default: Any, kind: type[int] | type[float]) -> Any:
+    value: Any = file.own(name, default)
     if isinstance(value, bool) or not isinstance(value, (int, kind)) or not 0 < value < _LARGEST:
         raise UserError(f"{file.where}: llama.{name} is {shown(value)}; it must be a number above 0: {_ADVICE}")
     return kind(value)
@@ -180,7 +184,9 @@ def _number(file: GgufFile, name: str, default: Any, kind: type) -> Any:
 def _token(file: GgufFile, name: str) -> int | None:
     value, entries = file.fields.get(f"tokenizer.ggml.{name}_token_id"), len(file.fields.get("tokenizer.ggml.tokens", ()))
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < entries):
-        raise UserError(f"{file.where}: tokenizer.ggml.{name}_token_id is {shown(value)}, none of the {entries:,} tokens: {_ADVICE}")
+        raise UserError(
+            f"{file.where}: tokenizer.ggml.{name}_token_id is {shown(value)}, none of the {entries:,} tokens: {_ADVICE}"
+        )
     return value
 
 
@@ -203,7 +209,9 @@ def llama_tensors(file: GgufFile, config: Any) -> Iterator[tuple[str, torch.Tens
             )
     for name in named:
         if name not in expected:
-            raise UserError(f"{file.where}: {inert(named[name].name)} is of a layer beyond llama.block_count; they do not belong together")
+            raise UserError(
+                f"{file.where}: {inert(named[name].name)} is of a layer beyond llama.block_count; they do not belong together"
+            )
         yield name, _tensor(file, name, named[name], config)
 
 
@@ -243,7 +251,9 @@ def _tensor(file: GgufFile, name: str, stored: Any, config: Any) -> torch.Tensor
         values = np.array(dequantize(stored.data, stored.tensor_type), dtype=np.float32)
     except Exception as error:  # a type that the package can't compute, or blocks that are not whole
         reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise UserError(f"{file.where}: {inert(stored.name)} ({stored.tensor_type.name}) can't be read ({reason}); {_ADVICE}") from error
+        raise UserError(
+            f"{file.where}: {inert(stored.name)} ({stored.tensor_type.name}) can't be read ({reason}); {_ADVICE}"
+        ) from error
     heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}.get(name.split(".")[-2])
     if heads:  # llama.cpp turns neighbouring pairs, transformers pairs half a head apart
         values = values.reshape(heads, config.head_dim // 2, 2, -1).swapaxes(1, 2).reshape(values.shape)

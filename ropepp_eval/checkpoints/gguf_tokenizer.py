@@ -7,7 +7,7 @@ gives ids that the model was not trained on. Here a name that is not known is re
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
@@ -66,7 +66,9 @@ _SPECIAL = {"bos_token": "bos", "eos_token": "eos", "unk_token": "unknown", "pad
 def _texts(file: GgufFile, name: str) -> list[str]:
     found = file.fields.get(f"tokenizer.ggml.{name}")
     if not isinstance(found, list) or not found or not all(isinstance(text, str) for text in found):
-        raise UserError(f"{file.where}: tokenizer.ggml.{name} is {shown(found)}; it must be a list of texts: name another file")
+        raise UserError(
+            f"{file.where}: tokenizer.ggml.{name} is {shown(found)}; it must be a list of texts: name another file"
+        )
     return found
 
 
@@ -78,17 +80,24 @@ def _byte_level(file: GgufFile, tokens: Sequence[str]) -> tuple[Tokenizer, bool]
             f"{file.where}: tokenizer.ggml.pre is {shown(named)}, a way to split texts that is not known here; known are "
             f"{', '.join(_PRE_NAMES)}: take the model's safetensors checkpoint with its tokenizer.json"
         )
-    pairs = [tuple(merge.split(" ")) for merge in _texts(file, "merges")]
-    if any(len(pair) != 2 for pair in pairs):
-        raise UserError(f"{file.where}: tokenizer.ggml.merges holds an entry that is not two tokens; copy or download it again")
-    backend = _built(file, lambda: Tokenizer(models.BPE(_numbered(tokens), pairs, ignore_merges=pre == "llama-3")))
+    split = [merge.partition(" ") for merge in _texts(file, "merges")]
+    if any(not left or not right or " " in right for left, _, right in split):
+        raise UserError(
+            f"{file.where}: tokenizer.ggml.merges holds an entry that is not two tokens; copy or download it again"
+        )
+    backend = _built(
+        file,
+        lambda: Tokenizer(
+            models.BPE(_numbered(tokens), [(left, right) for left, _, right in split], ignore_merges=pre == "llama-3")
+        ),
+    )
     plain = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=pre != "llama-3")
-    first = {
+    before: dict[str, list[Any]] = {
         "smollm": [pre_tokenizers.Digits(individual_digits=True)],
         "gpt-2": [],
         "llama-3": [pre_tokenizers.Split(Regex(_LLAMA_3), behavior="isolated")],
-    }[pre]
-    backend.pre_tokenizer = pre_tokenizers.Sequence([*first, plain])
+    }
+    backend.pre_tokenizer = pre_tokenizers.Sequence([*before[pre], plain])
     backend.decoder = decoders.ByteLevel()
     return backend, pre == "llama-3"
 
@@ -101,7 +110,9 @@ def _sentencepiece(file: GgufFile, tokens: Sequence[str]) -> tuple[Tokenizer, bo
     merges = _merges_of(score)
     backend = _built(
         file,
-        lambda: Tokenizer(models.BPE(_numbered(tokens), merges, unk_token=tokens[unknown], fuse_unk=True, byte_fallback=True)),
+        lambda: Tokenizer(
+            models.BPE(_numbered(tokens), merges, unk_token=tokens[unknown], fuse_unk=True, byte_fallback=True)
+        ),
     )
     prefix = file.fields.get("tokenizer.ggml.add_space_prefix", True)
     backend.normalizer = normalizers.Sequence(
@@ -165,11 +176,13 @@ def _numbered(tokens: Sequence[str]) -> dict[str, int]:
     return {token: number for number, token in enumerate(tokens)}
 
 
-def _built(file: GgufFile, build: Any) -> Tokenizer:
+def _built(file: GgufFile, build: Callable[[], Tokenizer]) -> Tokenizer:
     try:
         return build()
     except Exception as error:  # the library raises plain exceptions: a merge of a token that is none
-        raise UserError(f"{file.where}: its tokenizer can't be built ({inert(' '.join(str(error).split()))[:120]})") from error
+        raise UserError(
+            f"{file.where}: its tokenizer can't be built ({inert(' '.join(str(error).split()))[:120]})"
+        ) from error
 
 
 def _add_tokens(file: GgufFile, backend: Tokenizer, tokens: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from ropepp_eval.errors import UserError, unknown_name
 from ropepp_eval.lengths import parse_length
 from ropepp_eval.rows.building import DEFAULT_SAMPLES, DEFAULT_SEED, PROTOCOLS
 from ropepp_eval.rows.catalogue import load_task_folder, resolve_tasks
+from ropepp_eval.rows.protocols import protocol_label
 
 BACKENDS = ("native", "vllm")
 DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
@@ -119,6 +120,11 @@ class RunConfig:
                     "--tensor-parallel-size and --gpu-memory-utilization are vLLM's; add --backend vllm or leave them out"
                 )
             Settings.of(options)
+
+    @property
+    def protocol_label(self) -> str:
+        """The protocol as rows and tables name it, the chat format with it."""
+        return protocol_label(self.protocol, dict(self.adapter_options).get("prompt_format") or "base")
 
     def arguments(self) -> dict[str, Any]:
         """Everything that repeats the run, as `run.json` holds it; `out` is the folder that holds it."""

@@ -125,7 +125,16 @@ def test_the_page_of_models_is_made_from_this_table() -> None:
 def test_an_exported_checkpoint_is_the_same_model(family: Family, folders: dict[str, Path], tmp_path: Path) -> None:
     folder = folders[family.name]
     exported = export_checkpoint(folder, tmp_path / "out")
-    for field in ("position", "architecture", "parameters", "max_position_embeddings", "cache", "whole", "stop_ids", "dtype"):
+    for field in (
+        "position",
+        "architecture",
+        "parameters",
+        "max_position_embeddings",
+        "cache",
+        "whole",
+        "stop_ids",
+        "dtype",
+    ):
         assert getattr(inspect_checkpoint(exported), field) == getattr(inspect_checkpoint(folder), field), field
     ids = torch.arange(40).reshape(1, -1)
     with torch.inference_mode():

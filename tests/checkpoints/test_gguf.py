@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,10 @@ from ropepp_eval.tokens.tokenizer import load_tokenizer
 
 gguf = pytest.importorskip("gguf", reason="the extra `gguf` is not installed")
 
-TEXTS = ["The grass is green. One of the magic numbers is 1234567; don't ask.", "I have 3,141 words\n\n  in <two> lines."] * 20
+TEXTS = [
+    "The grass is green. One of the magic numbers is 1234567; don't ask.",
+    "I have 3,141 words\n\n  in <two> lines.",
+] * 20
 TEMPLATE = "{% for m in messages %}<|turn|>{{ m.role }}\n{{ m.content }}<|end|>{% endfor %}"
 Change = Callable[[Any], None]
 
@@ -76,7 +79,9 @@ def write(
     if pre is not None:
         writer.add_tokenizer_pre(pre)
     writer.add_token_list([token for token, _ in vocabulary])
-    writer.add_token_types([3 if token.startswith("<|") else 4 if token.startswith("<pad") else 1 for token, _ in vocabulary])
+    writer.add_token_types(
+        [3 if token.startswith("<|") else 4 if token.startswith("<pad") else 1 for token, _ in vocabulary]
+    )
     writer.add_token_merges([" ".join(pair) for pair in _merges(backend)])
     writer.add_bos_token_id(0)
     writer.add_eos_token_id(1)
@@ -113,8 +118,8 @@ def file(tmp_path_factory: pytest.TempPathFactory, llama: Any, tokenizer: Tokeni
 
 
 @pytest.fixture(scope="module")
-def folder(file: Path) -> Iterator[Path]:
-    yield export_checkpoint(file, file.parent / "exported")
+def folder(file: Path) -> Path:
+    return export_checkpoint(file, file.parent / "exported")
 
 
 def test_weights_config_and_logits_are_those_that_were_written(folder: Path, llama: Any) -> None:
@@ -155,7 +160,9 @@ def test_the_tokenizer_is_the_one_that_the_vocabulary_was_made_with(folder: Path
         ("llama-bpe", "in 20245 DON'T\n", ["in", "Ġ", "202", "45", "ĠDON", "'T", "Ċ"]),
     ],
 )
-def test_the_named_way_to_split_a_text(pre: str, text: str, pieces: list[str], tmp_path: Path, llama: Any, tokenizer: Tokenizer) -> None:
+def test_the_named_way_to_split_a_text(
+    pre: str, text: str, pieces: list[str], tmp_path: Path, llama: Any, tokenizer: Tokenizer
+) -> None:
     loaded = load_tokenizer(str(export_checkpoint(write(tmp_path / "m.gguf", llama, tokenizer, pre=pre), tmp_path / "out")))
     assert [piece for piece, _ in loaded.backend.pre_tokenizer.pre_tokenize_str(text)] == pieces
     assert loaded.most_added_tokens == (1 if pre == "llama-bpe" else 0)  # Llama 3 begins every text with BOS
@@ -202,7 +209,9 @@ def test_a_damaged_file_is_one_line(kept: int, file: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("command", [["inspect"], ["run", "--tasks", "niah_single_1", "--lengths", "256"]])
-def test_commands_say_what_to_do_with_a_gguf_file(command: list[str], file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_say_what_to_do_with_a_gguf_file(
+    command: list[str], file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for path in (file, file.parent):
         assert main([command[0], str(path), *command[1:]]) == 2
         assert f"ropepp-eval export {file} DIR" in capsys.readouterr().err
@@ -228,7 +237,9 @@ def test_sentencepiece_scores_become_a_tokenizer(tmp_path: Path, llama: Any) -> 
         writer.add_bos_token_id(1)
 
     empty = Tokenizer(models.BPE({"a": 0, "b": 1, "ab": 2}, [("a", "b")]))
-    loaded = load_tokenizer(str(export_checkpoint(write(tmp_path / "m.gguf", model, empty, change=change, pre=None), tmp_path / "out")))
+    loaded = load_tokenizer(
+        str(export_checkpoint(write(tmp_path / "m.gguf", model, empty, change=change, pre=None), tmp_path / "out"))
+    )
     score = dict(zip(tokens[259:], scores[259:], strict=True))
     for text in ("the green is the", "green  the 1 is", "H: it's the greeeen."):
         expected = merged_by_score("▁" + text.replace(" ", "▁"), score)
@@ -236,5 +247,3 @@ def test_sentencepiece_scores_become_a_tokenizer(tmp_path: Path, llama: Any) -> 
         assert loaded.decode(loaded.encode(text)) == text
     assert loaded.decode(loaded.encode("é\n")) == "é\n"
     assert loaded.prompt_ids("the")[0] == 1
-
-
