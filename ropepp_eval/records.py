@@ -67,6 +67,8 @@ class Record(TypedDict, total=False):
     row_sha256: Required[str]
     prompt_tokens: Count | None
     new_tokens: Count | None
+    reasoning_tokens: Count
+    """New tokens that a thinking model wrote before its answer; they are not scored. Only of rows that have some."""
     budget: Count | None
     finish: str | None
     cut: Any

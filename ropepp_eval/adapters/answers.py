@@ -43,6 +43,8 @@ class Answer:
     prompt_sha256: str
     """Hash of the ids in `prompt_tokens`, see `hash_ids`."""
     error: Failure | None = None
+    reasoning_tokens: int = 0
+    """Of `new_tokens` those that a thinking model wrote before its answer."""
 
 
 @dataclass(frozen=True)

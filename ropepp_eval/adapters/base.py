@@ -19,7 +19,10 @@ from ropepp_eval.errors import UserError
 from ropepp_eval.rows.requests import RowInstance, Unanswered
 from ropepp_eval.tokens.ids import Tokenizer
 
-NO_CHAT_TEMPLATE = "--apply_chat_template: the models ropepp and ropepp-vllm take prompts as they are; leave it out, or run chat models with --model hf"
+NO_CHAT_TEMPLATE = (
+    "--apply_chat_template: the models ropepp and ropepp-vllm take prompts as they are; our own tasks are asked in chat with "
+    "--model_args prompt_format=chat; leave it out, or run chat models on other tasks with --model hf"
+)
 
 
 class RowAdapter(LM):  # type: ignore[misc]
@@ -50,7 +53,7 @@ class RowAdapter(LM):  # type: ignore[misc]
         self.tokenizer = tokenizer.fast
         self.settings = settings
         self.name, self.checkpoint = name, checkpoint
-        self.end_ids = end_ids
+        self.end_ids = end_ids | (tokenizer.chat.end_ids if tokenizer.chat else frozenset())
         self.batch_size = settings.batch_size
         self.events: list[str] = []
         """What happened on the way that the user should know, such as batches halved for want of memory."""

@@ -9,6 +9,7 @@ from typing import Any
 from ropepp_eval.adapters.answers import Failure
 from ropepp_eval.adapters.windows import Ids, Span, as_ids, rolling_spans, sliding_spans
 from ropepp_eval.errors import UserError
+from ropepp_eval.tokens.chat import THINK
 from ropepp_eval.tokens.encoding import PieceEncoder
 from ropepp_eval.tokens.ids import Tokenizer
 
@@ -32,6 +33,10 @@ class Job:
     """Tokens to generate at most."""
     stops: tuple[str, ...] = ()
     """Texts at which generation ends."""
+    reasoning_budget: int = 0
+    """Of `budget` the tokens that may be thought before the answer."""
+    thinks_already: bool = False
+    """Whether the prompt itself opens the thinking."""
     cut: int = 0
     """Tokens cut from the prompt."""
     error: Failure | None = field(default=None)
@@ -147,6 +152,10 @@ class Encoder:
         }
         if kind not in makers:
             raise UserError(f"request type {kind!r} is not known; it may be {', '.join(sorted(makers))}")
+        if self.tokenizer.chat is not None and planned_tokens(request) is None:
+            raise UserError(
+                "prompt_format chat is for rows of this project's tasks, which say what is asked; leave it out for other tasks"
+            )
         try:
             job = makers[kind](index, *arguments)
             self._check_ids(job)
@@ -211,7 +220,17 @@ class Encoder:
             raise self._over(f"generation budget of {budget} tokens", budget)
         kept = self._fit(ids, self.max_length + 1 - budget, f"prompt of {len(ids)} tokens and budget of {budget}")
         cut = len(ids) - len(kept)
-        return Job(index=index, kind="generate_until", prompt=as_ids(kept), budget=budget, stops=stops, cut=cut)
+        chat = self.tokenizer.chat
+        return Job(
+            index=index,
+            kind="generate_until",
+            prompt=as_ids(kept),
+            budget=budget,
+            stops=(*stops, *(chat.stops if chat else ())),
+            reasoning_budget=chat.reasoning_budget if chat else 0,
+            thinks_already=context.rstrip().endswith(THINK),
+            cut=cut,
+        )
 
     def _fit(self, ids: list[int], room: int, what: str) -> list[int]:
         """`ids` in `room` tokens: as they are, cut where that was asked for, else an error."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from ropepp_eval.adapters.answers import Answer, Failure, Window, hash_ids
 from ropepp_eval.adapters.encoding import Job
+from ropepp_eval.adapters.writer import Writer
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Generated:
     """`stop`, `eos` or `length`."""
     seconds: float
     failure: Failure | None = None
+    reasoning_tokens: int = 0
+    """Of `tokens` those before the answer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +56,21 @@ def generated(done: Generated) -> Answer:
     """The answer of a finished generation."""
     if done.failure is not None:
         return failed(done.job, done.failure, done.seconds)
-    return replace(ledger(done.job), response=done.text, new_tokens=done.tokens, finish=done.finish, seconds=done.seconds)
+    return replace(
+        ledger(done.job),
+        response=done.text,
+        new_tokens=done.tokens,
+        finish=done.finish,
+        seconds=done.seconds,
+        reasoning_tokens=done.reasoning_tokens,
+    )
+
+
+def written(job: Job, writer: Writer, seconds: float) -> Generated:
+    """The generation of a writer that is done."""
+    return Generated(
+        job, writer.result(), len(writer.ids), writer.finish or "length", seconds, reasoning_tokens=writer.reasoning_tokens
+    )
 
 
 def scored(job: Job, scores: Sequence[SpanScore]) -> Answer:

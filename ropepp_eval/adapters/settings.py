@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ropepp_eval.errors import UserError, unknown_name
+from ropepp_eval.tokens.chat import FORMATS
 
 IGNORED = ("max_batch_size", "trust_remote_code", "parallelize", "revision")
 """What lm-eval's command line adds for models of other kinds."""
@@ -24,6 +25,12 @@ class Settings:
     """Whether prompts begin with BOS; None: the tokenizer's own rule, as lm-eval's HFLM does."""
     prefix_token_id: int | None = None
     """What stands before a text without context; None: BOS, or else EOS."""
+    prompt_format: str = "base"
+    """`base` sends the prompts of rows as they are, `chat` in the tokenizer's template."""
+    system: str | None = None
+    """Chat: the system message; None: what the template says by itself."""
+    reasoning_budget: int | None = None
+    """Chat: tokens that a thinking model may think before its answer, not scored; None: it is asked to answer at once."""
     max_gen_toks: int = 256
     """Generation budget of requests that name none."""
     batch_size: int | None = None
@@ -40,7 +47,13 @@ class Settings:
     @property
     def tokenizer_rules(self) -> dict[str, Any]:
         """What of it decides the ids of a prompt: arguments of `load_tokenizer`."""
-        return {"add_bos_token": self.add_bos_token, "prefix_token_id": self.prefix_token_id}
+        return {
+            "add_bos_token": self.add_bos_token,
+            "prefix_token_id": self.prefix_token_id,
+            "prompt_format": self.prompt_format,
+            "system": self.system,
+            "reasoning_budget": self.reasoning_budget or 0,
+        }
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Settings:
@@ -57,12 +70,22 @@ class Settings:
             if name not in known:
                 raise unknown_name("model argument", name, known, "see ropepp_eval.adapters.settings")
             values[name] = _read(name, value)
-        return cls(**values)
+        settings = cls(**values)
+        for name in ("system", "reasoning_budget"):
+            if values.get(name) is not None and settings.prompt_format != "chat":
+                raise UserError(f"{name} is of chat prompts; add --prompt-format chat, or leave it out")
+        return settings
 
 
 def _read(name: str, value: Any) -> Any:
     if value in (None, "None", ""):
-        return None
+        return "base" if name == "prompt_format" else None
+    if name == "prompt_format":
+        if value not in FORMATS:
+            raise UserError(f"prompt format {value!r} is not known; it may be {' or '.join(FORMATS)}")
+        return value
+    if name == "system":
+        return str(value)
     if name == "truncate":
         if value not in ("left", "middle"):
             raise UserError(f"truncate {value!r} is not known; it may be left or middle, or be left out")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ropepp_eval.checkpoints.cards import Card, find_card, has_card, list_cards
 from ropepp_eval.checkpoints.formats import IndexFile
+from ropepp_eval.checkpoints.gguf_file import is_gguf
 from ropepp_eval.checkpoints.pinned import PinnedFile
 from ropepp_eval.errors import UserError
 from ropepp_eval.hashing import hash_json
@@ -23,7 +24,7 @@ from ropepp_eval.outside import read_json
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _SNAPSHOT = re.compile(r"models--(?:(?P<owner>.+?)--)?(?P<name>.+)")
 _SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.safetensors")
-_WANTED_FILES = ("*.json", "*.safetensors", "tokenizer.model", "*.txt")
+_WANTED_FILES = ("*.json", "*.safetensors", "tokenizer.model", "*.txt", "chat_template.jinja")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -33,6 +34,7 @@ TOKENIZER_FILES = (
     "vocab.json",
     "merges.txt",
     "added_tokens.json",
+    "chat_template.jinja",
 )
 SINGLE_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
@@ -96,6 +98,10 @@ def find_folder(path_or_hub_id: str | Path) -> CheckpointFolder:
     if path.is_dir():
         return _resolved(path, name_parts(path)[-1], text)
     if path.is_file():
+        if is_gguf(path):
+            raise UserError(
+                f"checkpoint {text!r} is a GGUF file; make a folder of it with `ropepp-eval export {text} DIR` and name that folder"
+            )
         raise UserError(f"checkpoint {text!r} is a file; give the folder that holds it and config.json")
     hub_id, revision = split_revision(text)
     if not _HUB_ID.fullmatch(hub_id) or text.startswith("."):
@@ -130,6 +136,11 @@ def _resolved(path: Path, name: str, written: str) -> CheckpointFolder:
     if not held:
         raise UserError(f"checkpoint {written!r} is an empty folder; it must hold config.json and model.safetensors")
     if "config.json" not in held:
+        if gguf := sorted(name for name in held if name.endswith(".gguf")):
+            raise UserError(
+                f"checkpoint {written!r} holds {inert(gguf[0])} and no config.json; make a folder of it with "
+                f"`ropepp-eval export {inert(path / gguf[0])} DIR` and name that folder"
+            )
         raise UserError(
             f"checkpoint {written!r} has no config.json; give the folder that holds config.json and model.safetensors"
         )

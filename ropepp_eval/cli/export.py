@@ -6,15 +6,17 @@ import argparse
 
 from ropepp_eval.cli.options import add_position_arguments, load_position_modules, path
 
-HELP = "Write a checkpoint as a self-describing folder: our model_type, a complete config, safetensors, its tokenizer."
+HELP = "Write a checkpoint, or a GGUF file of a Llama-shaped model, as a self-describing folder: config, safetensors, tokenizer."
 EXAMPLE = "ropepp-eval export models/demo/ropepp_eh exported/ropepp_eh"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", type=path, help="folder, hub id, or the name of a card")
+    parser.add_argument("checkpoint", type=path, help="folder, hub id, name of a card, or a GGUF file")
     parser.add_argument("target", type=path, help="folder to write; it must not exist yet")
     add_position_arguments(parser)
-    parser.add_argument("--dtype", default="auto", help="auto (as stored), bfloat16, float16 or float32")
+    parser.add_argument(
+        "--dtype", default="auto", help="auto (as stored; of a GGUF file float32), bfloat16, float16 or float32"
+    )
 
 
 def main(args: argparse.Namespace) -> int:

@@ -63,6 +63,16 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add("--seed", type=int, help="seed of the rows (default 42)")
     add("--protocol", help="reference (each benchmark's own; the default) or paper (the paper's settings)")
+    add(
+        "--prompt-format",
+        metavar="FORMAT",
+        help="base (prompts as they are; the default) or chat (in the tokenizer's chat template)",
+    )
+    add("--system", metavar="TEXT", help="chat: the system message (default: what the template says by itself)")
+    add(
+        "--reasoning-budget", type=int, metavar="N",
+        help="chat: tokens that a thinking model may think before its answer, not scored (default: answer at once)",
+    )  # fmt: skip
     add("--data-dir", type=path, help="folder of real corpora (docs/data.md); without it generated text stands in, marked")
     _switch(group, "--repeat-text", help="use a corpus again where it is too small for a length (default: refuse)")
     add_position_arguments(group, default=argparse.SUPPRESS)

@@ -17,11 +17,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from ropepp_eval.adapters.answers import Failure
-from ropepp_eval.adapters.memory import available_memory, free_memory, gib, plan_memory
+from ropepp_eval.adapters.memory import available_memory, free_memory
 from ropepp_eval.adapters.native.cache import KeyValueStore, RaggedView
 from ropepp_eval.errors import UserError
+from ropepp_eval.forecasts.calls import Steps
+from ropepp_eval.forecasts.memory import plan_memory
 from ropepp_eval.lengths import format_length
 from ropepp_eval.probes.base import Measured, Probe, ProbeCell, Record, Setting, name_columns
+from ropepp_eval.words import gib
 
 if TYPE_CHECKING:
     import pandas
@@ -105,11 +108,8 @@ def measured(lm: Any, context: int, batch: int, steps: int) -> Measured:
     dtype = str(lm.model.dtype).removeprefix("torch.")
     plan = plan_memory(
         shapes,
-        length_tokens=context + steps + 2,
+        [Steps(rows=batch, context=context, steps=steps, capacity=batch * (context + steps + 2), even=True)],
         dtype=dtype,
-        rows=batch,
-        chunk_tokens=1,
-        available_bytes=None,
         device=device.type,
     )
     free = available_memory(str(device))
@@ -149,7 +149,7 @@ def decode_seconds(forward: Forward, shapes: Any, context: int, batch: int, step
         if step:  # the first one chooses kernels
             seconds.append(time.perf_counter() - began)
     buffers = [buffer for buffer in (*store.keys, *store.values) if buffer is not None]
-    return statistics.median(seconds), sum(buffer[:, :, :context].nbytes for buffer in buffers)
+    return statistics.median(seconds), sum(int(buffer[:, :, :context].nbytes) for buffer in buffers)
 
 
 def fill(store: KeyValueStore) -> None:
@@ -165,7 +165,7 @@ def weight_bytes(model: Any) -> int:
     table = model.get_input_embeddings().weight
     total = sum(parameter.nbytes for parameter in model.parameters())
     shared = model.get_output_embeddings().weight.data_ptr() == table.data_ptr()
-    return total - (0 if shared else table.nbytes)
+    return int(total - (0 if shared else table.nbytes))
 
 
 def bandwidth_bytes(device: str) -> float:

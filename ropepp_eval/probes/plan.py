@@ -7,14 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ropepp_eval.adapters.memory import available_memory, gib, plan_memory
+from ropepp_eval.adapters.memory import available_memory
+from ropepp_eval.adapters.native.foresight import shapes_of_info
 from ropepp_eval.errors import UserError
+from ropepp_eval.forecasts.calls import Read, chunks
+from ropepp_eval.forecasts.memory import plan_memory
 from ropepp_eval.probes.base import Probe, ProbeCell, Setting
 from ropepp_eval.probes.heads import facts_of_checkpoint
 from ropepp_eval.runs.answering import make_adapter
 from ropepp_eval.runs.config import RunConfig
 from ropepp_eval.runs.plan import Plan, PlannedCheckpoint, build_plan
 from ropepp_eval.runs.preflight import check_plan
+from ropepp_eval.words import gib
 
 
 @dataclass(frozen=True)
@@ -98,9 +102,10 @@ def _check_memory(plan: Plan, checkpoint: PlannedCheckpoint, memory_bytes: int |
     longest = max(plan.cells_of(checkpoint), key=lambda cell: cell.longest_row_tokens)
     dtype = str(parse_dtype(plan.config.dtype, checkpoint.info.dtype)).removeprefix("torch.")
     options = dict(plan.config.adapter_options)
+    tokens, chunk = longest.longest_row_tokens, int(options.get("chunk_tokens", 1024))
     plan_memory(
-        checkpoint.info, length_tokens=longest.longest_row_tokens, dtype=dtype, chunk_tokens=int(options.get("chunk_tokens", 1024)),
-        available_bytes=memory_bytes, device="cpu",
+        shapes_of_info(checkpoint.info), list(chunks(Read(tokens=tokens, logits=1, capacity=tokens), chunk)), dtype=dtype,
+        chunk_tokens=chunk, available_bytes=memory_bytes, device="cpu",
     ).check(f"checkpoint {checkpoint.source} with {longest.task.name}")  # fmt: skip
 
 

@@ -12,6 +12,8 @@ from ropepp_eval.rows.cache_key import cache_file
 from ropepp_eval.rows.catalogue import task_entries
 from ropepp_eval.rows.files import read_rows, write_rows
 from ropepp_eval.rows.row import Row, RowBuilder, RowRequest
+from ropepp_eval.tokens.chat import FORMATS, chat_text
+from ropepp_eval.tokens.counting import piece_counter
 
 if TYPE_CHECKING:
     from ropepp_eval.tokens.tokenizer import Tokenizer
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 DEFAULT_SAMPLES = 100
 DEFAULT_SEED = 42
 PROTOCOLS = ("reference", "paper")
+_MOST_FITS = 4
 
 
 def request_from_metadata(task: str, metadata: Mapping[str, Any]) -> RowRequest:
@@ -55,7 +58,11 @@ def request_from_metadata(task: str, metadata: Mapping[str, Any]) -> RowRequest:
 
 
 def tokenizer_rules(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The model arguments that decide the ids of a prompt, as `load_tokenizer` takes them; texts are read as --model_args gives them."""
+    """The model arguments that decide the ids of a prompt, as `load_tokenizer` takes them; texts are read as --model_args gives them.
+
+    Raises:
+        UserError: a value is not allowed.
+    """
     given = (settings.get(name) for name in ("add_bos_token", "prefix_token_id"))
     bos, prefix = ("none" if value in (None, "") else str(value).lower() for value in given)
     truth = {"none": None, "true": True, "1": True, "false": False, "0": False}
@@ -63,7 +70,18 @@ def tokenizer_rules(settings: Mapping[str, Any]) -> dict[str, Any]:
         raise UserError(f"add_bos_token {bos!r} is not known; it may be True or False")
     if not (prefix.isdecimal() or prefix == "none"):
         raise UserError(f"prefix_token_id {prefix!r} is no token id; give a whole number, such as 0")
-    return {"add_bos_token": truth[bos], "prefix_token_id": None if prefix == "none" else int(prefix)}
+    rules: dict[str, Any] = {"add_bos_token": truth[bos], "prefix_token_id": None if prefix == "none" else int(prefix)}
+    return rules | _chat_rules({name: value for name, value in settings.items() if value not in (None, "None", "")})
+
+
+def _chat_rules(settings: Mapping[str, Any]) -> dict[str, Any]:
+    format_, system = settings.get("prompt_format", "base"), settings.get("system")
+    budget = str(settings.get("reasoning_budget", 0))
+    if format_ not in FORMATS:
+        raise UserError(f"prompt format {format_!r} is not known; it may be {' or '.join(FORMATS)}")
+    if not budget.isdecimal():
+        raise UserError(f"reasoning_budget {budget!r} is no number of tokens; give a whole number, such as 2048")
+    return {"prompt_format": format_, "system": None if system is None else str(system), "reasoning_budget": int(budget)}
 
 
 def frozen_rows(request: RowRequest, build: RowBuilder) -> list[Row]:
@@ -75,9 +93,13 @@ def frozen_rows(request: RowRequest, build: RowBuilder) -> list[Row]:
     """
     if request.length_tokens == 0:
         _check_zero_length(request.task)
+    if request.tokenizer.chat is not None:
+        _check_is_asked(request.task)
     path = cache_file(request, build)
 
     def rebuild() -> list[Row]:
+        if request.tokenizer.chat is not None:
+            return _chat_rows(request, build)
         return [with_special_tokens(row, request.tokenizer) for row in build(request)]
 
     rows = read_rows(path, request.samples, rebuild) if path else None
@@ -92,6 +114,40 @@ def frozen_rows(request: RowRequest, build: RowBuilder) -> list[Row]:
         where = format_length(request.length_tokens)
         raise UserError(f"task {request.task} has no row at {where}; ask for --samples of 1 or more")
     return rows
+
+
+def _chat_rows(request: RowRequest, build: RowBuilder) -> list[Row]:
+    """Rows in the tokenizer's chat template; smaller ones where template and prompt together come out longer than each alone."""
+    for _ in range(_MOST_FITS):
+        rows = [in_chat(row, request.tokenizer) for row in build(request)]
+        over = max((row.prompt_tokens + row.max_new_tokens - request.length_tokens for row in rows), default=0)
+        if over <= 0 or request.length_tokens == 0:
+            break
+        request = replace(request, kept_free_tokens=request.kept_free_tokens + over)
+    return rows
+
+
+def in_chat(row: Row, tokenizer: Tokenizer) -> Row:
+    """A builder's row as it enters a chat model: the template around its prompt, the reasoning budget in its own."""
+    assert tokenizer.chat is not None
+    text = chat_text(tokenizer, row.prompt, row.answer_prefix)
+    return replace(
+        row,
+        prompt=text,
+        prompt_tokens=piece_counter(tokenizer).count(text) + tokenizer.added_tokens(text),
+        max_new_tokens=row.max_new_tokens + tokenizer.chat.reasoning_budget,
+        answer_prefix="",
+        details={**row.details, "question": row.question, "prompt_format": "chat"},
+    )
+
+
+def _check_is_asked(task: str) -> None:
+    """In chat only what is asked and answered makes sense; a text that is scored has no turn."""
+    entries = task_entries()
+    if task in entries and entries[task].output_type != "generate_until":
+        raise UserError(
+            f"task {task} scores a given text, which no chat holds; leave it out, or use --prompt-format base for it"
+        )
 
 
 def _check_zero_length(task: str) -> None:

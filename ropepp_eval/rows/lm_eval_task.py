@@ -13,6 +13,7 @@ from lm_eval.api.task import ConfigurableTask
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.rows.lm_eval_switches import refuse_other_prompts
+from ropepp_eval.rows.protocols import protocol_label
 from ropepp_eval.rows.requests import Unanswered, requests_of
 from ropepp_eval.rows.row import Row, row_from_doc
 
@@ -52,7 +53,7 @@ class RowTask(ConfigurableTask):
             "row_task": {  # what lm-eval's results files then say of our rows
                 "task": request.task,
                 "length_tokens": request.length_tokens,
-                "protocol": request.protocol,
+                "protocol": protocol_label(request.protocol, "chat" if request.tokenizer.chat else "base"),
                 "seed": request.seed,
                 "tokenizer_sha256": request.tokenizer.sha256,
                 "benchmark": self.config.metadata.get("benchmark", request.task),

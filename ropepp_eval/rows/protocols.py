@@ -10,6 +10,17 @@ from ropepp_eval.errors import unknown_name
 from ropepp_eval.paths import resource_dir
 
 Settings = TypeVar("Settings")
+_CHAT = "+chat"
+
+
+def protocol_label(protocol: str, prompt_format: str) -> str:
+    """What results call the way rows were asked: rows in chat are of a protocol of their own, so that no table mixes the two."""
+    return protocol if prompt_format == "base" else f"{protocol}+{prompt_format}"
+
+
+def protocol_of(label: str) -> str:
+    """The protocol that a label of `protocol_label` is of."""
+    return label.removesuffix(_CHAT)
 
 
 def protocol_settings(benchmark: str, protocol: str, settings: type[Settings]) -> Settings:

@@ -34,11 +34,14 @@ class RowRequest:
     """`reference` or `paper`."""
     tokenizer: Tokenizer
     data: DataFolder
+    kept_free_tokens: int = 0
+    """Tokens of the length that builders leave alone."""
 
     @property
     def room_tokens(self) -> int:
-        """Tokens of text and generation budget that fit the length, beside the special tokens (a BOS) that enter with the text."""
-        return self.length_tokens - self.tokenizer.most_added_tokens
+        """Tokens of text and generation budget that fit the length, beside what enters with the text: special tokens (a BOS), or the
+        chat template."""
+        return self.length_tokens - self.tokenizer.most_added_tokens - self.kept_free_tokens
 
     def entering_tokens(self, text: str) -> int:
         """Tokens that enter the model where `text` is the prompt, or prompt and continuation."""
@@ -59,6 +62,8 @@ class Row:
     """Tokens that enter the model for `prompt`, a BOS included. Builders count the text alone; `frozen_rows` adds the rest."""
     references: tuple[str, ...] = ()
     """Right answers, for tasks that generate."""
+    answer_prefix: str = ""
+    """The end of `prompt` that begins the answer; only builders say it: `frozen_rows` puts it where the prompt's format has it."""
     max_new_tokens: int = 0
     """Generation budget in tokens; 0 where nothing is generated."""
     choices: tuple[str, ...] = ()
@@ -101,7 +106,9 @@ class Row:
 
     def as_doc(self) -> dict[str, Any]:
         """The row as a flat, JSON-able dictionary, which is what lm-eval calls a doc."""
-        return asdict(self) | {"references": list(self.references), "choices": list(self.choices)}
+        doc = asdict(self) | {"references": list(self.references), "choices": list(self.choices)}
+        del doc["answer_prefix"]
+        return doc
 
 
 RowBuilder = Callable[[RowRequest], list[Row]]

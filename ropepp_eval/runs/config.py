@@ -15,6 +15,7 @@ from ropepp_eval.errors import UserError, unknown_name
 from ropepp_eval.lengths import parse_length
 from ropepp_eval.rows.building import DEFAULT_SAMPLES, DEFAULT_SEED, PROTOCOLS
 from ropepp_eval.rows.catalogue import load_task_folder, resolve_tasks
+from ropepp_eval.rows.protocols import protocol_label
 from ropepp_eval.runs.shards import Shard
 
 BACKENDS = ("native", "vllm")
@@ -140,6 +141,11 @@ class RunConfig:
     def folder_in(self, out: Path) -> Path:
         """The run folder where the run goes to `out`: `out`, or in it the shard's."""
         return out if self.shard is None else Shard.parse(self.shard).folder_in(out)
+
+    @property
+    def protocol_label(self) -> str:
+        """The protocol as rows and tables name it, the chat format with it."""
+        return protocol_label(self.protocol, dict(self.adapter_options).get("prompt_format") or "base")
 
     def arguments(self) -> dict[str, Any]:
         """Everything that repeats the run, as `run.json` holds it; `out` is the folder that holds it."""

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import datetime
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from ropepp_eval.adapters.answers import Answer, Failure
 from ropepp_eval.errors import Interrupted
 from ropepp_eval.manifests import stretches_of
 from ropepp_eval.records import FORMAT
+from ropepp_eval.rows.catalogue import TaskEntry
 from ropepp_eval.rows.row import Row
 from ropepp_eval.rows.scorers import scorer_sha256
 from ropepp_eval.runs.answering import Executor, ThisProcess
@@ -204,13 +205,14 @@ def record_of(cell: Cell, row: Row, answers: list[Answer], plan: Plan) -> dict[s
         "benchmark": cell.task.benchmark,
         "task": cell.task.name,
         "length_tokens": cell.length_tokens,
-        "protocol": plan.config.protocol,
+        "protocol": plan.config.protocol_label,
         "seed": plan.config.seed,
         "tokenizer_sha256": cell.checkpoint.tokenizer.sha256,
         "row": row.row,
         "row_sha256": row.sha256,
         "prompt_tokens": row.prompt_tokens,
         "new_tokens": sum(answer.new_tokens for answer in answers),
+        **({"reasoning_tokens": reasoned} if (reasoned := sum(answer.reasoning_tokens for answer in answers)) else {}),
         "budget": row.max_new_tokens,
         "finish": answers[0].finish,
         "cut": any(answer.cut for answer in answers),
@@ -261,7 +263,7 @@ def manifest_of(plan: Plan) -> dict[str, Any]:
                 "benchmark": cell.task.benchmark,
                 "task": cell.task.name,
                 "length_tokens": cell.length_tokens,
-                "protocol": config.protocol,
+                "protocol": config.protocol_label,
                 "samples": cell.planned_rows,
                 **({} if cell.planned is None else {"rows": stretches_of(row.row for row in cell.rows)}),
             }

@@ -96,7 +96,7 @@ def _changes(earlier: Mapping[str, Any], identity: Mapping[str, Any]) -> Iterato
     for change, labels in found.items():
         everyone = len(labels) == len(theirs["checkpoints"]) == 1
         yield change if everyone else f"{change} ({', '.join(map(inert, labels))})"
-    yield from _differences(theirs.get("probe"), identity.get("probe"), "probe")
+    yield from differences(theirs.get("probe"), identity.get("probe"), "probe")
     folders = theirs.get("task_folders", {})
     for task, sha256 in identity.get("task_folders", {}).items():
         if folders.get(task, sha256) != sha256:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Texts = str | Items[str]
 _ADAPTER = {"chunk": "chunk_tokens", "truncate": "truncate", "deterministic": "deterministic"} | {
-    name: name for name in ("tensor_parallel_size", "gpu_memory_utilization")
+    name: name for name in ("tensor_parallel_size", "gpu_memory_utilization", "prompt_format", "system", "reasoning_budget")
 }
 """Options that are settings of the adapter, and their names there."""
 PLACE = ("on", "ray_address", "gpus_per_worker", "cpus_per_worker", "workers")
@@ -51,6 +51,9 @@ class RunOptions(Outside):
     detect: float | int | None = None
     seed: int | None = None
     protocol: str | None = None
+    prompt_format: str | None = None
+    system: str | None = None
+    reasoning_budget: Annotated[int, Field(ge=1)] | None = None
     data_dir: str | None = None
     repeat_text: bool | None = None
     offline: bool | None = None

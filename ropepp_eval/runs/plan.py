@@ -153,7 +153,7 @@ class Plan:
     def asked(self) -> dict[tuple[Any, ...], frozenset[int]]:
         """Numbers of the rows of each cell, by (checkpoint's hash, position, task, length, protocol)."""
         return {
-            (cell.checkpoint.info.sha256, cell.checkpoint.position, cell.task.name, cell.length_tokens, self.config.protocol):
+            (cell.checkpoint.info.sha256, cell.checkpoint.position, cell.task.name, cell.length_tokens, self.config.protocol_label):
                 frozenset(row.row for row in cell.rows)
             for cell in self.cells
         }  # fmt: skip

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length
+from ropepp_eval.outside import shown
 from ropepp_eval.resolution import resolution_in_words
 from ropepp_eval.runs.judging import beyond
 from ropepp_eval.runs.plan import Cell, Plan, PlannedCheckpoint
@@ -125,6 +126,12 @@ def _notes(plan: Plan) -> list[str]:
         f"{'all checkpoints' if len(labels) == everyone > 1 else ', '.join(labels)}: {sentence}"
         for sentence, labels in said.items()
     ]
+    if (chat := plan.checkpoints[0].tokenizer.chat) is not None:
+        system = "" if chat.system is None else f", system message {shown(chat.system)}"
+        thought = (
+            f", up to {chat.reasoning_budget:,} tokens of thinking that are not scored" if chat.reasoning_budget else ""
+        )
+        notes.append(f"prompts are in the tokenizer's chat template{system}{thought}")
     notes += [f"left out: {reason}" for reason in (*plan.left_out, *plan.questions_left_out)]
     if plan.stand_in:
         notes.append("generated text stands in for a real corpus (--data-dir names real ones); tables mark these rows")

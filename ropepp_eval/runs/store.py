@@ -108,7 +108,7 @@ class RunStore:
                 return False
         return True
 
-    def records_in(self, other: Path, cell: Cell) -> dict[str, dict[str, Any]]:
+    def records_in(self, other: Path, cell: StoredCell) -> dict[str, dict[str, Any]]:
         """Records of the cell by key that another run's folder holds, as far as they can be read."""
         return _read_lines(other / self.path_of(cell).relative_to(self.folder), retry_failed=False)[0]
 

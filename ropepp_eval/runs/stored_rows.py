@@ -10,6 +10,7 @@ from ropepp_eval.errors import UserError
 from ropepp_eval.inert import inert
 from ropepp_eval.rows.building import DEFAULT_SEED, frozen_rows, tokenizer_rules
 from ropepp_eval.rows.catalogue import TaskEntry, task_entries
+from ropepp_eval.rows.protocols import protocol_of
 from ropepp_eval.rows.row import Row, RowRequest
 from ropepp_eval.runs.scoring import RowIsGone
 from ropepp_eval.tokens.tokenizer import Tokenizer, load_tokenizer
@@ -110,7 +111,7 @@ class RowMaker:
             length_tokens=record["length_tokens"],
             samples=samples,
             seed=DEFAULT_SEED if seed is None else seed,
-            protocol=record["protocol"],
+            protocol=protocol_of(record["protocol"]),
             tokenizer=self._tokenizer_of(record.get("tokenizer_sha256") or ""),
             data=open_data(
                 self._data_dir, offline=bool(arguments.get("offline")), repeat_text=bool(arguments.get("repeat_text"))

@@ -19,6 +19,7 @@ NAMES = (
     "added_tokens.json",
     "vocab.json",
     "merges.txt",
+    "chat_template.jinja",
 )
 MODEL_NAME = "tokenizer.model"
 _LIMITS = Limits(size_bytes=256 * 2**20, digits=40)  # "no limit" is written as 10^30

@@ -11,6 +11,7 @@ from typing import Any
 from ropepp_eval.errors import UserError
 from ropepp_eval.hashing import hash_json
 from ropepp_eval.inert import inert
+from ropepp_eval.tokens.chat import ChatFormat, chat_format
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +37,19 @@ class Tokenizer:
     BPE dropout that were saved with it are switched off: they belong to training.
     """
 
+    chat: ChatFormat | None = None
+    """How prompts are asked in chat; None: as they are."""
+
     def __init__(
-        self, fast: Any, name: str, *, add_bos_token: bool | None = None, prefix_token_id: int | None = None
+        self,
+        fast: Any,
+        name: str,
+        *,
+        add_bos_token: bool | None = None,
+        prefix_token_id: int | None = None,
+        prompt_format: str = "base",
+        system: str | None = None,
+        reasoning_budget: int = 0,
     ) -> None:
         """Wrap a tokenizer.
 
@@ -46,9 +58,11 @@ class Tokenizer:
             name: what the user called it: a folder or a hub id.
             add_bos_token: whether prompts get special tokens; None: as the tokenizer's own template says.
             prefix_token_id: what stands before a text without context; None: BOS, or else EOS.
+            prompt_format: `base`, or `chat`: rows are asked in the tokenizer's template, which itself says what a text begins with.
+            system, reasoning_budget: see `ChatFormat`.
 
         Raises:
-            UserError: it can't encode a plain text, or its template does more than put tokens around one.
+            UserError: the chat template can't be used, it can't encode a plain text, or its template does more than put tokens around one.
         """
         self.fast = fast
         """The `transformers` tokenizer itself; None in a process that only builds rows."""
@@ -58,11 +72,13 @@ class Tokenizer:
             bos=bos,
             eos=eos,
             prefix=usual if prefix_token_id is None else prefix_token_id,
-            special_tokens=add_bos_token is not False,
+            special_tokens=add_bos_token is True if prompt_format == "chat" else add_bos_token is not False,
             split_special_tokens=bool(getattr(fast, "split_special_tokens", False)),
             clean_up_blanks=bool(getattr(fast, "clean_up_tokenization_spaces", False)),
         )
         self._set_up(getattr(fast, "backend_tokenizer", None), name, rules)
+        if prompt_format == "chat":
+            self.chat = chat_format(self, system, reasoning_budget)
 
     def _set_up(self, backend: Any, name: str, rules: Rules) -> None:
         self.backend = backend
@@ -81,7 +97,7 @@ class Tokenizer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travels to other processes without `transformers`."""
-        return _rebuilt, (self.backend.to_str(), self.name, self.rules)
+        return _rebuilt, (self.backend.to_str(), self.name, self.rules, self.chat)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text`, nothing added before or after."""
@@ -123,8 +139,8 @@ class Tokenizer:
 
     @property
     def most_added_tokens(self) -> int:
-        """What a prompt's length must leave room for."""
-        return self.added_tokens("")
+        """What a prompt's length must leave room for: special tokens, or all that is around it in chat."""
+        return self.added_tokens("") if self.chat is None else self.chat.frame_tokens
 
     def _around(self, text: str) -> tuple[list[int], list[int]]:
         if not self.rules.special_tokens or (self._prefix_text and text.startswith(self._prefix_text)):
@@ -148,7 +164,8 @@ class Tokenizer:
     @functools.cached_property
     def sha256(self) -> str:
         """Hash of all that decides ids, stops and texts, whatever the folder is called."""
-        return hash_json({"vocabulary": self.vocabulary_sha256, **asdict(self.rules)})
+        chat = {"chat": [self.chat.template, self.chat.system, self.chat.reasoning_budget]} if self.chat else {}
+        return hash_json({"vocabulary": self.vocabulary_sha256, **asdict(self.rules), **chat})
 
     def _special_tokens_around(self) -> tuple[list[int], list[int]]:
         """(ids before a text, ids after it) of the tokenizer's template."""
@@ -182,12 +199,13 @@ class Tokenizer:
             yield
 
 
-def _rebuilt(serialized: str, name: str, rules: Rules) -> Tokenizer:
+def _rebuilt(serialized: str, name: str, rules: Rules, chat: ChatFormat | None) -> Tokenizer:
     from tokenizers import Tokenizer as Backend
 
     tokenizer = object.__new__(Tokenizer)
     tokenizer.fast = None
     tokenizer._set_up(Backend.from_str(serialized), name, rules)
+    tokenizer.chat = chat
     return tokenizer
 
 

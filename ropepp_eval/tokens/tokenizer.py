@@ -21,23 +21,37 @@ __all__ = ["Tokenizer", "load_tokenizer"]
 _TRIAL = "Here is a text: 3,141 words,\n\tand \u00e9\u2014\u4e00 \U0001f642  end. "
 
 
-def load_tokenizer(name: str, *, add_bos_token: bool | None = None, prefix_token_id: int | None = None) -> Tokenizer:
+def load_tokenizer(
+    name: str,
+    *,
+    add_bos_token: bool | None = None,
+    prefix_token_id: int | None = None,
+    prompt_format: str = "base",
+    system: str | None = None,
+    reasoning_budget: int = 0,
+) -> Tokenizer:
     """The tokenizer of a folder or hub id. Never runs code from it.
 
     Args:
         name: folder or hub id.
-        add_bos_token, prefix_token_id: see `Tokenizer`.
+        add_bos_token, prefix_token_id, prompt_format, system, reasoning_budget: see `Tokenizer`.
 
     Raises:
         UserError: there is none, a file of it is wrong, or it can't count (no fast form).
     """
     folder = folder_of(name)
-    return _loaded(name, folder, files_state(folder), add_bos_token, prefix_token_id)
+    chat = (prompt_format, system, reasoning_budget)
+    return _loaded(name, folder, files_state(folder), add_bos_token, prefix_token_id, chat)
 
 
 @functools.lru_cache(maxsize=8)
 def _loaded(
-    name: str, folder: Path, state: tuple[Any, ...], add_bos_token: bool | None, prefix_token_id: int | None
+    name: str,
+    folder: Path,
+    state: tuple[Any, ...],
+    add_bos_token: bool | None,
+    prefix_token_id: int | None,
+    chat: tuple[str, str | None, int],
 ) -> Tokenizer:
     """A tokenizer's files are read again only where they changed: rows remember what they learned of its pieces."""
     check_files(folder)
@@ -46,7 +60,16 @@ def _loaded(
         if not getattr(fast, "is_fast", False):
             raise UserError(f"tokenizer {name!r} has no fast form (tokenizer.json), so it can't count; convert it first")
         fast.model_max_length = int(1e30)  # we check lengths ourselves; its own warning would be noise
-        tokenizer = Tokenizer(fast, name, add_bos_token=add_bos_token, prefix_token_id=prefix_token_id)
+        prompt_format, system, reasoning_budget = chat
+        tokenizer = Tokenizer(
+            fast,
+            name,
+            add_bos_token=add_bos_token,
+            prefix_token_id=prefix_token_id,
+            prompt_format=prompt_format,
+            system=system,
+            reasoning_budget=reasoning_budget,
+        )
         ids = tokenizer.encode(_TRIAL)
         tokenizer.decode(ids)
         if ids != fast.encode(_TRIAL, add_special_tokens=False):

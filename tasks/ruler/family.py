@@ -65,6 +65,11 @@ class Family(abc.ABC):
         """The largest size whose prompt is within the budget, and the tokens of that prompt; see `fit_size`."""
         return fit_size(estimate, count, self.prompt_budget, smallest, largest)
 
+    def _answer_prefix(self, prompt: str) -> str:
+        """The end of a prompt that is the family's answer prefix, its fields filled."""
+        begin = str(self.texts["answer_prefix"]).partition("{")[0]
+        return prompt[prompt.rindex(begin) :] if begin else ""
+
     def make_row(self, number: int, prompt: str, prompt_tokens: int, references: tuple[str, ...], **others: Any) -> Row:
         """The row of a prompt."""
         return Row(
@@ -73,6 +78,7 @@ class Family(abc.ABC):
             row=number,
             prompt=prompt,
             prompt_tokens=prompt_tokens,
+            answer_prefix=self._answer_prefix(prompt),
             references=references,
             max_new_tokens=self.max_new_tokens,
             **others,

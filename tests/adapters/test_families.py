@@ -10,6 +10,7 @@ import torch
 
 from ropepp_eval import inspect_checkpoint, load_checkpoint
 from ropepp_eval.adapters.native import NativeLM
+from ropepp_eval.checkpoints import export_checkpoint
 from ropepp_eval.checkpoints.families import SHARING
 from ropepp_eval.errors import UserError
 from tests.adapters.families import FAMILIES, Family, page_table
@@ -118,3 +119,23 @@ def test_position_names_are_for_our_own_classes(folders: dict[str, Path]) -> Non
 def test_the_page_of_models_is_made_from_this_table() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
     assert [line for line in page.splitlines() if line.startswith("|")] == page_table(), "python -m tests.adapters.families"
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=NAMES)
+def test_an_exported_checkpoint_is_the_same_model(family: Family, folders: dict[str, Path], tmp_path: Path) -> None:
+    folder = folders[family.name]
+    exported = export_checkpoint(folder, tmp_path / "out")
+    for field in (
+        "position",
+        "architecture",
+        "parameters",
+        "max_position_embeddings",
+        "cache",
+        "whole",
+        "stop_ids",
+        "dtype",
+    ):
+        assert getattr(inspect_checkpoint(exported), field) == getattr(inspect_checkpoint(folder), field), field
+    ids = torch.arange(40).reshape(1, -1)
+    with torch.inference_mode():
+        assert torch.equal(load_checkpoint(exported)(ids).logits, load_checkpoint(folder)(ids).logits)

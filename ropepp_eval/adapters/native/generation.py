@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ropepp_eval.adapters.encoding import Job
 from ropepp_eval.adapters.laps import Laps
-from ropepp_eval.adapters.ledger import Generated
+from ropepp_eval.adapters.ledger import Generated, written
 from ropepp_eval.adapters.memory import free_memory, memory_failure, out_of_memory
 from ropepp_eval.adapters.native.cache import KeyValueStore, RaggedView, StackView
 from ropepp_eval.adapters.native.forward import Forward
@@ -111,10 +111,7 @@ class Generator:
         for number, job in enumerate(group):
             self._store.clear(len(active) + number, len(job.prompt))
             queue.popleft()
-        rows = [
-            Row(job, Writer(self.tokenizer, job.budget, job.stops, self.end_ids), self._spent.pop(job.index, 0.0))
-            for job in group
-        ]
+        rows = [Row(job, Writer.of(job, self.tokenizer, self.end_ids), self._spent.pop(job.index, 0.0)) for job in group]
         active += rows
         self._view = None
         return self._write(active, rows, last)
@@ -173,8 +170,7 @@ class Generator:
                 finished.append(Generated(row.job, None, 0, None, row.seconds, failure))
                 self._leave(active, row)
             elif row.writer.add(token):
-                text = row.writer.result()
-                finished.append(Generated(row.job, text, len(row.writer.ids), row.writer.finish, row.seconds))
+                finished.append(written(row.job, row.writer, row.seconds))
                 self._leave(active, row)
         return finished
 

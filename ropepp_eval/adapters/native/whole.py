@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ropepp_eval.adapters.encoding import Job
 from ropepp_eval.adapters.laps import Laps
-from ropepp_eval.adapters.ledger import Generated
+from ropepp_eval.adapters.ledger import Generated, written
 from ropepp_eval.adapters.memory import free_memory, memory_failure, out_of_memory
 from ropepp_eval.adapters.native.forward import Forward
 from ropepp_eval.adapters.native.nonfinite import failure_of
@@ -83,7 +83,7 @@ class WholeGenerator:
     def _write(self, job: Job) -> Generated:
         from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
-        watch = _Watch(Writer(self.tokenizer, job.budget, job.stops, self.end_ids))
+        watch = _Watch(Writer.of(job, self.tokenizer, self.end_ids))
         self.forward.forget()
         ids = self.forward.tensor([job.prompt])
         self.forward.model.generate(
@@ -98,8 +98,7 @@ class WholeGenerator:
         seconds = self.laps.end()
         if not watch.finite:
             return Generated(job, None, 0, None, seconds, failure_of(self.forward, job.prompt, watch.writer.ids))
-        writer = watch.writer
-        return Generated(job, writer.result(), len(writer.ids), writer.finish, seconds)
+        return written(job, watch.writer, seconds)
 
 
 @dataclass(eq=False)

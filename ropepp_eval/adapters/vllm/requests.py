@@ -11,7 +11,7 @@ import numpy as np
 
 from ropepp_eval.adapters.answers import Failure
 from ropepp_eval.adapters.encoding import Job
-from ropepp_eval.adapters.ledger import Generated, SpanScore
+from ropepp_eval.adapters.ledger import Generated, SpanScore, written
 from ropepp_eval.adapters.vllm.engine import Engine, EngineRequest
 from ropepp_eval.adapters.windows import Span
 from ropepp_eval.adapters.writer import Writer
@@ -121,8 +121,7 @@ def generate(
             yield Generated(job, "", 0, None, request.seconds, failure)
         elif any(writer.add(token) for token in new.token_ids) or output.finished:
             request.stopped = True
-            text = writer.result()
-            yield Generated(job, text, len(writer.ids), writer.finish or "length", request.seconds)
+            yield written(job, writer, request.seconds)
 
 
 def _generation(job: Job, tokenizer: Any, end_ids: frozenset[int], caching: bool) -> EngineRequest:
@@ -135,4 +134,4 @@ def _generation(job: Job, tokenizer: Any, end_ids: frozenset[int], caching: bool
         output_kind=RequestOutputKind.DELTA,
         skip_reading_prefix_cache=not caching,
     )
-    return EngineRequest((job, Writer(tokenizer, job.budget, job.stops, end_ids)), [int(i) for i in job.prompt], params)
+    return EngineRequest((job, Writer.of(job, tokenizer, end_ids)), [int(i) for i in job.prompt], params)
