@@ -11,7 +11,6 @@ this kind is a template (YAML) and a function that reads the data set's records;
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -174,7 +173,9 @@ def _row(
 
 def shared_words(texts: Sequence[str]) -> str:
     """What all texts begin with, up to the end of a word; the last word is left to the choices."""
-    common = os.path.commonprefix(list(texts))
+    low, high = min(texts), max(texts)
+    length = next((place for place, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
+    common = low[:length]
     return re.sub(r"\s+\S*$", "", common) if re.search(r"\s", common) else ""
 
 
