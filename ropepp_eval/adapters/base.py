@@ -123,6 +123,10 @@ class RowAdapter(LM):  # type: ignore[misc]
         """As `loglikelihood_rolling`, through windows of the request's own length."""
         return self._responses(requests, disable_tqdm)
 
+    def whole_text(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        """(log-likelihood, is_greedy) of each text from its second token on. See `_responses`."""
+        return self._responses(requests, disable_tqdm)
+
     # lm-eval's switches
 
     def set_cache_hook(self, cache_hook: Any) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ropepp_eval.adapters.answers import Failure
-from ropepp_eval.adapters.windows import Ids, Span, as_ids, rolling_spans, sliding_spans
+from ropepp_eval.adapters.windows import Ids, Span, as_ids, common_prefix, rolling_spans, sliding_spans
 from ropepp_eval.errors import UserError
 from ropepp_eval.tokens.chat import THINK
 from ropepp_eval.tokens.encoding import PieceEncoder
@@ -24,7 +24,7 @@ class Job:
     index: int
     """Its number in the list of requests."""
     kind: str
-    """lm-eval's request type, or `sliding_window`; a `rolling_window` is a `loglikelihood_rolling`."""
+    """lm-eval's request type, `sliding_window` or `whole_text`; a `rolling_window` is a `loglikelihood_rolling`."""
     prompt: Ids
     """What the ledger counts and hashes: the context, or the whole text of windows."""
     spans: tuple[Span, ...] = ()
@@ -39,6 +39,8 @@ class Job:
     """Whether the prompt itself opens the thinking."""
     cut: int = 0
     """Tokens cut from the prompt."""
+    unscored: int = -1
+    """A token id whose log-probability does not count, wherever it stands; -1: none."""
     error: Failure | None = field(default=None)
 
     @property
@@ -148,6 +150,7 @@ class Encoder:
             "loglikelihood_rolling": self._rolling,
             "rolling_window": self._rolling,
             "sliding_window": self._sliding,
+            "whole_text": self._whole_text,
             "generate_until": self._generation,
         }
         if kind not in makers:
@@ -213,6 +216,29 @@ class Encoder:
         ids = as_ids(self.encode(text))
         return Job(index=index, kind="sliding_window", prompt=ids, spans=tuple(sliding_spans(ids, window, stride)))
 
+    def _whole_text(self, index: int, context: str, continuation: str, settings: dict[str, int]) -> Job:
+        """Every token behind the first is scored. What other continuations of `context` have in common with this one is a span of its
+        own, which the engine computes once for all of them."""
+        text = context + continuation
+        ids, shared = self.encode(text), self.encode(context) if context else []
+        kept = self.tokenizer.cut_left(text, ids, int(settings["window"]))
+        cut = len(ids) - len(kept)
+        if len(kept) > self.max_length + 1:
+            raise self._over(f"text of {len(kept)} tokens", len(kept) - 1)
+        own = common_prefix(as_ids(ids), as_ids(shared)) - cut
+        split = own if 1 < own < len(kept) else 1
+        spans = [Span(as_ids(kept[:split]), 1)] if split > 1 else []
+        spans += [Span(as_ids(kept), split)] if len(kept) > 1 else []
+        prompt = self.tokenizer.cut_left(context, shared, len(shared) - cut) if context else kept[:1]
+        return Job(
+            index=index,
+            kind="whole_text",
+            prompt=as_ids(prompt),
+            spans=tuple(spans),
+            cut=len(shared) - len(prompt) if context else 0,
+            unscored=-1 if self.tokenizer.rules.eos is None else self.tokenizer.rules.eos,
+        )
+
     def _generation(self, index: int, context: str, settings: dict[str, Any]) -> Job:
         budget, stops = generation_settings(settings, self.max_gen_toks)
         ids = self.encode(context) or [self.prefix()]
@@ -276,7 +302,10 @@ def _check_count(job: Job, planned: int | None) -> None:
 def texts_of(request: Any) -> Iterator[str]:
     """Texts that `Encoder.job` will encode with the tokenizer's own rule for special tokens."""
     context = request.args[0]
-    if request.request_type != "loglikelihood":
+    if request.request_type == "whole_text":
+        yield from ([context] if context else [])
+        yield context + request.args[1]
+    elif request.request_type != "loglikelihood":
         yield context
     elif kept := context.rstrip():
         yield kept

@@ -86,7 +86,10 @@ def scored(job: Job, scores: Sequence[SpanScore]) -> Answer:
             for span, score in zip(job.spans, scores, strict=True)
         ]
         return replace(base, response=windows)
-    total = sum(float(score.logprobs.sum(dtype=np.float64)) for score in scores)
+    total = sum(
+        float(score.logprobs[span.ids[span.first :] != job.unscored].sum(dtype=np.float64))
+        for span, score in zip(job.spans, scores, strict=True)
+    )
     if job.kind == "loglikelihood_rolling":
         return replace(base, response=total)
     return replace(base, response=(total, all(score.greedy for score in scores)))

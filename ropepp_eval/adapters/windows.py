@@ -34,6 +34,13 @@ def as_ids(ids: Sequence[int]) -> Ids:
     return np.where(wide > np.iinfo(np.int32).max, -1, wide).astype(np.int32)
 
 
+def common_prefix(a: Ids, b: Ids) -> int:
+    """Number of equal tokens at the beginning."""
+    length = min(len(a), len(b))
+    different = np.flatnonzero(a[:length] != b[:length])
+    return int(different[0]) if len(different) else length
+
+
 def rolling_spans(ids: Ids, prefix: int, max_length: int) -> Iterator[Span]:
     """lm-eval's rolling windows: the first predicts `max_length` tokens after the prefix; later ones have full context and
     score only what is new."""

@@ -22,6 +22,29 @@ NEEDS = {
         "openbookqa/Main/openbook.txt",
         "openbookqa/Additional/crowdsourced-facts.txt",
     ),
+    "short_tasks": (
+        "piqa/dev.jsonl",
+        "piqa/dev-labels.lst",
+        "hellaswag/hellaswag.jsonl",
+        "winogrande/dev.jsonl",
+        "ARC/ARC-e/ARC-Easy-Dev.jsonl",
+        "gpqa/gpqa_diamond.csv",
+        "siqa/dev.jsonl",
+        "siqa/dev-labels.lst",
+        "truthful_qa/validation.jsonl",
+    ),
+    "super_glue": (
+        "SuperGLUE/BoolQ/val.jsonl",
+        "SuperGLUE/CB/val.jsonl",
+        "SuperGLUE/COPA/val.jsonl",
+        "SuperGLUE/MultiRC/val.jsonl",
+        "SuperGLUE/ReCoRD/val.jsonl",
+        "SuperGLUE/RTE/val.jsonl",
+        "SuperGLUE/WiC/val.jsonl",
+        "SuperGLUE/WSC/val.jsonl",
+        "SuperGLUE/AX-b/AX-b.jsonl",
+        "SuperGLUE/AX-g/AX-g.jsonl",
+    ),
 }
 """Files that a benchmark's tasks read; BABILong can do with its published rows (`babilong/`) instead."""
 

@@ -142,6 +142,11 @@ NOT_ON_THE_HUB = {
     "gutenberg/": "plain-text books (any), where PG-19's test books are not at hand",
     "openbookqa/Main/openbook.txt": "the 1,326 facts, in the archive OpenBookQA-V1-Sep2018",
     "openbookqa/Additional/crowdsourced-facts.txt": "the 5,166 further facts, in the archive OpenBookQA-V1-Sep2018",
+    **dict.fromkeys(
+        ("ARC/", "SuperGLUE/", "gpqa/", "hellaswag/", "piqa/", "siqa/", "winogrande/"),
+        "the `data` folder that OpenCompass 0.4.2 reads, which `data prepare --from` takes as it is",
+    ),
+    "truthful_qa/": "the hub's `truthful_qa`, configuration `generation`, its validation split as JSON lines",
     "nltk_data/tokenizers/punkt_tab/english/": "NLTK's English sentence model, `python -m nltk.downloader punkt_tab`",
 }
 """What tasks can use besides, and where it is found."""

@@ -18,16 +18,24 @@ from ropepp_eval.hub import fetch
 from ropepp_eval.lengths import format_length
 
 FOLDERS = (
+    "ARC",
+    "SuperGLUE",
     "babi",
     "babilong",
     "essays",
+    "gpqa",
     "gutenberg",
+    "hellaswag",
     "hotpotqa",
     "lambada",
     "nltk_data",
     "openbookqa",
+    "piqa",
+    "siqa",
     "squad",
+    "truthful_qa",
     "wikitext-2-raw",
+    "winogrande",
 )
 """What a data folder may hold; other folders of a source are left where they are."""
 Fetch = Callable[[str, str, Sequence[str]], Path]

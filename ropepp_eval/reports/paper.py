@@ -200,13 +200,14 @@ def _column_entry(column: Column, cells: Sequence[Cell], options: LayoutOptions)
 
 def _member_entry(member: Member, length_tokens: int | None, cells: Sequence[Cell], options: LayoutOptions) -> Entry:
     """A task whose length does not matter must have been run at one, else it is missing."""
-    entries = []
-    for task in member.tasks:
-        found = [cell for cell in cells if cell.name.task == task and length_tokens in (None, cell.name.length_tokens)]
-        entries.append(cell_entry(found[0], found[0].primary) if len(found) == 1 else Entry())
-    if member.names_of_one:
-        return next((entry for entry in entries if entry.value is not None), Entry())
-    return entries[0] if len(entries) == 1 else average(entries, options.partial)
+    for tasks in member.alternatives:
+        entries = []
+        for task in tasks:
+            found = [cell for cell in cells if cell.name.task == task and length_tokens in (None, cell.name.length_tokens)]
+            entries.append(cell_entry(found[0], found[0].primary) if len(found) == 1 else Entry())
+        if any(entry.value is not None for entry in entries):
+            return entries[0] if len(entries) == 1 else average(entries, options.partial)
+    return Entry()
 
 
 def _beside(table: PublishedTable, own: tuple[str, ...], label: str, measured: Sequence[Entry], group: str) -> list[Line]:

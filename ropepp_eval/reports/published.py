@@ -18,10 +18,15 @@ PRINTED_STEP = Decimal("0.1")
 
 @dataclass(frozen=True)
 class Member:
-    """One summand of a column: the mean of some tasks, or the first of several names of one task that was run."""
+    """One summand of a column: the mean of some tasks. Where a harness or a protocol has other tasks for it, the first that were run count."""
 
-    tasks: tuple[str, ...]
-    names_of_one: bool = False
+    alternatives: tuple[tuple[str, ...], ...]
+    """Each the tasks of one mean."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """All that may count."""
+        return tuple(task for tasks in self.alternatives for task in tasks)
 
 
 @dataclass(frozen=True)
@@ -165,11 +170,10 @@ def _column(entry: Mapping[str, Any], task_lists: Mapping[str, list[Any]]) -> Co
     )
 
 
-def _member(entry: str | Mapping[str, list[str]]) -> Member:
+def _member(entry: str | Mapping[str, list[Any]]) -> Member:
     if isinstance(entry, str):
-        return Member((entry,))
-    ((kind, tasks),) = entry.items()
-    return Member(tuple(tasks), names_of_one=kind == "names_of_one")
+        return Member(((entry,),))
+    return Member(tuple((one,) if isinstance(one, str) else tuple(one["mean_of"]) for one in entry["first_of"]))
 
 
 def discrepancies() -> list[Discrepancy]:

@@ -32,6 +32,8 @@ def requests_of(
 
     - generate_until: (prompt, generation settings with the row's own budget)
     - multiple_choice: (prompt, choice) for each choice; loglikelihood: (prompt, the one choice)
+    - whole_text, our own request type in the place of multiple_choice where the row has a window: (prompt, choice, {"window": tokens});
+      prompt and choice are one text, whose last so many tokens are all scored but for the first
     - loglikelihood_rolling: (text,), read through the model's own window
     - rolling_window, our own request type in its place where `row_window` is true: (text, {"window": tokens}), read through the
       row's window, so that the answer hangs on nothing but the row
@@ -44,6 +46,9 @@ def requests_of(
     elif output_type in ("multiple_choice", "loglikelihood"):
         arguments = [(row.prompt, choice) for choice in row.choices]
         request_type = "loglikelihood"
+        if row.window_tokens:
+            request_type = "whole_text"
+            arguments = [(*pair, {"window": row.window_tokens}) for pair in arguments]
     elif output_type == "loglikelihood_rolling":
         if row.stride_tokens:
             request_type = "sliding_window"

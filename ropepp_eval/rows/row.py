@@ -71,7 +71,8 @@ class Row:
     gold: int | None = None
     """Index of the right choice."""
     window_tokens: int = 0
-    """Over 0: `prompt` is a text read through windows of this many tokens, not a prompt that must fit at once."""
+    """Over 0: `prompt` is a text read through windows of this many tokens, not a prompt that must fit at once. With `choices`: prompt and
+    choice are one text, and its last so many tokens are read and scored."""
     stride_tokens: int = 0
     """Over 0: windows end every `stride_tokens`; 0: lm-eval's rolling windows, each token scored once."""
     stand_in: bool = False
@@ -90,7 +91,7 @@ class Row:
     def question(self) -> str:
         """What is asked: as the builder noted it (`details.question`), else the prompt's last lines. Empty for a text that is only read."""
         noted = self.details.get("question")
-        if isinstance(noted, str) or self.window_tokens:
+        if isinstance(noted, str) or (self.window_tokens and not self.choices):
             return str(noted or "").strip()
         lines = self.prompt[-LONGEST_QUESTION:].strip().split("\n")
         question = lines.pop()

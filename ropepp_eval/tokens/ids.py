@@ -133,6 +133,11 @@ class Tokenizer:
         before, after = self._around(text)
         return [*before, *ids, *after]
 
+    def cut_left(self, text: str, ids: list[int], most: int) -> list[int]:
+        """The last of `ids`, which are `prompt_ids(text)`, that make `most` with the special tokens in front, which stay."""
+        over, kept = len(ids) - most, len(self._around(text)[0])
+        return ids if over <= 0 else [*ids[:kept], *ids[kept + over :]]
+
     def added_tokens(self, text: str) -> int:
         """Special tokens that enter the model with a prompt that begins as `text` does."""
         return sum(map(len, self._around(text)))

@@ -1,73 +1,80 @@
-"""`openbookqa`: the question alone, its choices ranked as the protocol says."""
+"""`openbookqa` and `openbookqa_fact`: the question alone, or after its fact; its choices ranked as the protocol says."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ropepp_eval.data.left_out import noted
 from ropepp_eval.errors import UserError
-from ropepp_eval.lengths import format_length
+from ropepp_eval.inert import inert
 from ropepp_eval.rows.protocols import protocol_settings
+from ropepp_eval.rows.ranking import RANKING, Record, Records, check_length, ranked_rows, ranking_scores
 from ropepp_eval.rows.row import Row, RowRequest
 from ropepp_eval.tasks.openbookqa.corpus import Question, left_out_of, load_questions
 from ropepp_eval.tasks.openbookqa.settings import OpenBookSettings
-from ropepp_eval.tasks.openbookqa.whole_text import whole_text_parts, whole_text_scores
-from ropepp_eval.tokens.tokenizer import Tokenizer
 
-Parts = tuple[str, tuple[str, ...], dict[str, Any]]
-"""What a ranking asks the model: the prompt, a continuation for each choice, and details that its score needs."""
+LETTERS = "ABCD"
 
 
 def question_rows(request: RowRequest) -> list[Row]:
     """Row i is question i of the test split; the length only has to hold it.
 
     Raises:
-        UserError: a question is longer than the length.
+        UserError: a question is longer than the length, or the task is not of the protocol.
     """
-    ranking = protocol_settings("openbookqa", request.protocol, OpenBookSettings).ranking
-    questions, stand_in = load_questions(request.data, facts=False)
-    left_out = left_out_of(request.data, facts=False)
+    settings = protocol_settings("openbookqa", request.protocol, OpenBookSettings)
+    facts = request.task == "openbookqa_fact"
+    questions, stand_in = load_questions(request.data, facts=facts)
+    left_out = left_out_of(request.data, facts=facts)
+    if settings.ranking == RANKING:
+        records = [_record(question, facts) for question in questions]
+        return ranked_rows(request, Records(records=records, stand_in=stand_in, left_out=left_out), settings)
+    if facts:
+        settings.template(request.task)  # which says that there is none
     rows = [
-        _row(request, number, question, RANKINGS[ranking](question, request.tokenizer), ranking, stand_in, left_out)
-        for number, question in enumerate(questions[: request.samples])
+        _row(request, number, question, stand_in, left_out) for number, question in enumerate(questions[: request.samples])
     ]
-    longest = max((request.entering_tokens(row.prompt + choice) for row in rows for choice in row.choices), default=0)
-    if longest > request.length_tokens:
-        raise UserError(
-            f"task {request.task}: its longest question has {longest} tokens, over the length of "
-            f"{format_length(request.length_tokens)}; use {longest} or more"
-        )
+    check_length(
+        request, max((request.entering_tokens(row.prompt + choice) for row in rows for choice in row.choices), default=0)
+    )
     return rows
 
 
-def _row(
-    request: RowRequest, number: int, question: Question, parts: Parts, ranking: str, stand_in: bool, left_out: str
-) -> Row:
-    prompt, choices, details = parts
+def _row(request: RowRequest, number: int, question: Question, stand_in: bool, left_out: str) -> Row:
+    """lm-eval 0.4.13's `openbookqa`: the stem, then a blank and the text of a choice."""
     return Row(
         task=request.task,
         length_tokens=request.length_tokens,
         row=number,
-        prompt=prompt,
-        prompt_tokens=request.tokenizer.count(prompt),
-        choices=choices,
+        prompt=question.stem,
+        prompt_tokens=request.tokenizer.count(question.stem),
+        choices=tuple(" " + choice for choice in question.choices),
         gold=question.gold,
         stand_in=stand_in,
-        details=noted({"question": question.name, "ranking": ranking, **details}, left_out),
+        details=noted({"question": question.name, "ranking": "continuation"}, left_out),
     )
 
 
-def continuation_parts(question: Question, tokenizer: Tokenizer) -> Parts:
-    """lm-eval 0.4.13's `openbookqa`: the stem, then a blank and the text of a choice."""
-    return question.stem, tuple(" " + choice for choice in question.choices), {}
+def _record(question: Question, facts: bool) -> Record:
+    """OpenCompass's columns of a question.
 
-
-RANKINGS: Mapping[str, Callable[[Question, Tokenizer], Parts]] = {
-    "continuation": continuation_parts,
-    "whole_text": whole_text_parts,
-}
-"""By the name in `protocols.yaml`."""
+    Raises:
+        UserError: it has not four choices.
+    """
+    if len(question.choices) != len(LETTERS):
+        raise UserError(
+            f"openbookqa: question {inert(question.name)} has {len(question.choices)} choices; this protocol asks for 4; "
+            "get the file anew"
+        )
+    gold = LETTERS[question.gold]
+    fields = {
+        **dict(zip(LETTERS, question.choices, strict=True)),
+        "question_stem": question.stem,
+        "answerKey": gold,
+        **({"fact1": question.fact} if facts else {}),
+    }
+    return Record(name=question.name, fields=fields, gold=gold)
 
 
 def continuation_scores(row: Row, responses: Sequence[tuple[float, bool]]) -> dict[str, Any]:
@@ -80,7 +87,7 @@ def continuation_scores(row: Row, responses: Sequence[tuple[float, bool]]) -> di
 
 def question_scores(row: Row, responses: Sequence[tuple[float, bool]]) -> dict[str, Any]:
     """Scores of a row by the ranking it was built for."""
-    score = whole_text_scores if row.details["ranking"] == "whole_text" else continuation_scores
+    score = ranking_scores if row.details["ranking"] == RANKING else continuation_scores
     return score(row, responses)
 
 

@@ -17,12 +17,12 @@ from ropepp_eval.adapters.native.grouping import (
     Unit,
     build_stems,
     build_units,
-    common_prefix,
     is_packed,
     order_of,
     shared_tokens,
 )
 from ropepp_eval.adapters.settings import Settings
+from ropepp_eval.adapters.windows import common_prefix
 from ropepp_eval.checkpoints import CheckpointInfo
 from ropepp_eval.checkpoints.families import SHARING
 from ropepp_eval.forecasts.calls import Call, Read, Steps, chunks

@@ -16,8 +16,9 @@ from ropepp_eval.adapters.ledger import Generated, written
 from ropepp_eval.adapters.memory import free_memory, memory_failure, out_of_memory
 from ropepp_eval.adapters.native.cache import KeyValueStore, RaggedView, StackView
 from ropepp_eval.adapters.native.forward import Forward
-from ropepp_eval.adapters.native.grouping import CALL_TOKENS, PADDING, Limits, common_prefix, order_of
+from ropepp_eval.adapters.native.grouping import CALL_TOKENS, PADDING, Limits, order_of
 from ropepp_eval.adapters.native.nonfinite import failure_of
+from ropepp_eval.adapters.windows import common_prefix
 from ropepp_eval.adapters.writer import Writer
 from ropepp_eval.forecasts.limits import SMALLEST_CHUNK
 

@@ -13,9 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from ropepp_eval.adapters.windows import Ids, Span
+from ropepp_eval.adapters.windows import Ids, Span, common_prefix
 
 if TYPE_CHECKING:
     from ropepp_eval.adapters.encoding import Job
@@ -129,13 +127,6 @@ class Limits:
     """False: every span alone, in the same pieces whatever else there is."""
 
 
-def common_prefix(a: Ids, b: Ids) -> int:
-    """Number of equal tokens at the beginning."""
-    length = min(len(a), len(b))
-    different = np.flatnonzero(a[:length] != b[:length])
-    return int(different[0]) if len(different) else length
-
-
 def shared_tokens(before: Stem, stem: Stem) -> int:
     """Tokens of the stem's trunk that the cache holds after `before`: of its trunk, and of its branch if it has one."""
     shared = common_prefix(before.trunk, stem.trunk)
@@ -150,14 +141,18 @@ def sort_key(ids: Ids) -> bytes:
 
 
 def build_stems(spans: Iterable[tuple[tuple[int, int], Span]], *, share: bool = True) -> list[Stem]:
-    """Stems of the spans, in lexicographic order of their trunks and branches."""
+    """Stems of the spans, in lexicographic order of their trunks and branches.
+
+    Branches on no trunk have nothing to share and are stems of their own; each stands where a trunk of its tokens would, before those
+    that begin with it, so that what scores a beginning fills the cache for what follows it.
+    """
     stems: dict[tuple[bytes, object], Stem] = {}
     branches: dict[tuple[bytes, bytes, object], Branch] = {}
     for owner, span in spans:
-        alone = None if share else owner
         cut = span.first - 1
         trunk, rest = span.ids[:cut], span.ids[cut:-1]
         key, branch_key = sort_key(trunk), sort_key(rest)
+        alone: object = owner if not share else None if cut else branch_key
         stem = stems.setdefault((key, alone), Stem(trunk))
         branch = branches.get((key, branch_key, alone))
         if branch is None:
@@ -166,7 +161,12 @@ def build_stems(spans: Iterable[tuple[tuple[int, int], Span]], *, share: bool = 
         branch.wants.append(Want(owner, span.ids[span.first :]))
     for stem in stems.values():
         stem.branches.sort(key=lambda branch: sort_key(branch.ids))
-    return sorted(stems.values(), key=lambda stem: (sort_key(stem.trunk), sort_key(stem.branches[0].ids)))
+    return sorted(stems.values(), key=_place)
+
+
+def _place(stem: Stem) -> tuple[bytes, bool, bytes]:
+    first = stem.branches[0].ids
+    return sort_key(stem.trunk if len(stem.trunk) else first), len(stem.trunk) > 0, sort_key(first)
 
 
 def build_units(stems: Sequence[Stem], limits: Limits) -> list[Unit]:

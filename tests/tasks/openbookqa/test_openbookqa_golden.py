@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ropepp_eval.rows.ranking import mean_losses
 from ropepp_eval.rows.row import Row
-from ropepp_eval.tasks.openbookqa.questions import question_rows, question_scores
-from ropepp_eval.tasks.openbookqa.whole_text import LETTERS, text_perplexities
-from ropepp_eval.tokens.tokenizer import Tokenizer
+from ropepp_eval.tasks.openbookqa.questions import LETTERS, question_rows, question_scores
 from tests.tasks.conftest import MakeRequest, read_jsonl
 
 Ask = Callable[[Row, str], list[Any]]
@@ -59,37 +57,6 @@ def test_the_papers_rows_and_perplexities_are_opencompasss(
         ]
         assert dict(zip(LETTERS, row.details["tokens_of_choices"], strict=True)) == sample["n_tokens"]
         responses = ask(row, "multiple_choice")
-        assert text_perplexities(row, responses) == pytest.approx(list(sample["ppl"].values()), abs=1e-4)
+        assert mean_losses(row, responses) == pytest.approx(list(sample["ppl"].values()), abs=1e-4)
         assert question_scores(row, responses) == {"acc": float(sample["correct"])}
         assert LETTERS[row.gold or 0] == sample["answer"]
-
-
-def test_where_the_tokenizer_adds_a_bos_every_token_of_the_text_is_scored_after_it(
-    make_request: MakeRequest, golden_lm: Any, lm_eval_golden: Path
-) -> None:
-    import torch
-    from tokenizers.processors import TemplateProcessing
-    from transformers import AutoTokenizer
-
-    from ropepp_eval.adapters.native import NativeLM
-    from ropepp_eval.rows.lm_eval_task import requests_of
-
-    with_bos = AutoTokenizer.from_pretrained(lm_eval_golden / "model")
-    bos = with_bos.bos_token_id
-    with_bos.backend_tokenizer.post_processor = TemplateProcessing(
-        single=f"{with_bos.bos_token} $A", special_tokens=[(with_bos.bos_token, bos)]
-    )
-    request = replace(make_request("openbookqa", samples=1, protocol="paper"), tokenizer=Tokenizer(with_bos, "with BOS"))
-    (row,) = question_rows(request)
-    lm = NativeLM.from_objects(golden_lm.model, with_bos, max_length=1024)
-    responses = [answer.response for _, answer in sorted(lm.answers(requests_of(row, "multiple_choice", {}, doc={})))]
-    for perplexity, text, tokens in zip(
-        text_perplexities(row, responses), row.choices, row.details["tokens_of_choices"], strict=True
-    ):
-        ids = torch.tensor([[bos, *request.tokenizer.encode(row.prompt + text)]])
-        with torch.inference_mode():  # the loop that is too simple to be wrong
-            logprobs = golden_lm.model(ids).logits[0, :-1].float().log_softmax(-1)
-        losses = -logprobs[range(ids.shape[1] - 1), ids[0, 1:]]
-        assert row.prompt == ""
-        assert tokens == ids.shape[1]
-        assert perplexity == pytest.approx(float(losses.sum()) / tokens, abs=1e-4)

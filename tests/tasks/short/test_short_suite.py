@@ -45,5 +45,11 @@ def test_a_run_refuses_the_suite_and_says_what_runs_it() -> None:
         resolve_tasks(["short"])
 
 
+def test_a_run_of_table_1_takes_the_rows_of_this_project() -> None:
+    names = [entry.name for entry in resolve_tasks(["table1"])]
+    assert len(names) == 20
+    assert names[-10:] == list(task_groups()["super_glue"])
+
+
 def test_lm_evals_own_tasks_are_not_listed_as_ours() -> None:
     assert "short_openbookqa" not in task_entries()

@@ -1,0 +1,17 @@
+"""What the YAML files of this folder refer to; lm-eval loads this file by its path."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+if importlib.util.find_spec("ropepp_eval") is None:  # a checkout that is not installed
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from ropepp_eval.rows.hooks import row_task_attribute as __getattr__
+from ropepp_eval.rows.ranking import ranking_scores
+from ropepp_eval.tasks.short.bleu import truth_scores
+from ropepp_eval.tasks.short.builders import question_rows, truth_rows
+
+__all__ = ["__getattr__", "question_rows", "ranking_scores", "truth_rows", "truth_scores"]
