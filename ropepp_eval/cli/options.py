@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ropepp_eval.reports.row_views import PromptOf
 
 
 def path(text: str) -> str:
@@ -52,3 +57,35 @@ def load_task_folders(folders: Iterable[str]) -> None:
 
     for folder in folders:
         load_task_folder(folder)
+
+
+def add_prompt_arguments(parser: Any, by: str = "--prompts") -> None:
+    """The options that prompts of stored rows are made again with, for a parser or a group of one.
+
+    Args:
+        by: the option that asks for prompts.
+    """
+    add = parser.add_argument
+    if by == "--prompts":
+        add("--prompts", action="store_true", help="with the prompts, made again; without it they stay: corpora have owners")
+    add("--tokenizer", type=path, help=f"{by}: where the run's tokenizer lies now (default: where the run had it)")
+    add("--data-dir", type=path, help=f"{by}: where the run's data folder lies now (default: where the run had it)")
+    add_task_arguments(parser)
+
+
+def prompts_asked(args: argparse.Namespace) -> PromptOf | None:
+    """What makes the prompts of `--prompts` again; None where they were not asked for.
+
+    Raises:
+        UserError: it was said how, and they were not asked for.
+    """
+    from ropepp_eval.errors import UserError
+
+    if not args.prompts:
+        if args.tokenizer or args.data_dir:
+            raise UserError("--tokenizer and --data-dir are for making prompts again; add --prompts, or leave them out")
+        return None
+    from ropepp_eval.runs.prompts import Prompts
+
+    load_task_folders(args.task_folder)
+    return Prompts(tokenizer=args.tokenizer, data_dir=args.data_dir).of_all

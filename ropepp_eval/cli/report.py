@@ -6,11 +6,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ropepp_eval.cli.options import add_task_arguments, load_task_folders, path
+from ropepp_eval.cli.options import add_prompt_arguments, path, prompts_asked
 from ropepp_eval.errors import UserError
 
 if TYPE_CHECKING:
-    from ropepp_eval.reports.row_views import PromptOf
+    pass
 
 HELP = (
     "write one HTML file with verdict, charts, comparisons, rows and provenance of run folders; it opens without a network"
@@ -28,17 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rows", default="10000", metavar="WHICH",
         help="rows in the page: all, wrong, or at most N, wrong and failed ones first (default: 10000)",
     )  # fmt: skip
-    parser.add_argument(
-        "--prompts", action="store_true",
-        help="with the ends of the prompts and the needles' places, made again; without it they stay, since corpora have owners",
-    )  # fmt: skip
-    parser.add_argument(
-        "--tokenizer", type=path, help="--prompts: where the run's tokenizer lies now (default: where the run had it)"
-    )
-    parser.add_argument(
-        "--data-dir", type=path, help="--prompts: where the run's data folder lies now (default: where the run had it)"
-    )
-    add_task_arguments(parser)
+    add_prompt_arguments(parser)
     parser.add_argument("--metric", metavar="NAME", help="show this metric (default: each task's first)")
     parser.add_argument("--partial", action="store_true", help="average over the members present, saying how many")
     parser.add_argument("--latest", action="store_true", help="where runs disagree about a cell, take the younger run's")
@@ -48,13 +38,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--every", type=float, metavar="SECONDS", help=f"with --live: how often to look (default: {SECONDS:g})"
     )
-
-
-def _prompts(args: argparse.Namespace) -> PromptOf:
-    from ropepp_eval.runs.prompts import Prompts
-
-    load_task_folders(args.task_folder)
-    return Prompts(tokenizer=args.tokenizer, data_dir=args.data_dir).of_all
 
 
 def main(args: argparse.Namespace) -> int:
@@ -73,10 +56,8 @@ def main(args: argparse.Namespace) -> int:
         raise UserError(f"--every {every:g} is not between 1 and 3600 seconds; give such as --every 10")
     if out.is_dir():
         raise UserError(f"--out {out} is a folder; name a file, such as {out / 'report.html'}")
-    if not args.prompts and (args.tokenizer or args.data_dir):
-        raise UserError("--tokenizer and --data-dir are for making prompts again; add --prompts, or leave them out")
     options = LayoutOptions(metric=args.metric, partial=args.partial)
-    prompt_of = _prompts(args) if args.prompts else None
+    prompt_of = prompts_asked(args)
 
     def write(reload_seconds: int | None) -> bool:
         page = page_of(args.dirs, rows=rows, latest=args.latest, options=options, prompt_of=prompt_of)

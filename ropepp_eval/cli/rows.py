@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ropepp_eval.cli.options import add_task_arguments, load_task_folders, path
+from ropepp_eval.cli.options import add_prompt_arguments, load_task_folders, path
 from ropepp_eval.errors import UserError, unknown_name
 from ropepp_eval.inert import is_terminal, write_bytes
 from ropepp_eval.lengths import parse_lengths
@@ -52,9 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--latest", action="store_true", help="where runs disagree about a cell, take the younger run's")
     add("--format", default="text", metavar="FORMAT", help="text (default), json, csv or parquet")
     add("--out", type=path, metavar="FILE", help="write there instead of printing")
-    add("--tokenizer", type=path, help="--show: where the run's tokenizer lies now (default: where the run had it)")
-    add("--data-dir", type=path, help="--show: where the run's data folder lies now (default: where the run had it)")
-    add_task_arguments(parser)
+    add_prompt_arguments(parser, by="--show")
 
 
 def main(args: argparse.Namespace) -> int:

@@ -8,13 +8,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ropepp_eval.cli.options import add_task_arguments, load_task_folders, path
+from ropepp_eval.cli.options import add_prompt_arguments, path, prompts_asked
 from ropepp_eval.errors import UserError, unknown_name
 from ropepp_eval.inert import inert
 
 if TYPE_CHECKING:
     from ropepp_eval.reports.cells import Cells
-    from ropepp_eval.reports.row_views import PromptOf
     from ropepp_eval.reports.share.contents import Shared
 
 HELP = "write results in a form that other tools open: inspect, every-eval-ever, lm-eval, parquet; or print a model card"
@@ -31,16 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="a new folder, or one that an earlier share wrote; card: a new file (default: print)",
     )
-    add(
-        "--prompts",
-        action="store_true",
-        help="with the prompts, made again; without it they stay, since corpora have owners",
-    )
+    add_prompt_arguments(parser)
     add("--checkpoint", metavar="NAME", help="only this checkpoint, as `ropepp-eval table` calls it")
     add("--latest", action="store_true", help="where runs disagree about a cell, take the younger run's")
-    add("--tokenizer", type=path, help="--prompts: where the run's tokenizer lies now (default: where the run had it)")
-    add("--data-dir", type=path, help="--prompts: where the run's data folder lies now (default: where the run had it)")
-    add_task_arguments(parser)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -50,10 +42,11 @@ def main(args: argparse.Namespace) -> int:
     from ropepp_eval.reports.share.forms import CARD
 
     _check(args)
+    prompt_of = prompts_asked(args)
     cells = read_cells(*args.dirs, latest=args.latest)
     if args.checkpoint is not None:
         cells = of_checkpoint(cells, chosen_checkpoint(cells, args.checkpoint))
-    shared = shared_of(cells, _prompts(args) if args.prompts else None)
+    shared = shared_of(cells, prompt_of)
     return _put_card(args, shared) if args.to == CARD else _put_folder(args, shared, cells)
 
 
@@ -66,17 +59,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError("a model card holds no prompts; leave out --prompts")
     if args.to != CARD and not args.out:
         raise UserError(f"--to {args.to} writes a folder; name a new one with --out, such as --out shared/{args.to}")
-    if not args.prompts and (args.tokenizer or args.data_dir):
-        raise UserError("--tokenizer and --data-dir are for making prompts again; add --prompts, or leave them out")
     if args.to != CARD:
         FORMS[args.to].check()
-
-
-def _prompts(args: argparse.Namespace) -> PromptOf:
-    from ropepp_eval.runs.prompts import Prompts
-
-    load_task_folders(args.task_folder)
-    return Prompts(tokenizer=args.tokenizer, data_dir=args.data_dir).of_all
 
 
 def _put_card(args: argparse.Namespace, shared: Shared) -> int:
