@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", type=path, help="folder to write; it must not exist yet")
     add_position_arguments(parser)
     parser.add_argument(
-        "--dtype", default="auto", help="auto (as stored; of a GGUF file float32), bfloat16, float16 or float32"
+        "--dtype", default="auto", help="auto (as stored; of GGUF float32), bfloat16, float16 or float32"
     )
 
 

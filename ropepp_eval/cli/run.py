@@ -117,7 +117,7 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
     add("--workers", type=int, metavar="N", help="with --on ray: workers at most (default: as many as there is room for)")
     add(
         "--shard", metavar="I/N",
-        help="ask part I of N alone, equal by cost, into a folder inside --out; the command without it gathers them",
+        help="ask part I of N alone, equal by cost; the same command without it gathers the parts",
     )  # fmt: skip
 
 
