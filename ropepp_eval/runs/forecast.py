@@ -92,6 +92,7 @@ class Forecaster:
             calls = scaled(held, sum(row.prompt_tokens for row in rows) / max(1, looked))
         available, resident = _memory_here(self.plan) if self.device is None else (self.device.free_bytes, 0)
         memory = engine.memory(held, available_bytes=available, resident_bytes=resident)
+        memory = dataclasses.replace(memory, length_tokens=cell.length_tokens or memory.length_tokens)
         return CellForecast(cell, rows, tuple(calls), engine, memory, _disk_bytes(cell, rows))
 
     def engine(self, checkpoint: PlannedCheckpoint) -> Engine:
@@ -155,7 +156,7 @@ def _looked_at(cell: Cell, rows: Sequence[Row]) -> int:
 def _memory_here(plan: Plan) -> tuple[int | None, int]:
     """Bytes that are free on the plan's device, and those that this process holds."""
     from ropepp_eval.adapters import memory
-    from ropepp_eval.adapters.native import NativeLM  # noqa: F401  (what it brings in is resident while rows are answered)
+    from ropepp_eval.adapters.native import calibration  # noqa: F401  (what it brings in is resident while rows are answered)
     from ropepp_eval.checkpoints.loading import resolved_device
 
     device = resolved_device(plan.config.device)

@@ -160,7 +160,9 @@ def test_activations_are_what_torch_allocates(position: str, attention: str, pas
 
 
 @pytest.mark.parametrize(
-    "family", [f for f in FAMILIES if f.name in ("Qwen3", "Gemma 2", "GPT-OSS", "Mistral", "GPT-NeoX")], ids=lambda one: one.name
+    "family",
+    [f for f in FAMILIES if f.name in ("Qwen3", "Gemma 2", "GPT-OSS", "Mistral", "GPT-NeoX")],
+    ids=lambda one: one.name,
 )
 def test_activations_of_other_classes(family: Any) -> None:
     """transformers' classes repeat keys and values where there is a mask; Gemma 2 and GPT-OSS keep all scores."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from scipy.optimize import nnls
 
 from ropepp_eval.adapters.native.cache import RaggedView, StackView
 from ropepp_eval.adapters.native.lm import NativeLM
@@ -201,8 +202,6 @@ def _fitted(lm: NativeLM, measured: _Measured) -> Rates:
 
     The time of a call is a sum of one term a rate, each linear in the inverse of its rate.
     """
-    from scipy.optimize import nnls
-
     dtype = lm.engine.dtype
     free = dict.fromkeys(_TIMES[1:], _LARGE)
     columns = []
