@@ -83,7 +83,8 @@ class Forecaster:
         engine = self.engine(cell.checkpoint)
         jobs = self._sample(cell, rows)
         if cell.task.output_type == "generate_until":
-            of_rows = [(row.prompt_tokens, max(1, row.max_new_tokens)) for row in rows]
+            most = self._encoder(cell).max_length + 1  # what is longer is cut or refused
+            of_rows = [_lengths(row, most) for row in rows]
             calls = engine.calls(jobs, of_rows=of_rows, answered=answered)
             held = engine.calls(jobs, of_rows=of_rows)
         else:
@@ -140,6 +141,12 @@ class Forecaster:
 def requests_to(cell: Cell, row: Row) -> list[Any]:
     """The requests that a row of a cell makes."""
     return list(requests_of(row, cell.task.output_type, dict(cell.task.generation), row_window=True, doc=row.as_doc()))
+
+
+def _lengths(row: Row, most: int) -> tuple[int, int]:
+    """(prompt tokens, budget) of a row that is generated in `most` places."""
+    budget = max(1, row.max_new_tokens)
+    return max(1, min(row.prompt_tokens, most - budget)), budget
 
 
 def _looked_at(cell: Cell, rows: Sequence[Row]) -> int:
