@@ -35,6 +35,7 @@ from ropepp_eval.positions import Heads
 
 _HEAD = "lm_head.weight"
 _EMBEDDING = "model.embed_tokens.weight"
+_NUMBERED = re.compile(r"\.\d+\.")
 _LAYER = re.compile(r"model\.layers\.(\d{1,9})\.")
 
 
@@ -264,14 +265,14 @@ def met_by_a_token(tensors: Mapping[str, Sequence[int]], config: Any) -> int:
     """Entries of the matrices that a token is multiplied with, embedding and output aside; of experts those that it meets.
 
     Args:
-        tensors: shapes by name. Vectors are added; matrices with a row for each token of the vocabulary are looked up.
+        tensors: shapes by name; those of layers have a number in theirs. Vectors are added, not multiplied with.
         config: says how many experts there are.
     """
     experts = next((int(n) for name in ("num_experts", "num_local_experts") if (n := getattr(config, name, None))), 0)
     met = int(getattr(config, "num_experts_per_tok", None) or experts)
     total = 0
     for name, shape in tensors.items():
-        if len(shape) > 1 and config.vocab_size not in shape:
+        if len(shape) > 1 and _NUMBERED.search(name):
             size = math.prod(shape)
             total += size * met // experts if experts and ".experts." in name else size
     return total

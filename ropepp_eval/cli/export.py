@@ -14,9 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", type=path, help="folder, hub id, name of a card, or a GGUF file")
     parser.add_argument("target", type=path, help="folder to write; it must not exist yet")
     add_position_arguments(parser)
-    parser.add_argument(
-        "--dtype", default="auto", help="auto (as stored; of GGUF float32), bfloat16, float16 or float32"
-    )
+    parser.add_argument("--dtype", default="auto", help="auto (as stored; of GGUF float32), bfloat16, float16 or float32")
 
 
 def main(args: argparse.Namespace) -> int:

@@ -64,9 +64,9 @@ class MemoryPlan:
             raise UserError(f"{what} at {length} does not fit in memory: {self.describe()}; {self._remedy()}")
 
     def _remedy(self) -> str:
-        if self.activations > max(self.weights, self.cache) and (self.chunk_tokens or 0) > SMALLEST_CHUNK:
-            assert self.chunk_tokens is not None
-            return f"read in smaller chunks (--chunk {max(SMALLEST_CHUNK, self.chunk_tokens // 4)})"
+        entering = min(self.chunk_tokens or 0, self.length_tokens)
+        if self.activations > max(self.weights, self.cache) and entering > SMALLEST_CHUNK:
+            return f"read in smaller chunks (--chunk {max(SMALLEST_CHUNK, entering // 4)})"
         return "compute in bfloat16 (--dtype bfloat16), ask for shorter --lengths, or use a device with more memory"
 
 

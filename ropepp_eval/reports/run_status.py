@@ -105,17 +105,20 @@ class RunStatus:
     def seconds_left(self) -> float | None:
         """For the rows that are missing, if it goes on: as the run foresaw it, corrected by the rows that are there; of a run that
         foresaw nothing by the lengths of rows that are there, so None before the first one. 0 where none is missing."""
-        measured = all(cell.foreseen_seconds is not None for cell in self.cells)
+        foreseen = [cell.seconds if cell.rows >= cell.planned else cell.foreseen_seconds for cell in self.cells]
+        measured = None not in foreseen
         parts = [
             Part(
                 checkpoint=cell.checkpoint,
                 task=cell.task,
                 rows=cell.planned,
-                foreseen_seconds=(measured and cell.foreseen_seconds) or proportion(cell.planned, cell.length_tokens),
+                foreseen_seconds=proportion(cell.planned, cell.length_tokens)
+                if seconds is None or not measured
+                else seconds,
                 done_rows=min(cell.rows, cell.planned),
                 done_seconds=cell.seconds,
             )
-            for cell in self.cells
+            for cell, seconds in zip(self.cells, foreseen, strict=True)
         ]
         left = seconds_left(parts, measured=measured)
         return None if left is None else left / max(1, len(self.workers))

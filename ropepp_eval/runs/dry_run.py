@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ropepp_eval.adapters.memory import free_memory
+from ropepp_eval.adapters.memory import free_memory, out_of_memory
 from ropepp_eval.errors import UserError
 from ropepp_eval.forecasts.devices import NamedDevice, device_named
 from ropepp_eval.runs.answering import make_adapter
@@ -99,7 +99,15 @@ def _estimates(
 
         adapter = make_adapter(plan.config, checkpoint, plan.longest_row_tokens(checkpoint), log_folder=str(plan.folder))
         assert isinstance(adapter, NativeLM)
-        yield label, estimate(forecaster, adapter, own)
+        try:
+            found = estimate(forecaster, adapter, own)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            raise UserError(
+                f"measuring {label} ran out of memory; ask for shorter --lengths, or name a larger device with --device-model"
+            ) from error
+        yield label, found
         del adapter
         free_memory()
 

@@ -83,7 +83,8 @@ class Forecaster:
         engine = self.engine(cell.checkpoint)
         jobs = self._sample(cell, rows)
         if cell.task.output_type == "generate_until":
-            of_rows = [(row.prompt_tokens, max(1, row.max_new_tokens)) for row in rows]
+            most = self._encoder(cell).max_length + 1  # what is longer is cut or refused
+            of_rows = [_lengths(row, most) for row in rows]
             calls = engine.calls(jobs, of_rows=of_rows, answered=answered)
             held = engine.calls(jobs, of_rows=of_rows)
         else:
@@ -92,6 +93,7 @@ class Forecaster:
             calls = scaled(held, sum(row.prompt_tokens for row in rows) / max(1, looked))
         available, resident = _memory_here(self.plan) if self.device is None else (self.device.free_bytes, 0)
         memory = engine.memory(held, available_bytes=available, resident_bytes=resident)
+        memory = dataclasses.replace(memory, length_tokens=cell.length_tokens or memory.length_tokens)
         return CellForecast(cell, rows, tuple(calls), engine, memory, _disk_bytes(cell, rows))
 
     def engine(self, checkpoint: PlannedCheckpoint) -> Engine:
@@ -141,6 +143,12 @@ def requests_to(cell: Cell, row: Row) -> list[Any]:
     return list(requests_of(row, cell.task.output_type, dict(cell.task.generation), row_window=True, doc=row.as_doc()))
 
 
+def _lengths(row: Row, most: int) -> tuple[int, int]:
+    """(prompt tokens, budget) of a row that is generated in `most` places."""
+    budget = max(1, row.max_new_tokens)
+    return max(1, min(row.prompt_tokens, most - budget)), budget
+
+
 def _looked_at(cell: Cell, rows: Sequence[Row]) -> int:
     """How many of the first rows stand for all."""
     most = SAMPLE_ROWS if cell.task.output_type == "generate_until" else len(rows)
@@ -155,7 +163,7 @@ def _looked_at(cell: Cell, rows: Sequence[Row]) -> int:
 def _memory_here(plan: Plan) -> tuple[int | None, int]:
     """Bytes that are free on the plan's device, and those that this process holds."""
     from ropepp_eval.adapters import memory
-    from ropepp_eval.adapters.native import NativeLM  # noqa: F401  (what it brings in is resident while rows are answered)
+    from ropepp_eval.adapters.native import calibration  # noqa: F401  (what it brings in is resident while rows are answered)
     from ropepp_eval.checkpoints.loading import resolved_device
 
     device = resolved_device(plan.config.device)

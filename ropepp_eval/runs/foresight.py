@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ropepp_eval.adapters.memory import out_of_memory
 from ropepp_eval.records import CELL_FIELDS
 from ropepp_eval.rows.row import Row
 from ropepp_eval.runs.forecast import Forecaster
@@ -37,7 +38,12 @@ class Foresight:
             return False
         forecaster, first = Forecaster(self._plan), not self._seconds
         cells = [forecaster.cell(cell, self._pending[id(cell)]) for cell in self._missing([checkpoint])]
-        found = estimate(forecaster, adapter, cells)
+        try:
+            found = estimate(forecaster, adapter, cells)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            return  # rows are answered in smaller pieces then; a trial must not end a run
         self._seconds |= {id(cell.cell): found.seconds_of(cell) for cell in found.cells}
         if first:
             others = [each for each in self._plan.checkpoints if each.label != checkpoint.label]

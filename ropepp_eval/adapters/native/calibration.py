@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from scipy.optimize import nnls
 
 from ropepp_eval.adapters.native.cache import RaggedView, StackView
 from ropepp_eval.adapters.native.lm import NativeLM
@@ -25,6 +26,8 @@ LEAST_SECONDS, MOST_SECONDS = 1.0, 60.0
 FIRST_READS = (16, 64)
 """Tokens of the reads that say how long all others will take."""
 _TIMES = ("call_seconds", "matrix", "attention", "masked", "weights", "row", "cache")
+_MOST_STEPS = 8
+"""Of generation that are timed in a row."""
 _LARGE = 1e18
 """Operations a second of what no time could be seen of."""
 
@@ -73,10 +76,11 @@ def calibrate(lm: NativeLM, calls: Sequence[Call], *, rough_under: float = 0.0) 
     steps = [call for call in calls if isinstance(call, Steps)]
     reads = [call for call in calls if isinstance(call, Read)]
     probe.read(16, 0)  # the first call also chooses kernels
-    for tokens in FIRST_READS:
+    for tokens in (min(tokens, lm.max_length) for tokens in FIRST_READS):
         measured.add(Read(tokens=tokens, logits=1), [probe.read(tokens, 0) for _ in range(3)])
     if steps:
-        measured.add(Steps(rows=1, context=64, steps=1), probe.steps(1, 64, 3))
+        near = probe.place(64)
+        measured.add(Steps(rows=1, context=near, steps=1), probe.steps(1, near, 3))
     rates = _fitted(lm, measured)
     work = total_seconds(calls, lm.shapes, rates, lm.engine.dtype)
     if work > rough_under:
@@ -115,11 +119,11 @@ def _two_lengths(longest: int, guess: Callable[[int], float], allowed: float) ->
 
 def _measure_steps(probe: _Probe, measured: _Measured, steps: Sequence[Steps], allowed: float) -> None:
     most = max(steps, key=lambda call: call.rows * call.context)
-    rows, context = max(1, round(most.rows)), int(most.context)
+    rows, context = max(1, round(most.rows)), probe.place(most.context)
     wanted = [(1, context)] + ([(rows, context), (rows, min(64, context))] if rows > 1 else [])
     for number, place in wanted:
         call = Steps(rows=number, context=place, steps=1)
-        count = min(8, max(2, int(allowed / len(wanted) / max(1e-6, probe.guess(call, measured)))))
+        count = min(_MOST_STEPS, max(2, int(allowed / len(wanted) / max(1e-6, probe.guess(call, measured)))))
         measured.add(call, probe.steps(number, place, count))
 
 
@@ -141,6 +145,10 @@ class _Probe:
         while len(times) < 3 and sum(times) + times[-1] < allowed:
             times.append(self.read(call.tokens, call.past_tokens))
         measured.add(call, times)
+
+    def place(self, context: float) -> int:
+        """Tokens of a row that steps are timed behind: the model must have positions for the steps too."""
+        return max(1, min(int(context), self.lm.max_length - _MOST_STEPS - 2))
 
     def ids(self, tokens: int) -> Ids:
         return np.resize(self._ids, tokens)
@@ -201,8 +209,6 @@ def _fitted(lm: NativeLM, measured: _Measured) -> Rates:
 
     The time of a call is a sum of one term a rate, each linear in the inverse of its rate.
     """
-    from scipy.optimize import nnls
-
     dtype = lm.engine.dtype
     free = dict.fromkeys(_TIMES[1:], _LARGE)
     columns = []
