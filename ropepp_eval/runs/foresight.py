@@ -14,6 +14,8 @@ from ropepp_eval.runs.progress import Progress
 from ropepp_eval.words import lasting
 
 WORTH_SAYING_SECONDS = 60.0
+WORTH_MEASURING_SECONDS = 20.0
+"""On a typical device; a checkpoint's rows that take less are done before a forecast is of use."""
 
 
 class Foresight:
@@ -38,12 +40,14 @@ class Foresight:
             return False
         forecaster, first = Forecaster(self._plan), not self._seconds
         cells = [forecaster.cell(cell, self._pending[id(cell)]) for cell in self._missing([checkpoint])]
+        if sum(cell.proportion for cell in cells) < WORTH_MEASURING_SECONDS:
+            return False
         try:
             found = estimate(forecaster, adapter, cells)
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-            return  # rows are answered in smaller pieces then; a trial must not end a run
+            return False  # rows are answered in smaller pieces then; a trial must not end a run
         self._seconds |= {id(cell.cell): found.seconds_of(cell) for cell in found.cells}
         if first:
             others = [each for each in self._plan.checkpoints if each.label != checkpoint.label]
