@@ -13,6 +13,7 @@ DEMO_REPORT ?= results/demo
 DEMO_SAMPLES ?= 15
 REAL_OUT ?= runs/real
 REAL_REPORT ?= results/real
+REAL_MODEL = $(REAL_OUT)-model/SmolLM2-135M-Instruct
 REAL_SAMPLES ?= 4
 REAL_SAMPLES_LONG ?= 1
 REAL_TASKS = niah_single_2,niah_multikey_1,babilong_qa1
@@ -103,12 +104,13 @@ demo-long: writable setup
 
 # A real trained model: up to the length it was trained for, then twice that, as it is and with its positions stretched in three ways.
 demo-real: writable setup
-	@$(REAL_PYTHON) > "$(VENV)/real-model" && $(REAL_PYTHON) --dynamic > "$(VENV)/real-model-dynamic"
-	@$(REAL_RUN) "$$(cat "$(VENV)/real-model")" --tasks $(REAL_TASKS) --lengths 1k,2k,4k --samples $(REAL_SAMPLES) --out "$(REAL_OUT)/lengths"
-	@$(REAL_RUN) "$$(cat "$(VENV)/real-model")" --tasks $(REAL_TASKS) --lengths 8k --samples $(REAL_SAMPLES_LONG) --out "$(REAL_OUT)/lengths"
+	@mkdir -p "$(REAL_OUT)-model" && folder="$$($(REAL_PYTHON))" && other="$$($(REAL_PYTHON) --dynamic)" && \
+	  ln -sfn "$$folder" "$(REAL_MODEL)" && ln -sfn "$$other" "$(REAL_MODEL)-dynamic"
+	@$(REAL_RUN) "$(REAL_MODEL)" --tasks $(REAL_TASKS) --lengths 1k,2k,4k --samples $(REAL_SAMPLES) --out "$(REAL_OUT)/lengths"
+	@$(REAL_RUN) "$(REAL_MODEL)" --tasks $(REAL_TASKS) --lengths 8k --samples $(REAL_SAMPLES_LONG) --out "$(REAL_OUT)/lengths"
 	@for one in rope rope+pi2 rope+yarn2@8192; do \
-	  $(REAL_RUN) "$$(cat "$(VENV)/real-model")" --position $$one $(REAL_BEYOND) --out "$(REAL_OUT)/16k/$$one" || exit; done
-	@$(REAL_RUN) "$$(cat "$(VENV)/real-model-dynamic")" $(REAL_BEYOND) --out "$(REAL_OUT)/16k/dynamic"
+	  $(REAL_RUN) "$(REAL_MODEL)" --position $$one $(REAL_BEYOND) --out "$(REAL_OUT)/16k/$$one" || exit; done
+	@$(REAL_RUN) "$(REAL_MODEL)-dynamic" $(REAL_BEYOND) --out "$(REAL_OUT)/16k/dynamic"
 	@mkdir -p "$(REAL_REPORT)"
 	@COLUMNS=120 "$(BIN)/ropepp-eval" table "$(REAL_OUT)/lengths" --ci > "$(REAL_REPORT)/table.txt"
 	@"$(BIN)/ropepp-eval" table "$(REAL_OUT)" --format csv > "$(REAL_REPORT)/table.csv"
