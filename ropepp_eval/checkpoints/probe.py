@@ -43,7 +43,7 @@ def _layers(model: Any, tokens: int) -> list[Any]:
 
     with torch.no_grad():
         out = model(input_ids=torch.zeros(1, tokens, dtype=torch.long, device="meta"), use_cache=True)
-    named = (getattr(out, name, None) for name in ("past_key_values", "cache_params"))
+    named = (getattr(out, name, None) for name in ("cache", "past_key_values", "cache_params"))
     cache = next((found for found in named if found is not None), None)
     if not isinstance(cache, DynamicCache):
         kept = "nothing" if cache is None else f"a {type(cache).__name__}"

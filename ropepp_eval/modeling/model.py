@@ -133,9 +133,14 @@ class RopePPAttention(LlamaAttention):
         position_embeddings: tuple[Tensor, ...] = (),
         attention_mask: Any = None,
         past_key_values: Any = None,
+        cache: Any = None,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor | None]:
-        """hidden_states [B, T, hidden] as attention output of that shape, and the weights where the kernel gives them."""
+        """hidden_states [B, T, hidden] as attention output of that shape, and the weights where the kernel gives them.
+
+        What is kept of earlier tokens comes as `past_key_values`, from transformers 5.24 on as `cache`.
+        """
+        past_key_values = past_key_values if cache is None else cache
         input_shape = hidden_states.shape[:-1]
         query, key = self.encoded(hidden_states, position_embeddings, kwargs.get("position_ids"))  # diff with Llama
         value = self.v_proj(hidden_states).view(*input_shape, -1, self.head_dim).transpose(1, 2)
@@ -244,7 +249,8 @@ class RopePPModel(RopePPPreTrainedModel, LlamaModel):
         """
         new = input_ids if input_ids is not None else kwargs.get("inputs_embeds")
         if position_ids is None and new is not None:
-            position_ids = positions_of_mask(attention_mask, new.shape[1], kwargs.get("past_key_values"))
+            kept = kwargs.get("past_key_values") if kwargs.get("cache") is None else kwargs["cache"]
+            position_ids = positions_of_mask(attention_mask, new.shape[1], kept)
         if self.config._attn_implementation == "eager":
             attention_mask = as_numbers(attention_mask, self.dtype)
         return super().forward(input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids, **kwargs)

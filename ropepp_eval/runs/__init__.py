@@ -64,7 +64,8 @@ def evaluate(
         tokenizer: folder or hub id; None: the checkpoint's own.
         allow_beyond_trained_length: allow lengths past `max_position_embeddings` (extrapolation).
         backend: `native` or `vllm`.
-        adapter_options: further settings of the adapter (`ropepp_eval.adapters.settings.Settings`), such as {"chunk_tokens": 8192}.
+        adapter_options: further settings of the adapter (`ropepp_eval.adapters.settings.Settings`), such as {"chunk_tokens": 8192},
+            or {"prompt_format": "chat"}.
         shard: `2/8` asks the second eighth of the rows alone, into a folder inside `out` (docs/clusters.md).
         executor: who answers the rows, such as `ropepp_eval.cluster.RayExecutor(workers=8)`; None: this process.
         retry_failed: ask rows again that failed before.

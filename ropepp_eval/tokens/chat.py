@@ -6,7 +6,6 @@ template that asks for the date gets the same one always.
 
 from __future__ import annotations
 
-import datetime
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,26 @@ if TYPE_CHECKING:
 FORMATS = ("base", "chat")
 THINK, END_OF_THINKING = "<think>", "</think>"
 """What thinking models write around what is not their answer; a template may open it already."""
-_DAY = datetime.date(2024, 7, 26)
+_DAY = {
+    "%d": "26",
+    "%-d": "26",
+    "%b": "Jul",
+    "%B": "July",
+    "%m": "07",
+    "%Y": "2024",
+    "%y": "24",
+    "%a": "Fri",
+    "%A": "Friday",
+}
+_SAME_DAY = (
+    "{% macro strftime_now(format) %}{{ format"
+    + "".join(
+        f" | replace('{directive}', '{text}')"
+        for directive, text in (_DAY | dict.fromkeys(("%H", "%M", "%S"), "00")).items()
+    )
+    + " }}{% endmacro %}{{ '' }}"
+)
+"""Stands before a template: its `strftime_now` is that of 26 July 2024. What follows an expression keeps its white space."""
 _PROBE, _ANSWER = "Which word is hidden in 3 lines?", "It is harbour."
 _SEAM_TOKENS = 2
 """By so many a text's count may differ between template and text alone, at each of its two ends."""
@@ -49,13 +67,14 @@ def chat_format(tokenizer: Tokenizer, system: str | None, reasoning_budget: int)
     Raises:
         UserError: there is no template, it fails, or it leaves out the question or the system message.
     """
-    template = getattr(tokenizer.fast, "chat_template", None)
-    if not template:
+    try:
+        template = str(tokenizer.fast.get_chat_template())
+    except (AttributeError, ValueError):  # there is none, or several without a default
         raise UserError(
             f"tokenizer {inert(tokenizer.name)} has no chat template (chat_template.jinja, or chat_template in tokenizer_config.json); "
             "leave --prompt-format out, or name a tokenizer that has one with --tokenizer"
-        )
-    found = ChatFormat(template=str(template), system=system, reasoning_budget=reasoning_budget)
+        ) from None
+    found = ChatFormat(template=template, system=system, reasoning_budget=reasoning_budget)
     asked = render(tokenizer, found, _PROBE)
     if _PROBE not in asked:
         raise UserError(
@@ -107,8 +126,8 @@ def render(tokenizer: Tokenizer, chat: ChatFormat, question: str, answer: str | 
             messages,
             tokenize=False,
             add_generation_prompt=answer is None,
+            chat_template=_SAME_DAY + chat.template,
             enable_thinking=chat.reasoning_budget > 0,
-            strftime_now=_DAY.strftime,
         )
     except Exception as error:  # a template may do anything in its sandbox, and raises its own refusals
         reason = inert(" ".join(str(error).split()))[:160] or type(error).__name__

@@ -30,6 +30,7 @@ TEMPLATE = (
     "{% for m in messages %}<|turn|>{{ m.role }}\n{{ m.content | trim }}<|end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|turn|>assistant\n{% if enable_thinking %}{% else %}{% endif %}{% endif %}"
 )
+OF_THAT_DAY = TEMPLATE.replace("{{ strftime_now('%d %b %Y') }}", "26 Jul 2024")
 BEFORE = "<|turn|>system\nBe brief on 26 Jul 2024.<|end|>\n<|turn|>user\n"
 AFTER = "<|end|>\n<|turn|>assistant\n"
 
@@ -74,10 +75,8 @@ def test_every_ruler_prompt_is_the_template_around_the_question_and_then_the_ans
         assert row.prompt.startswith(BEFORE)
         assert prefix.startswith((" The special magic", " Answer:"))
         messages = [{"role": "user", "content": question}]
-        ids = theirs.apply_chat_template(
-            messages, add_generation_prompt=True, tokenize=False, strftime_now=lambda _: "26 Jul 2024"
-        )
-        assert loaded.prompt_ids(row.prompt) == theirs.encode(ids + prefix, add_special_tokens=False)
+        text = theirs.apply_chat_template(messages, add_generation_prompt=True, tokenize=False, chat_template=OF_THAT_DAY)
+        assert loaded.prompt_ids(row.prompt) == theirs.encode(text + prefix, add_special_tokens=False)
         assert row.prompt_tokens == len(loaded.prompt_ids(row.prompt))
         assert row.prompt_tokens + row.max_new_tokens <= length
         assert row.details["prompt_format"] == "chat"
@@ -242,3 +241,18 @@ def test_other_tasks_of_lm_eval_are_not_asked_half_in_chat(checkpoint: Path) -> 
     lm = NativeLM(str(checkpoint), prompt_format="chat")
     with pytest.raises(UserError, match="prompt_format chat is for rows of this project's tasks"):
         lm.generate_until([Instance("generate_until", {}, ("Hello", {"until": ["\n"]}), 0)])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_inside_lm_eval_our_tasks_are_asked_in_chat_by_the_models_arguments(
+    checkpoint: Path, tmp_path: Path, capsys: Any
+) -> None:
+    arguments = f"pretrained={checkpoint},dtype=float32,prompt_format=chat"
+    command = ["lm-eval", "--model", "ropepp", "--model_args", arguments, "--tasks", "niah_single_1@512", "--limit", "2"]
+    assert main([*command, "--output_path", str(tmp_path / "out"), "--log_samples"]) == 0
+    capsys.readouterr()
+    (cell,) = read_cells(str(tmp_path / "out")).cells
+    assert (cell.name.task, cell.name.length_tokens, cell.name.protocol) == ("niah_single_1", 512, "reference+chat")
+    assert len(cell.rows) == 2
+    samples = next((tmp_path / "out").rglob("samples_*.jsonl")).read_text()
+    assert json.loads(samples.splitlines()[0])["doc"]["prompt"].startswith(BEFORE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from tests.conftest import SHARED
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 TOLERANCE = 2e-4
+NEW_TOKENS = 24
+"""Most tokens of an answer: enough for the number that is asked for."""
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +45,8 @@ def rows_of(checkpoint: Path, task: str, length: int, samples: int, **rules: Any
         task=task, length_tokens=length, samples=samples, seed=42, protocol="reference",
         tokenizer=load_tokenizer(str(checkpoint), **rules), data=open_data(data if data.is_dir() else None, offline=True),
     )  # fmt: skip
-    return frozen_rows(request, task_entries()[task].build_rows())
+    rows = frozen_rows(request, task_entries()[task].build_rows())
+    return [replace(row, max_new_tokens=min(row.max_new_tokens, NEW_TOKENS)) for row in rows]
 
 
 def requests(rows: list[Row], task: str) -> list[Any]:

@@ -10,7 +10,7 @@ ROWS = {
     "benchmark": "benchmark that the task belongs to",
     "task": "name of the task",
     "length_tokens": "context length, in tokens: prompt and generation budget fit it; 0 without a length",
-    "protocol": "reference or paper: whose prompts and scoring rules",
+    "protocol": "reference or paper: whose prompts and scoring rules; with +chat where prompts are in the chat template",
     "row": "number of the row in its cell, from 0",
     "outcome": "right, partly, wrong, failed, scored (a perplexity) or unscored, by the metric",
     "metric": "the task's first metric",
