@@ -100,8 +100,8 @@ class Attention(Probe):
         return pandas.concat(tables, ignore_index=True)
 
 
-def look_at(lm: Any, text: Text) -> list[tuple[Any, ...]]:
-    """(layer, head, role, *MEASURES) of every head, means over the queries that predict the answer."""
+def look_at(lm: Any, text: Text, view: Any = None) -> list[tuple[Any, ...]]:
+    """(layer, head, role, *MEASURES) of every head, means over the queries that predict the answer; `view`: see `read_watched`."""
     wanted, length = text.asking, len(text.ids)
     needle = torch.zeros(length, dtype=torch.bool, device=lm.forward.device)
     for span in text.needles:
@@ -122,7 +122,7 @@ def look_at(lm: Any, text: Text) -> list[tuple[Any, ...]]:
             copied = ((ids[one.top] == said) & needle[one.top]).double()
         found.setdefault(seen.layer, []).append([*(getattr(one, name) for name in STATISTICS), copied])
 
-    read_watched(lm, text.ids, look)
+    read_watched(lm, text.ids, look, view=view)
     lines: list[tuple[Any, ...]] = []
     for module in attention_layers(lm.model):
         parts = found[module.layer_idx]

@@ -163,9 +163,9 @@ def fill(store: KeyValueStore) -> None:
 def weight_bytes(model: Any) -> int:
     """Bytes of weights that a token reads: all but the table of embeddings, of which it reads one line, unless the head shares it."""
     table = model.get_input_embeddings().weight
-    total = sum(parameter.nbytes for parameter in model.parameters())
+    total = sum(int(parameter.nbytes) for parameter in model.parameters())
     shared = model.get_output_embeddings().weight.data_ptr() == table.data_ptr()
-    return int(total - (0 if shared else table.nbytes))
+    return total - (0 if shared else int(table.nbytes))
 
 
 def bandwidth_bytes(device: str) -> float:

@@ -124,13 +124,15 @@ class NoiseProbe(_Hurting):
             both = {target: part.sort_values(["row", "seed"]) for target, part in group.groupby("target", sort=False)}
             paired = {}
             if {"real", "imaginary"} <= {*both} and len(both["real"]) == len(both["imaginary"]):
-                paired = difference_with_interval(both["real"]["score"], both["imaginary"]["score"], both["real"]["cluster"])
+                paired = difference_with_interval(
+                    both["real"]["score"], both["imaginary"]["score"], both["real"]["cluster"], scores=True
+                )
             for target, part in both.items():
                 lines.append(
                     {
                         **start,
                         "target": target,
-                        **mean_with_interval(part["score"], part["cluster"]),
+                        **mean_with_interval(part["score"], part["cluster"], scores=True),
                         "seeds": part["seed"].nunique(),
                         **paired,
                     }
@@ -195,11 +197,11 @@ class AblationProbe(_Hurting):
                 }
                 same = part[part["row"].isin(whole.index)]
                 paired = (
-                    difference_with_interval(same["score"], whole.loc[same["row"]], same["cluster"])
+                    difference_with_interval(same["score"], whole.loc[same["row"]], same["cluster"], scores=True)
                     if target and len(same)
                     else {}
                 )
-                lines.append({**line, **mean_with_interval(part["score"], part["cluster"]), **paired})
+                lines.append({**line, **mean_with_interval(part["score"], part["cluster"], scores=True), **paired})
         return pandas.DataFrame(lines)
 
 

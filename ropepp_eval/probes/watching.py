@@ -83,7 +83,17 @@ def empty_view(lm: Any, tokens: int) -> StackView:
 
 
 @torch.inference_mode()
-def read_watched(lm: Any, ids: Sequence[int], look: Callable[[Seen], None], layers: Sequence[int] | None = None) -> None:
-    """Let the model of a `NativeLM` read `ids` in chunks, as it reads any long prompt, while `look` sees each layer."""
+def read_watched(
+    lm: Any,
+    ids: Sequence[int],
+    look: Callable[[Seen], None],
+    layers: Sequence[int] | None = None,
+    view: StackView | None = None,
+) -> None:
+    """Let the model of a `NativeLM` read `ids` in chunks, as it reads any long prompt, while `look` sees each layer.
+
+    `view` is a cache that holds the first of them already; without one all are read.
+    """
+    view = empty_view(lm, len(ids)) if view is None else view
     with watching(lm.model, look, layers):
-        lm.forward.extend(empty_view(lm, len(ids)), np.asarray(ids, dtype=np.int64))
+        lm.forward.extend(view, np.asarray(ids[view.length :], dtype=np.int64))

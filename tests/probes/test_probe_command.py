@@ -139,7 +139,7 @@ NEEDLE = ["--tasks", "niah_single_1", "--lengths", "256", "--samples", "1"]
         (["ablation", EC, *NEEDLE, "--ways", "halves"], "unknown way 'halves'"),
         (["cost"], "takes checkpoints, or (cost) a shape"),
         (["cost", EC, "--batch", "0"], "batch 0 is below 1"),
-        (["cost", "--shape", "377M"], "unknown shape '377M'; did you mean 376M"),
+        (["cost", "--shape", "377M"], "unknown shape '377M'; did you mean"),
         (["coverage", EC, EC], "two checkpoints are called ropepp_ec"),
     ],
 )

@@ -131,15 +131,11 @@ def _heads(numbers: pandas.DataFrame) -> Figure:
 
 
 def maps_figure(records: Sequence[Mapping[str, Any]]) -> Figure:
-    """Block means of the kept heads, one row a checkpoint; the needle's rows and columns are marked."""
-    columns = max(len(record["details"]["maps"]) for record in records)
-    figure, axes = panels(columns * len(records), columns, width=3.3, height=2.9)
-    for row, record in enumerate(records):
-        own = axes[row * columns : (row + 1) * columns]
-        for one in own[len(record["details"]["maps"]) :]:
-            one.set_visible(False)
-        for one, kept in zip(own, record["details"]["maps"], strict=False):
-            image = draw_map(one, kept, record)
+    """Block means of the kept heads, those of a checkpoint side by side; the needle's keys are framed."""
+    kept = [(record, head) for record in records for head in record["details"]["maps"]]
+    figure, axes = panels(len(kept), 4, width=3.2, height=2.9)
+    for one, (record, head) in zip(axes, kept, strict=True):
+        image = draw_map(one, head, record)
     weight_bar(figure, image, axes)
     return figure
 
@@ -147,7 +143,7 @@ def maps_figure(records: Sequence[Mapping[str, Any]]) -> Figure:
 def weight_bar(figure: Figure, image: Any, axes: Sequence[Axes]) -> None:
     """What the colours of maps mean; plain numbers, since no text of ours is read as mathematics."""
     bar = figure.colorbar(
-        image, ax=list(axes), shrink=0.8, label="mean weight of a block", format=lambda value, _: f"{value:g}"
+        image, ax=list(axes), shrink=0.7, aspect=30, label="mean weight of a block", format=lambda value, _: f"{value:g}"
     )
     bar.ax.minorticks_off()
 
