@@ -92,6 +92,7 @@ def test_a_row_that_kills_fails_and_a_worker_that_hangs_is_replaced(
     (events,) = manifest_of(out)["events"].values()
     assert sum("was lost while tiny, niah_single_1 at 2k" in event for event in events) == 3
     assert sum("it gave no sign for" in event for event in events) == 1
+    assert sum(event.endswith("; 1 row given up") for event in events) == 1
     assert until(lambda: not worker_processes(), 10)
 
 

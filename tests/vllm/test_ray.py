@@ -11,7 +11,9 @@ import pytest
 
 from ropepp_eval.cli import main
 
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed; `make setup-ray` does it")
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason="Ray is not installed; `make setup-ray` does it"
+)
 
 
 def texts(out: Path) -> dict[tuple[str, int], Any]:
