@@ -250,31 +250,42 @@ class Dispatch:
         member.end()
         self._members.remove(member)
         self._looked = 0.0
-        log = self._last_lines(member, end=end)
-        about = CLUSTER if member.loaded is None else member.loaded
-        process = f", process {member.hello.pid}" if member.hello else ""
-        again = f"; {counted(len(left), 'row')} of it asked again" if left else ""
-        self._watch.event(about, f"{member}{process} was lost while {member.doing}: {why}{again}")
+        if end:
+            self._last_lines(member, end=True)
+        gone: list[Row] = []
         if slice_ is not None and (member.loading or not blamed):
             self._work.back(slice_)
         elif slice_ is not None:
-            said = f"{MOST_LOSSES} workers were lost over it, the last on {member.node.host}: {why}"
-            failure = Failure("worker", "WorkerLost", inert(f"{said}; its log ends: {log}" if log else said)[:2000])
-            for row in self._work.lost(slice_, left):
-                yield slice_.cell, row, [_unanswered(row, failure)]
-                self._work.answered(slice_)
+            gone = self._work.lost(slice_, left)
+        process = f", process {member.hello.pid}" if member.hello else ""
+        said = [f"{member}{process} was lost while {member.doing}: {why}"]
+        said += [f"{counted(len(left) - len(gone), 'row')} of it asked again"] if len(left) > len(gone) else []
+        said += [f"{counted(len(gone), 'row')} given up"] if gone else []
+        self._watch.event(CLUSTER if member.loaded is None else member.loaded, "; ".join(said))
+        log = self._last_lines(member) if gone else ""
+        failure = Failure(
+            "worker",
+            "WorkerLost",
+            inert(f"{MOST_LOSSES} workers were lost over it, the last on {member.node.host}: {why}{log}"),
+        )
+        for row in gone:
+            assert slice_ is not None
+            yield slice_.cell, row, [_unanswered(row, failure)]
+            self._work.answered(slice_)
         self._losses += blamed
         if self._losses >= _LOSSES_IN_A_ROW * max(1, len(self._members)):
             raise UserError(
                 f"{self._losses} workers were lost in a row, and no row was answered between; the last: {why}"
-                + (f"; its log ends: {log}" if log else "")
+                + self._last_lines(member)
             )
 
-    def _last_lines(self, member: Member, *, end: bool) -> str:
+    def _last_lines(self, member: Member, *, end: bool = False) -> str:
+        """What its log ends with, as the end of a sentence; empty where its node is gone too."""
         hello = member.hello
         if hello is None or member.node.id not in {node.id for node in living_nodes()}:
             return ""
-        return last_lines(member.node.id, hello.log, hello.pid, end=end)
+        log = last_lines(member.node.id, hello.log, hello.pid, end=end)
+        return f"; its log ends: {inert(log)}" if log else ""
 
 
 def _why(error: Any, cause: BaseException | None) -> str:

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from ropepp_eval.errors import UserError
+from ropepp_eval.errors import Terminated, UserError
 from ropepp_eval.inert import inert
 
 TESTED = "2.60"
@@ -85,6 +85,8 @@ def connected(address: str | None) -> Iterator[str]:
                 configure_logging=True,
                 **({} if address else {"include_dashboard": False}),
             )
+        except SystemExit:  # what Ray makes of a SIGTERM while it starts
+            raise Terminated(signal.SIGTERM) from None
         except Exception as error:  # Ray raises what it likes
             said = inert((str(error).splitlines() or [type(error).__name__])[0])[:300]
             where = f"join the cluster at {address}" if address else "start on this machine"

@@ -16,7 +16,7 @@ from ropepp_eval.words import counted
 
 _LOG_BYTES = 4096
 _LOG_LINES = 8
-_NODE_SECONDS = 60.0
+_NODE_SECONDS = 300.0
 """For a small question to a node, the start of a process there included."""
 USUAL_CPUS = 4
 
@@ -123,7 +123,7 @@ def last_lines(node_id: str, log: str, pid: int, *, end: bool = False) -> str:
     ray = require_ray()
     task = ray.remote(num_cpus=0, max_retries=0)(_last_lines).options(scheduling_strategy=on_node(node_id))
     try:
-        return str(ray.get(task.remote(log, pid if end else None), timeout=_NODE_SECONDS / 2))
+        return str(ray.get(task.remote(log, pid if end else None), timeout=_NODE_SECONDS / 10))
     except ray.exceptions.RayError:
         return ""
 

@@ -36,13 +36,13 @@ from ropepp_eval.positions import Position, position
 @position("deadly")
 @dataclass(frozen=True, kw_only=True)
 class Deadly(Position):
-    """Kills its process beyond 1,100 tokens; falls asleep the first time that it sees few."""
+    """Kills its process beyond 1,100 tokens; falls asleep the first time that it reads a short prompt."""
 
     def tables(self, positions, frequencies):
         if int(positions.max()) > 1100:
             print("so many tokens are the death of me", file=sys.stderr, flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
-        if int(positions.max()) < 300 and not pathlib.Path(MARKER).exists():
+        if 100 < int(positions.max()) < 450 and not pathlib.Path(MARKER).exists():
             pathlib.Path(MARKER).touch()
             time.sleep(1e5)
         return ()
@@ -73,15 +73,15 @@ def test_a_row_that_kills_fails_and_a_worker_that_hangs_is_replaced(
         out=out,
         position="deadly",
         position_module=str(module),
-        lengths="256,512,2k",
+        lengths="512,1k,2k",
         **{**CELL, "samples": 1},
     )
     try:
-        finished = run(config, executor=ray_here(address, patience_seconds=3))
+        finished = run(config, executor=ray_here(address, patience_seconds=10))
     finally:
         registry._REGISTRY.pop("deadly", None)
     rows = {row["length_tokens"]: row for row in stored(out).values()}
-    assert {length: row["error"] is None for length, row in rows.items()} == {256: True, 512: True, 2048: False}
+    assert {length: row["error"] is None for length, row in rows.items()} == {512: True, 1024: True, 2048: False}
     error = rows[2048]["error"]
     assert (error["stage"], error["type"]) == ("worker", "WorkerLost")
     assert "3 workers were lost over it" in error["message"]
@@ -92,6 +92,7 @@ def test_a_row_that_kills_fails_and_a_worker_that_hangs_is_replaced(
     (events,) = manifest_of(out)["events"].values()
     assert sum("was lost while tiny, niah_single_1 at 2k" in event for event in events) == 3
     assert sum("it gave no sign for" in event for event in events) == 1
+    assert sum(event.endswith("; 1 row given up") for event in events) == 1
     assert until(lambda: not worker_processes(), 10)
 
 
@@ -126,7 +127,7 @@ def test_a_worker_that_has_something_else_is_refused(
     }[what]
     with pytest.raises(UserError, match=f"no worker can go on: node .* is refused: .*{said}"):
         run(
-            RunConfig.of(folder, out=tmp_path / "out", lengths="256", **CELL),
+            RunConfig.of(folder, out=tmp_path / "out", lengths="512", **CELL),
             executor=Changing(ray_address=address, cpus_per_worker=1),
         )
     assert not stored(tmp_path / "out")
@@ -138,14 +139,14 @@ def test_a_path_that_a_node_lacks_is_named_before_anything_runs(
     """All nodes of the tests are this machine, so it is asked for what is nowhere."""
     monkeypatch.setattr("ropepp_eval.cluster.executor.here_or_named", lambda name: str(tmp_path / "elsewhere"))
     with pytest.raises(UserError, match=r"node \S+ has no \S+/elsewhere; .*copy it there"):
-        run(RunConfig.of(tiny_checkpoint, out=tmp_path / "out", lengths="256", **CELL), executor=ray_here(address))
+        run(RunConfig.of(tiny_checkpoint, out=tmp_path / "out", lengths="512", **CELL), executor=ray_here(address))
     assert not (tmp_path / "out").exists()
 
 
 def test_a_driver_that_is_interrupted_keeps_its_rows_and_goes_on(
     address: str, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
-    config = RunConfig.of(tiny_checkpoint, out=tmp_path / "out", lengths="256,512", **CELL)
+    config = RunConfig.of(tiny_checkpoint, out=tmp_path / "out", lengths="512,1k", **CELL)
 
     def interrupt() -> None:
         raise KeyboardInterrupt

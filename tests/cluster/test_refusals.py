@@ -20,7 +20,7 @@ def refused(tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 
     def refusal(*more: str, out: Path = tmp_path / "out", writes: bool = False) -> str:
         capsys.readouterr()
-        cell = ["--tasks", "niah_single_1", "--lengths", "256", "--samples", "1", "--offline", "--out", str(out)]
+        cell = ["--tasks", "niah_single_1", "--lengths", "512", "--samples", "1", "--offline", "--out", str(out)]
         assert main(["run", str(tiny_checkpoint), *cell, *more]) == 2
         errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
         assert len(errors) == 1

@@ -20,7 +20,7 @@ from tests.cluster.tools import processes_with, stored, until
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
 SCRIPTS = dict(re.findall(r"<!-- script: (\S+) -->\n```\w+\n(.*?)```", DOCUMENT, re.DOTALL))
-CELLS = ["--tasks", "niah_single_1", "--lengths", "256,512", "--samples", "3", "--offline", "--dtype", "float32"]
+CELLS = ["--tasks", "niah_single_1", "--lengths", "512,1k", "--samples", "3", "--offline", "--dtype", "float32"]
 
 
 @pytest.fixture
