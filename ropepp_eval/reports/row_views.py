@@ -48,15 +48,23 @@ class RowView:
 
     @property
     def answer(self) -> str:
-        """What was answered: a text, the choice that was most likely, or a log-likelihood. Empty where the row failed or windows of a
-        text were scored, which are not kept."""
+        """What was answered: a text, the choice that was most likely (per token where its row says by how many it is judged), or a
+        log-likelihood. Empty where the row failed or windows of a text were scored, which are not kept."""
         responses = self.record.get("responses") or []
         pairs = [one for one in responses if isinstance(one, (list, tuple)) and len(one) == 2 and _is_number(one[0])]
         if pairs and len(pairs) == len(responses) > 1:
-            best = max(range(len(pairs)), key=lambda i: float(pairs[i][0]))
+            tokens = self._tokens_of_choices(len(pairs))
+            best = max(range(len(pairs)), key=lambda i: float(pairs[i][0]) / tokens[i])
             choices = self.record.get("choices") or []
             return str(choices[best]) if best < len(choices) else f"choice {best + 1} of {len(pairs)}"
         return "\n".join(_said(one) for one in responses if one is not None)
+
+    def _tokens_of_choices(self, count: int) -> list[float]:
+        """What the log-likelihood of each choice is divided by before they are compared; 1 where the row says nothing."""
+        details = self.record.get("details")
+        said = details.get("tokens_of_choices") if isinstance(details, dict) else None
+        usable = isinstance(said, list) and len(said) == count and all(_is_number(one) and one > 0 for one in said)
+        return [float(one) for one in said] if said and usable else [1.0] * count
 
     @property
     def depths(self) -> list[float]:

@@ -94,6 +94,9 @@ TARGETS: dict[str, Target] = {
     "lambada": _corpus("lambada/lambada_test.jsonl", _show("lambada")),
     "wikitext": _corpus("wikitext-2-raw/wiki.test.raw", _show("wikitext")),
     "openbookqa": _corpus("openbookqa/Main/test.jsonl", _show("openbookqa")),
+    "labels": _corpus("piqa/dev-labels.lst", _show("short_piqa", "--protocol", "paper")),
+    "gpqa": _corpus("gpqa/gpqa_diamond.csv", _show("short_gpqa", "--protocol", "paper")),
+    "wsc": _corpus("SuperGLUE/WSC/val.jsonl", _show("super_glue_wsc", "--protocol", "paper")),
     "squad": _corpus("squad/dev.json", _show("qa_squad", "--repeat-text")),
     "hotpotqa": _corpus("hotpotqa/dev.json", _show("qa_hotpotqa", "--repeat-text")),
     "data.json": Target("data/data.json", _cli("data", "check", "@/data"), ("data",)),
@@ -186,6 +189,16 @@ def _data(root: Path) -> None:
         "lambada/lambada_test.jsonl": _lines({"text": "One café is open"}, {"text": "The miller went back to the mill"}),
         "wikitext-2-raw/wiki.test.raw": " = Mill = \n \n A mill ( or \" works \" ) is [ a house ] . \n \n = = Use = = \n \n It 's used . \n" * 4,
         "openbookqa/Main/test.jsonl": _lines(*questions),
+        "piqa/dev.jsonl": _lines(*[{"goal": "open a jar", "sol1": "turn the lid", "sol2": "paint the lid"}] * 3),
+        "piqa/dev-labels.lst": "0\n1\n0\n",
+        "gpqa/gpqa_diamond.csv": "a,b,c,d,e,f,g,Question,Correct,W1,W2,W3\n" + ',,,,,,,"Which, of ""these""?",one,two,three,four\n' * 3,
+        "SuperGLUE/WSC/val.jsonl": _lines(
+            {
+                "text": "Ann met Bob before she left",
+                "target": {"span1_index": 0, "span1_text": "Ann", "span2_index": 4, "span2_text": "she"},
+                "label": "true",
+            }
+        ),
         "squad/dev.json": {"version": "v2.0", "data": [{"title": "Mills", "paragraphs": squad}]},
         "hotpotqa/dev.json": hotpot,
         f"{PUNKT}/abbrev_types.txt": "dr\nmr\n",

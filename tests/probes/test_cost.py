@@ -52,7 +52,7 @@ def test_shapes_are_those_of_the_cards() -> None:
     shape = card_shape("376M")
     assert (shape["hidden_size"], shape["num_hidden_layers"], shape["num_attention_heads"]) == (1024, 8, 8)
     assert shape_config(shape, "ropepp_eh").heads.key_value == 2
-    with pytest.raises(UserError, match="unknown shape .375M.; did you mean"):
+    with pytest.raises(UserError, match=r"unknown shape .375M.; did you mean"):
         card_shape("375M")
 
 

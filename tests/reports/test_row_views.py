@@ -84,6 +84,16 @@ def test_answers_and_references(
     assert (view.answer, view.references) == (answer, references)
 
 
+def test_a_choice_is_judged_per_token_where_its_row_says_by_how_many(tmp_path: Path) -> None:
+    given = {"choices": [[" red", " dark blue"]], "gold": [0], "responses": [[[-3.0, False], [-4.0, False]]]}
+    answers = []
+    for number, tokens in enumerate(([2, 4], [3, 3], [0, 4], "many", None)):
+        details = [{"tokens_of_choices": tokens}]
+        (view,) = views_of(changed_rows(tmp_path / str(number), FakeCell(scores=(1.0,)), details=details, **given))
+        answers.append(view.answer)
+    assert answers == [" dark blue", " red", " red", " red", " red"]
+
+
 @pytest.mark.parametrize(
     ("details", "depths"),
     [

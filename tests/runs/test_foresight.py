@@ -13,7 +13,18 @@ from ropepp_eval.runs import foresight
 
 
 def _run(checkpoint: Path, out: Path) -> list[dict[str, object]]:
-    arguments = ["--tasks", "niah_single_1", "--lengths", "512,1k", "--samples", "2", "--offline", "--quiet", "--format", "none"]
+    arguments = [
+        "--tasks",
+        "niah_single_1",
+        "--lengths",
+        "512,1k",
+        "--samples",
+        "2",
+        "--offline",
+        "--quiet",
+        "--format",
+        "none",
+    ]
     assert main(["run", str(checkpoint), *arguments, "--device", "cpu", "--out", str(out)]) == 0
     cells: list[dict[str, object]] = json.loads((out / "run.json").read_text())["cells"]
     return cells
