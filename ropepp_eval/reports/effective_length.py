@@ -1,7 +1,8 @@
 """Effective context length: the longest length up to which a checkpoint's score has not fallen, and which lengths the rows allow.
 
 Two rules. `threshold`: the score is at least a fixed one (85.6: Llama-2-7B's own at 4k, arXiv 2404.06654, section 4).
-`margin`: it is at most so many points below the checkpoint's own score at the shortest length.
+`margin`: it is at most so many points below the checkpoint's own score at the shortest length. One that scores no more than these
+points there has nothing to lose, and holds to no length.
 
 A checkpoint *holds to* a length where the score has not fallen there or at any shorter one. To say that it holds to exactly the k-th
 length is to say that it has not fallen at the first k and has at the next. The interval keeps each k that neither is refuted for,
@@ -167,6 +168,8 @@ def _of_checkpoint(
         first = Fall(0.0, 1.0, fallen=False)  # no score has fallen below itself
         falls = [first, *(_below_first(cells[0], cells[i], limits.margin / 100) for i in range(1, len(cells)))]
     holds, fewest, most = held(falls)
+    if rule == "margin" and 100 * samples[0].share <= limits.margin + EQUAL:
+        holds = fewest = most = 0  # there is less to lose than counts as lost
     scores = tuple(100 * sample.share for sample in samples)
     return EffectiveLength(group, one, tasks, rule, tuple(ladder), scores, holds, fewest, most)
 

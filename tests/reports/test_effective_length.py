@@ -49,6 +49,8 @@ def lines(tmp_path, capsys, *cells: FakeCell, options: tuple[str, ...] = ()) -> 
         ((30, 30, 30, 5, 0), "none", "8k (2k to 8k)"),
         ((60, 20, 60, 60, 60), "2k", "2k"),  # a fall is a fall, whatever comes later
         ((60, 51, 60, 0, 0), "2k (none to 8k)", "2k (2k to 8k)"),
+        ((0, 0, 0, 0, 0), "none", "none"),  # nothing to lose is not holding
+        ((6, 6, 6, 6, 6), "none", "none"),
     ],
 )
 def test_a_checkpoint_holds_to_the_last_length_before_a_fall(tmp_path, capsys, rights, threshold, margin):
