@@ -28,7 +28,7 @@ def arrays_of(folder: Path) -> dict[str, np.ndarray]:
     return load_file(folder.parent / folder.name.removesuffix("__no_rope_config") / "golden.safetensors")
 
 
-@functools.lru_cache(maxsize=4)
+@functools.cache  # tests go through all of them once a function
 def model_of(folder: Path, kernel: str) -> torch.nn.Module:
     return load_checkpoint(folder, dtype="float32", attention=kernel)
 
