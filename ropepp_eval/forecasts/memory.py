@@ -15,7 +15,8 @@ from ropepp_eval.words import gib
 BIAS_QUERIES = 512
 """Queries that meet their bias at once (`modeling.attention.BLOCK_QUERIES`)."""
 SCORE_BYTES = 8
-"""Of each score where eager attention keeps them all: two copies in float32, or one beside two in half precision. With sinks a third one."""
+"""Of each score where eager attention keeps them all: two copies in float32, and in half precision those beside them that they were made
+of. With sinks a third copy in float32."""
 CODE_BYTES = 24 << 20
 """Code and tables of libraries that a first pass brings in, on a CPU."""
 SLACK_BYTES = 64 << 20
@@ -124,7 +125,7 @@ def activation_bytes(shapes: ModelShapes, call: Call, size: int, attention: str,
     held = masks * size if eager else masks if masked else 0
     transient = 0
     if eager:
-        transient = max(SCORE_BYTES, 3 * size if shapes.sinks else 0) * scores
+        transient = max(SCORE_BYTES + (size if size < 4 else 0), 3 * size if shapes.sinks else 0) * scores
     elif shapes.biased and masked:
         block = min(BIAS_QUERIES, tokens)
         transient = rows * shapes.attention_heads * block * context * 8

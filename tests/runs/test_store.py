@@ -15,9 +15,7 @@ from ropepp_eval.processes import is_alive
 from ropepp_eval.runs.store import RunStore, read_manifest
 from tests.stored import record
 
-CELL: Any = SimpleNamespace(
-    checkpoint=SimpleNamespace(folder_name="tiny-0123"), task=SimpleNamespace(name="vt"), length_tokens=2048
-)
+CELL: Any = SimpleNamespace(file="tiny-0123/vt@2048.jsonl")
 
 
 def manifest(**identity: Any) -> dict[str, Any]:
