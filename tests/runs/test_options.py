@@ -60,7 +60,14 @@ def test_a_file_holds_any_option_and_the_command_line_wins(
 def test_every_flag_is_an_option_of_the_file() -> None:
     from ropepp_eval.cli import parser_of
 
-    flags = {action.dest for action in parser_of("run")._actions} - {"help", "debug", "config", "again", "dry_run", "device_model"}
+    flags = {action.dest for action in parser_of("run")._actions} - {
+        "help",
+        "debug",
+        "config",
+        "again",
+        "dry_run",
+        "device_model",
+    }
     assert flags == RunOptions.model_fields.keys() - {"adapter_options", "grouped"}
 
 
