@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ropepp_eval.adapters.memory import available_memory
+from ropepp_eval.adapters.memory import available_memory, resident_memory
 from ropepp_eval.adapters.native.foresight import shapes_of_info
 from ropepp_eval.errors import UserError
 from ropepp_eval.forecasts.calls import Read, chunks
@@ -103,9 +103,10 @@ def _check_memory(plan: Plan, checkpoint: PlannedCheckpoint, memory_bytes: int |
     dtype = str(parse_dtype(plan.config.dtype, checkpoint.info.dtype)).removeprefix("torch.")
     options = dict(plan.config.adapter_options)
     tokens, chunk = longest.longest_row_tokens, int(options.get("chunk_tokens", 1024))
+    held = resident_memory()
     plan_memory(
         shapes_of_info(checkpoint.info), list(chunks(Read(tokens=tokens, logits=1, capacity=tokens), chunk)), dtype=dtype,
-        chunk_tokens=chunk, available_bytes=memory_bytes, device="cpu",
+        chunk_tokens=chunk, available_bytes=max(0, memory_bytes - held), resident_bytes=held, device="cpu",
     ).check(f"checkpoint {checkpoint.source} with {longest.task.name}")  # fmt: skip
 
 
