@@ -61,6 +61,7 @@ def test_a_thin_run_is_a_right_page(name, opened, tmp_path):
     if name == "megabytes of text":
         assert file.stat().st_size < 100_000
         one.page.locator("table.rows tbody tr a").first.click()
+        one.page.get_by_role("heading", name="tokens").wait_for()  # the row is opened when the page is drawn
         assert "[... 2,998,000 characters left out ...]" in one.page.locator(".detail").text_content()
         assert one.page.evaluate("document.documentElement.scrollWidth") == 1200
 
