@@ -83,7 +83,10 @@ def test_scores_are_those_of_hflm(task: str, samples: int, real_checkpoint: Path
     for number, (score, greedy) in enumerate(expected):
         answer = got[number]
         assert answer.error is None
-        assert answer.response == (pytest.approx(score, abs=TOLERANCE, rel=1e-5), greedy)  # float32 sums of -39 differ by 2.2e-4
+        assert answer.response == (
+            pytest.approx(score, abs=TOLERANCE, rel=1e-5),
+            greedy,
+        )  # float32 sums of -39 differ by 2.2e-4
 
 
 def test_greedy_answers_are_those_of_generate(real_checkpoint: Path, lm: NativeLM, theirs: Any) -> None:
