@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ropepp_eval.processes import forget_peak as forget_peak
+from ropepp_eval.processes import peak_bytes as peak_bytes
 
 SHAPES = {
     "376M": {
@@ -120,20 +122,6 @@ def run_side(script: str, side: str, folder: Path, quick: bool, **settings: Any)
     }
     print(f"  {side} {settings}: {shown}", flush=True)
     return result
-
-
-def forget_peak() -> None:
-    """Let the peak of resident memory begin here, where the kernel allows it."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def peak_bytes() -> int:
-    """Peak of resident memory since `forget_peak`, or since the process began."""
-    with contextlib.suppress(OSError, StopIteration):
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 class Stopwatch:

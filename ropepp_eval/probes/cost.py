@@ -11,7 +11,6 @@ import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -24,6 +23,7 @@ from ropepp_eval.forecasts.calls import Steps
 from ropepp_eval.forecasts.memory import plan_memory
 from ropepp_eval.lengths import format_length
 from ropepp_eval.probes.base import Measured, Probe, ProbeCell, Record, Setting, name_columns
+from ropepp_eval.processes import forget_peak, peak_bytes
 from ropepp_eval.words import gib
 
 if TYPE_CHECKING:
@@ -195,17 +195,6 @@ def peak_memory(device: torch.device) -> Iterator[Peak]:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     else:
-        with contextlib.suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5")
+        forget_peak()
     yield peak
-    peak.bytes = torch.cuda.max_memory_allocated() if device.type == "cuda" else resident_peak()
-
-
-def resident_peak() -> int:
-    """Peak of resident memory in bytes."""
-    import resource
-
-    with contextlib.suppress(OSError, StopIteration):
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak.bytes = torch.cuda.max_memory_allocated() if device.type == "cuda" else peak_bytes()
