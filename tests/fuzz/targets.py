@@ -52,9 +52,7 @@ def _stored_rows(root: Path) -> int:
     """As `run` reads them when it goes on."""
     from ropepp_eval.runs.store import RunStore, read_manifest
 
-    cell: Any = SimpleNamespace(
-        checkpoint=SimpleNamespace(folder_name="a-00000000"), task=SimpleNamespace(name="niah_single_1"), length_tokens=4096
-    )
+    cell = SimpleNamespace(file="a-00000000/niah_single_1@4096.jsonl")
     manifest = read_manifest(root / "run") or {}
     store = RunStore(root / "run", manifest)
     store.finished(cell)
