@@ -45,13 +45,14 @@ def worker_processes() -> list[int]:
     return sorted(found)
 
 
-def processes_with(marker: str) -> list[int]:
-    """Processes whose environment holds a marker that only their ancestor was given; this one and zombies left out."""
+def processes_with(marker: str, *, but: tuple[bytes, ...] = ()) -> list[int]:
+    """Processes whose environment holds a marker that only their ancestor was given; this one, zombies and those named so left out."""
     found = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit() and int(folder.name) != os.getpid():
             try:
-                if marker.encode() in (folder / "environ").read_bytes():
+                named_so = but and (folder / "cmdline").read_bytes().startswith(but)
+                if marker.encode() in (folder / "environ").read_bytes() and not named_so:
                     found.append(int(folder.name))
             except OSError:
                 continue
