@@ -143,8 +143,13 @@ def memory_side(folder: str, settings: dict[str, Any]) -> dict[str, Any]:
     from ropepp_eval.runs.plan import build_plan
 
     if "new_tokens" in settings:
-        writer = generation.Writer
-        generation.Writer = lambda tokenizer, budget, *more: writer(tokenizer, min(budget, settings["new_tokens"]), *more)  # type: ignore[assignment,misc]
+        most = int(settings["new_tokens"])
+
+        class Brief(generation.Writer):
+            def __init__(self, tokenizer: Any, budget: int, *more: Any, **named: Any) -> None:
+                super().__init__(tokenizer, min(budget, most), *more, **named)
+
+        generation.Writer = Brief  # type: ignore[misc]
     with tempfile.TemporaryDirectory() as out:
         config = config_of(folder, settings, out)
         forecaster = Forecaster(build_plan(config))

@@ -19,7 +19,7 @@ import _common as common
 TINY = str(Path(__file__).parents[1] / "models" / "demo" / "rope")
 CELLS = {
     "scaling": {"tasks": "niah_single_1", "lengths": "2k", "samples": 60},
-    "tiny rows": {"tasks": "niah_single_1", "lengths": "256", "samples": 2000},
+    "tiny rows": {"tasks": "niah_single_1", "lengths": "320", "samples": 2000},
 }
 QUICK = {"scaling": {"samples": 6}, "tiny rows": {"samples": 40}}
 

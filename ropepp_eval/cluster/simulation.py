@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ropepp_eval.cluster.slices import SLICES_A_WORKER, Item, Queue, cut
+from ropepp_eval.cluster.slices import Item, Queue, cut
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,9 @@ class Schedule:
 
 def slices_of(cells: Sequence[CellCost], workers: int) -> list[Item[int]]:
     """The slices that a run on so many workers would cut, each by the number of its cell."""
-    most = sum(sum(cell.rows_seconds) for cell in cells) / (workers * SLICES_A_WORKER)
     return [
-        Item(number, cell.checkpoint, sum(cell.rows_seconds[place] for place in stretch))
-        for number, cell in enumerate(cells)
-        for stretch in cut(cell.rows_seconds, most)
+        Item(number, cells[number].checkpoint, sum(cells[number].rows_seconds[place] for place in stretch))
+        for number, stretch in cut([cell.rows_seconds for cell in cells], workers)
     ]
 
 

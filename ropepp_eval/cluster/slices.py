@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-SLICES_A_WORKER = 20
-"""Slices are cut so small that each worker gets so many: the last one to end is then at most a slice, 5 % of the mean, behind."""
+SMALLEST_SHARE = 1 / 20
+"""Of an even share of the whole work: the last slices are that small, so that the last worker to end is at most 5 % of the mean behind."""
 T = TypeVar("T")
 
 
@@ -22,20 +22,30 @@ class Item(Generic[T]):
     """In seconds or any other unit, the same for all."""
 
 
-def cut(costs: Sequence[float], most: float) -> Iterator[range]:
-    """Stretches of neighbours that cost at most `most` together; what costs more by itself is alone.
+def cut(cells: Sequence[Sequence[float]], workers: int) -> Iterator[tuple[int, range]]:
+    """Slices of all cells, the costliest cell first: (number of the cell, stretch of its rows).
 
-    >>> list(cut([1, 1, 1, 5, 1], 2))
-    [range(0, 2), range(2, 3), range(3, 4), range(4, 5)]
+    A slice costs half of what is left for each worker, down to `SMALLEST_SHARE`; a row that costs more is alone. Large ones come first because
+    rows of one slice are written side by side, which takes less time than one by one.
+
+    Args:
+        cells: costs of the rows of each cell.
+        workers: how many share them.
+
+    >>> [(number, len(stretch)) for number, stretch in cut([[1] * 32, [1] * 8], 2)]
+    [(0, 10), (0, 7), (0, 5), (0, 4), (0, 3), (0, 2), (0, 1), (1, 2), (1, 1), (1, 1), (1, 1), (1, 1), (1, 1), (1, 1)]
     """
-    begin, total = 0, 0.0
-    for place, cost in enumerate(costs):
-        if place > begin and total + cost > most:
-            yield range(begin, place)
-            begin, total = place, 0.0
-        total += cost
-    if begin < len(costs):
-        yield range(begin, len(costs))
+    whole = left = float(sum(map(sum, cells)))
+    for number in sorted(range(len(cells)), key=lambda place: -sum(cells[place])):
+        begin, size = 0, 0.0
+        for row, cost in enumerate(cells[number]):
+            if row > begin and size + cost > max(left / 2, whole * SMALLEST_SHARE) / workers:
+                yield number, range(begin, row)
+                begin, left, size = row, left - size, 0.0
+            size += cost
+        if begin < len(cells[number]):
+            yield number, range(begin, len(cells[number]))
+            left -= size
 
 
 class Queue(Generic[T]):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ropepp_eval.cluster.library import require_ray
-from ropepp_eval.cluster.slices import SLICES_A_WORKER, Item, Queue, cut
+from ropepp_eval.cluster.slices import Item, Queue, cut
 from ropepp_eval.rows.row import Row, row_from_doc
 
 if TYPE_CHECKING:
@@ -37,20 +37,20 @@ class Work:
     def __init__(self, plan: Plan, pending: Sequence[Pending], workers: int) -> None:
         self.plan = plan
         costs = [[plan.cost_of(cell, row) for row in rows] for cell, rows in pending]
-        most = sum(map(sum, costs)) / (workers * SLICES_A_WORKER)
         self.queue: Queue[Slice] = Queue()
         self.unanswered = 0
         self._lost: Counter[tuple[int, int]] = Counter()
         self._asked_rows: dict[str, dict[int, Row]] = {}
         self._open: Counter[str] = Counter()
         self._shipped: dict[str, Any] = {}
-        for (cell, rows), of_rows in zip(pending, costs, strict=True):
+        for cell, rows in pending:
             name = _rows_name(cell)
             self._asked_rows.setdefault(name, {}).update({row.row: row for row in rows})
             self._open[name] += len(rows)
             self.unanswered += len(rows)
-            for stretch in cut(of_rows, most):
-                self._put(cell, [rows[place] for place in stretch])
+        for number, stretch in cut(costs, workers):
+            cell, rows = pending[number]
+            self._put(cell, [rows[place] for place in stretch])
 
     def cost(self, slice_: Slice, numbers: Iterable[int]) -> float:
         """Of the rows of the slice with these numbers, in the plan's unit."""

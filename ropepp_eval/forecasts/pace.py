@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-TRUST = 0.01
+TRUST = 0.05
 """Share of the whole work that has to be seen before it counts as much as the forecast."""
 _SQUARE_FROM_TOKENS = 8192
 _PASS_AS_TOKENS = 50.0

@@ -166,12 +166,15 @@ def _notes(forecast: Forecast) -> Iterator[str]:
         yield "assumed: every answer takes its whole budget, and checkpoints run one after the other"
     else:
         yield (
-            "time: measured on this device with each checkpoint (reads of two lengths, some steps, one answer a task where that is "
+            "time: measured on this device with each checkpoint (reads of two lengths, some steps, one answer of a cell where that is "
             "little of the work), without loading and building rows"
         )
-        trials = {name: share for one in estimates for name, share in (one.answered or {}).items()}
+        trials: dict[str, list[float]] = {}
+        for one in estimates:
+            for (name, _), share in one.answered.items():
+                trials.setdefault(name, []).append(share)
         if trials:
-            shares = ", ".join(f"{name} {share:.0%}" for name, share in sorted(trials.items()))
+            shares = ", ".join(f"{name} {_span(trials[name])}" for name in sorted(trials))
             yield f"answers took of their budgets: {shares}; of other tasks the whole is counted"
         spread = max(one.spread for one in estimates)
         if any(one.busy for one in estimates):
@@ -180,3 +183,9 @@ def _notes(forecast: Forecast) -> Iterator[str]:
                 "it is quiet"
             )
     yield f"memory: the peak, {'allocated' if engine.device == 'cuda' else 'resident with Python and its libraries'}; {engine.dtype}"
+
+
+def _span(shares: list[float]) -> str:
+    """The smallest and the largest, or one where they print alike."""
+    low, high = f"{min(shares):.0%}", f"{max(shares):.0%}"
+    return low if low == high else f"{low} to {high}"

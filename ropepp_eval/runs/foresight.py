@@ -14,8 +14,10 @@ from ropepp_eval.runs.progress import Progress
 from ropepp_eval.words import lasting
 
 WORTH_SAYING_SECONDS = 60.0
-WORTH_MEASURING_SECONDS = 20.0
-"""On a typical device; a checkpoint's rows that take less are done before a forecast is of use."""
+WORTH_MEASURING_SECONDS = 1.0
+"""On a typical device; rows that take less are done before a forecast is of use."""
+WORTH_MEASURING_AGAIN_SECONDS = 20.0
+"""Foreseen by what another checkpoint showed; one whose rows take less is taken to be like that one."""
 
 
 class Foresight:
@@ -32,15 +34,18 @@ class Foresight:
         self._seconds: dict[int, float] = {}
 
     def loaded(self, checkpoint: PlannedCheckpoint, adapter: Any, progress: Progress) -> bool:
-        """Measure a checkpoint that was just loaded, and tell the progress; whether that was possible."""
+        """Measure a checkpoint that was just loaded, and tell the progress; whether something new is foreseen."""
         from ropepp_eval.adapters.native.lm import NativeLM
-        from ropepp_eval.runs.estimate import estimate
+        from ropepp_eval.runs.estimate import estimate, name_of
 
         if not isinstance(adapter, NativeLM):
             return False
         forecaster, first = Forecaster(self._plan), not self._seconds
-        cells = [forecaster.cell(cell, self._pending[id(cell)]) for cell in self._missing([checkpoint])]
-        if sum(cell.proportion for cell in cells) < WORTH_MEASURING_SECONDS:
+        missing = self._missing([checkpoint])
+        if not first and sum(self._seconds[id(cell)] for cell in missing) < WORTH_MEASURING_AGAIN_SECONDS:
+            return False
+        cells = [forecaster.cell(cell, self._pending[id(cell)]) for cell in missing]
+        if first and sum(cell.proportion for cell in cells) < WORTH_MEASURING_SECONDS:
             return False
         try:
             found = estimate(forecaster, adapter, cells)
@@ -51,9 +56,8 @@ class Foresight:
         self._seconds |= {id(cell.cell): found.seconds_of(cell) for cell in found.cells}
         if first:
             others = [each for each in self._plan.checkpoints if each.label != checkpoint.label]
-            answered = found.answered or {}
             for cell in self._missing(others):
-                share = answered.get(cell.task.name, 1.0)
+                share = found.answered.get(name_of(cell), 1.0)
                 alike = forecaster.cell(cell, self._pending[id(cell)], answered=share)
                 self._seconds[id(cell)] = alike.seconds(found.rates)
         progress.foreseen(self._seconds)

@@ -16,15 +16,21 @@ from ropepp_eval.cluster.slices import Item, Queue, cut
 COSTS = st.lists(st.floats(0.1, 100), min_size=1, max_size=40)
 
 
-@given(COSTS, st.floats(0.1, 200))
-def test_stretches_are_whole_and_no_larger_than_asked(costs: list[float], most: float) -> None:
-    stretches = list(cut(costs, most))
-    assert list(itertools.chain(*stretches)) == list(range(len(costs)))
-    assert all(len(stretch) == 1 or sum(costs[place] for place in stretch) <= most for stretch in stretches)
+@given(st.lists(COSTS, max_size=5), st.integers(1, 9))
+def test_stretches_are_whole_and_no_larger_than_a_share(cells: list[list[float]], workers: int) -> None:
+    slices = list(cut(cells, workers))
+    for number, costs in enumerate(cells):
+        rows = itertools.chain(*(stretch for cell, stretch in slices if cell == number))
+        assert list(rows) == list(range(len(costs)))
+    whole = left = sum(map(sum, cells))
+    for cell, stretch in slices:
+        cost = sum(cells[cell][place] for place in stretch)
+        assert len(stretch) == 1 or cost <= max(left / 2, whole / 20) / workers * (1 + 1e-9)
+        left -= cost
 
 
 def test_no_rows_are_no_slices() -> None:
-    assert list(cut([], 5)) == []
+    assert list(cut([], 5)) == list(cut([[]], 5)) == []
 
 
 def test_the_longest_comes_first_and_a_worker_keeps_its_checkpoint() -> None:
@@ -93,10 +99,11 @@ def test_one_worker_loads_each_checkpoint_once() -> None:
     assert schedule.makespan_seconds == pytest.approx(schedule.busy_seconds + 7)
 
 
-def test_slices_are_a_twentieth_of_a_workers_share_at_most() -> None:
-    items = slices_of(zoo(100), 8)
-    total = sum(item.cost for item in items)
-    assert max(item.cost for item in items) <= total / 8 / 20
+def test_the_first_slices_are_large_and_the_last_a_twentieth_of_a_share() -> None:
+    """Within one cell; cells are never joined."""
+    costs = [item.cost for item in slices_of([CellCost("a", [1.0] * 800)], 8)]
+    assert costs == sorted(costs, reverse=True)
+    assert (costs[0], costs[-1]) == (50, 5)
 
 
 def test_no_worker_at_all_is_refused() -> None:

@@ -21,8 +21,12 @@ from ropepp_eval.forecasts.rates import Rates, seconds_of, total_seconds
 
 SHARE = 0.04
 """Of the work that calibrating may take."""
-LEAST_SECONDS, MOST_SECONDS = 1.0, 60.0
+LEAST_SECONDS, MOST_SECONDS = 0.5, 60.0
 """It may take the first whatever the work, and never more than the second."""
+WORTH_MEASURING_SECONDS = 1.0
+"""Work of fewer seconds, by the first measurements, is not worth more than those."""
+ROUNDS = 3
+"""Short reads say little of much longer ones: where the work turns out to be larger than they said, more is measured."""
 FIRST_READS = (16, 64)
 """Tokens of the reads that say how long all others will take."""
 _TIMES = ("call_seconds", "matrix", "attention", "masked", "weights", "row", "cache")
@@ -63,13 +67,12 @@ class _Measured:
         return max(((max(times) - min(times)) / statistics.median(times) for times in several), default=0.0)
 
 
-def calibrate(lm: NativeLM, calls: Sequence[Call], *, rough_under: float = 0.0) -> Calibration:
+def calibrate(lm: NativeLM, calls: Sequence[Call]) -> Calibration:
     """Measure what the calls of a plan need.
 
     Args:
         lm: the loaded model.
         calls: the work that is going to be done.
-        rough_under: work of fewer seconds than this is not worth more than the first measurements.
     """
     began = time.perf_counter()
     probe, measured = _Probe(lm), _Measured()
@@ -81,14 +84,16 @@ def calibrate(lm: NativeLM, calls: Sequence[Call], *, rough_under: float = 0.0) 
     if steps:
         near = probe.place(64)
         measured.add(Steps(rows=1, context=near, steps=1), probe.steps(1, near, 3))
-    rates = _fitted(lm, measured)
-    work = total_seconds(calls, lm.shapes, rates, lm.engine.dtype)
-    if work > rough_under:
+    rates, before = _fitted(lm, measured), 0.0
+    for _ in range(ROUNDS):
+        work = total_seconds(calls, lm.shapes, rates, lm.engine.dtype)
+        if work < WORTH_MEASURING_SECONDS or work < 2 * before:
+            break
         allowed = min(MOST_SECONDS, max(LEAST_SECONDS, SHARE * work))
         _measure_reads(probe, measured, reads, allowed * (0.6 if steps else 1.0))
         if steps:
             _measure_steps(probe, measured, steps, allowed * 0.4)
-        rates = _fitted(lm, measured)
+        rates, before = _fitted(lm, measured), work
     return Calibration(rates=rates, seconds=time.perf_counter() - began, spread=measured.spread)
 
 
