@@ -4,6 +4,7 @@ arithmetic of `forecasts.rates`."""
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -215,7 +216,7 @@ def _fitted(lm: NativeLM, measured: _Measured) -> Rates:
     The time of a call is a sum of one term a rate, each linear in the inverse of its rate.
     """
     dtype = lm.engine.dtype
-    free = dict.fromkeys(_TIMES[1:], _LARGE)
+    free = dict.fromkeys(_TIMES[1:], math.inf)  # takes no time at all: what is not in a call has a column of zeros
     columns = []
     for name in _TIMES:
         one = Rates(name="", **{"call_seconds": 0.0, **free, name: 1.0})
@@ -225,7 +226,7 @@ def _fitted(lm: NativeLM, measured: _Measured) -> Rates:
     scale = np.maximum(matrix.max(axis=0), 1e-300)
     found, _ = nnls(matrix / scale, np.ones(len(times)))
     values = dict(zip(_TIMES, found / scale, strict=True))
-    return _rates(values, {name: max(column) > 1e-3 for name, column in zip(_TIMES, columns, strict=True)})
+    return _rates(values, {name: any(column) for name, column in zip(_TIMES, columns, strict=True)})
 
 
 def _rates(inverse: dict[str, float], seen: dict[str, bool]) -> Rates:
