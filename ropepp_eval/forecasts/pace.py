@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-TRUST = 0.05
+TRUST = 0.1
 """Share of the whole work that has to be seen before it counts as much as the forecast."""
 _SQUARE_FROM_TOKENS = 8192
 _PASS_AS_TOKENS = 50.0
@@ -56,8 +56,10 @@ def seconds_left(parts: Sequence[Part], *, measured: bool) -> float | None:
         if part.left_of_foreseen:
             factor: float | None = everything
             alike = [other for other in parts if other.checkpoint == part.checkpoint]
-            for near in (alike, [other for other in alike if other.task == part.task], [part]):
-                factor = _factor(near, factor, trust)
+            of_task = [other for other in alike if other.task == part.task]
+            for near, further in ((alike, parts), (of_task, alike), ([part], of_task)):
+                if len(near) < len(further):  # else it is the same that was seen, and would count twice
+                    factor = _factor(near, factor, trust)
             total += max(0.0, part.left_of_foreseen * (factor or 0.0) - part.begun_seconds)
     return total
 

@@ -175,7 +175,7 @@ def _notes(forecast: Forecast) -> Iterator[str]:
                 trials.setdefault(name, []).append(share)
         if trials:
             shares = ", ".join(f"{name} {_span(trials[name])}" for name in sorted(trials))
-            yield f"answers took of their budgets: {shares}; of other tasks the whole is counted"
+            yield f"counted of answers' budgets, by trials: {shares}; of other tasks the whole"
         spread = max(one.spread for one in estimates)
         if any(one.busy for one in estimates):
             yield (

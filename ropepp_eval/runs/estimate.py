@@ -65,7 +65,8 @@ def name_of(cell: Cell) -> tuple[str, int]:
 
 def _answered(lm: NativeLM, cells: Sequence[CellForecast], found: Calibration) -> dict[tuple[str, int], float]:
     """The share of its budget that an answer to one row of a cell takes: models that know how to end, end early, and beyond their trained
-    length forget it. Cells whose answer is too large a part of the work are taken to be like the next shorter one of their task."""
+    length forget it. One answer says little of the others, and the longest of those that are written side by side counts: half way to the
+    whole budget. Cells whose answer is too large a part of the work are taken to be like the next shorter one of their task."""
     generating = [cell for cell in cells if cell.cell.task.output_type == "generate_until"]
     allowed = max(LEAST_SECONDS, SHARE * sum(cell.seconds(found.rates) for cell in cells))
     costs = {
@@ -79,7 +80,7 @@ def _answered(lm: NativeLM, cells: Sequence[CellForecast], found: Calibration) -
         row = min(cell.rows, key=lambda row: row.prompt_tokens)
         answers: list[Any] = [answer for _, answer in lm.answers(requests_to(cell.cell, row))]
         if answers and answers[0].error is None and answers[0].budget:
-            shares[name_of(cell.cell)] = answers[0].new_tokens / answers[0].budget
+            shares[name_of(cell.cell)] = (answers[0].new_tokens / answers[0].budget + 1) / 2
     return _carried(shares, [name_of(cell.cell) for cell in generating])
 
 
