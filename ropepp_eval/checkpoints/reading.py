@@ -107,6 +107,8 @@ def read_checkpoint(path_or_hub_id: str | Path, position: str | None) -> ReadChe
     """
     card, folder = card_of(path_or_hub_id), find_source(path_or_hub_id)
     raw = config_fields(folder)
+    if card is not None and position is not None:
+        position = stretched(card, position)
     asked = position if card is None or position is not None else card.position
     if architectures.runs_as_published(raw, asked):
         return _read_published(folder, raw, asked)

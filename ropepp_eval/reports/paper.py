@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,9 +20,11 @@ from ropepp_eval.reports.published import (
     PublishedTable,
     discrepancies,
     published_names,
+    published_rows,
     published_table,
 )
 from ropepp_eval.reports.table import Entry, Line, Section, Table
+from ropepp_eval.reports.unexplained import judged, unexplained_notes
 
 TRAINED_SHORT_TOKENS = 4096
 """The paper's first training stage; what was trained on longer contexts is its second."""
@@ -173,7 +176,7 @@ def _section(
     harnesses = {
         str(cell.settings["harness"]) for cell in members if "harness" in cell.settings and cell.name.benchmark == LM_EVAL
     }
-    notes = _comparison_notes(table, protocol, made, harnesses) if compare else ()
+    notes = (*_comparison_notes(table, protocol, made, harnesses), *_unexplained(table, made)) if compare else ()
     label_columns = (*table.label_columns, "checkpoint", *(["source"] if compare else []))
     sides = tuple(column.higher_is_better for column in table.columns)
     title = f"{table.title} (protocol {protocol})"
@@ -226,6 +229,19 @@ def _beside(table: PublishedTable, own: tuple[str, ...], label: str, measured: S
         Line((*own, label, "published"), tuple(published), group, ranked=False),
         Line((*own, label, "difference"), tuple(differences), group, ranked=False),
     ]
+
+
+def _unexplained(table: PublishedTable, lines: Sequence[Line]) -> tuple[str, ...]:
+    """Notes on the differences of the measured lines from the published ones below them."""
+    rows, labels = published_rows(table.name), len(table.label_columns)
+    found = [
+        judged(" ".join(line.labels[:labels]), column, own, printed.value, rows)
+        for line, below in itertools.pairwise(lines)
+        if below.labels[-1] == "published"
+        for column, own, printed in zip(table.columns, line.entries, below.entries, strict=True)
+        if printed.value is not None
+    ]
+    return unexplained_notes([one for one in found if one is not None])
 
 
 def _comparison_notes(
