@@ -84,9 +84,7 @@ def is_cached(repository: str, wanted: Sequence[str], *, revision: str | None = 
 
     cache = os.environ.get("HF_HUB_CACHE") or constants.HF_HUB_CACHE
     try:
-        snapshot_download(
-            repository, revision=revision, cache_dir=cache, allow_patterns=list(wanted), local_files_only=True
-        )
+        snapshot_download(repository, revision=revision, cache_dir=cache, allow_patterns=list(wanted), local_files_only=True)
     except (OSError, ValueError):  # not there, or not whole
         return False
     return True

@@ -13,7 +13,7 @@ import torch
 
 from ropepp_eval.checkpoints import architectures
 from ropepp_eval.checkpoints.cache_layers import CacheKinds, FullLayers
-from ropepp_eval.checkpoints.cards import Card, check_card
+from ropepp_eval.checkpoints.cards import Card, check_card, stretched
 from ropepp_eval.checkpoints.config import SpecialIds, config_fields, ids_of, model_config, read_config
 from ropepp_eval.checkpoints.detect import detect_position
 from ropepp_eval.checkpoints.folder import CheckpointFolder, card_of, find_source

@@ -31,13 +31,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--size", metavar="SIZE", help="the lines of one size alone: 376M or 776M (default: all)")
     only = {"default": argparse.SUPPRESS}
     what.add_argument("--lengths", type=parse_lengths, help="some of the table's lengths, with commas", **only)
-    what.add_argument("--samples", type=int, metavar="N", help="rows of a cell at most (default: as many as the paper asked)", **only)
+    what.add_argument(
+        "--samples", type=int, metavar="N", help="rows of a cell at most (default: as many as the paper asked)", **only
+    )
     what.add_argument("--seed", type=int, help="seed of the rows (default 42, as the paper's)", **only)
     what.add_argument(
-        "--data-dir", type=path, help="folder of real corpora (docs/data.md); without it generated text stands in, marked", **only
+        "--data-dir",
+        type=path,
+        help="folder of real corpora (docs/data.md); without it generated text stands in, marked",
+        **only,
     )
     what.add_argument(
-        "--repeat-text", action="store_true", help="use a corpus again where it is too small for a length (default: refuse)", **only
+        "--repeat-text",
+        action="store_true",
+        help="use a corpus again where it is too small for a length (default: refuse)",
+        **only,
     )
     what.add_argument("--tokenizer", type=path, help="folder or hub id (default: the checkpoint's own)", **only)
     add_computing_arguments(parser)

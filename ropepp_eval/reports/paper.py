@@ -202,15 +202,27 @@ def _column_entry(column: Column, cells: Sequence[Cell], options: LayoutOptions)
 
 
 def _member_entry(member: Member, length_tokens: int | None, cells: Sequence[Cell], options: LayoutOptions) -> Entry:
-    """A task whose length does not matter must have been run at one, else it is missing."""
+    """The first alternative that is whole, else the first of which there is anything. A task whose length does not matter must have been
+    run at one, else it is missing."""
+    started = []
     for tasks in member.alternatives:
         entries = []
         for task in tasks:
             found = [cell for cell in cells if cell.name.task == task and length_tokens in (None, cell.name.length_tokens)]
-            entries.append(cell_entry(found[0], found[0].primary) if len(found) == 1 else Entry())
-        if any(entry.value is not None for entry in entries):
-            return entries[0] if len(entries) == 1 else average(entries, options.partial)
-    return Entry()
+            entries.append(_task_entry(found[0]) if len(found) == 1 else Entry())
+        present = [entry for entry in entries if entry.value is not None]
+        if present:
+            started.append(entries[0] if len(entries) == 1 else average(entries, options.partial))
+            if len(present) == len(entries):
+                return started[-1]
+    return started[0] if started else Entry()
+
+
+def _task_entry(cell: Cell) -> Entry:
+    """A cell by the metric that the table is about: the one that is named for the task, where rows have it, else its primary."""
+    named = published_names().metrics.get(cell.name.task)
+    entry = cell_entry(cell, named) if named in cell.metrics and named is not None else Entry()
+    return cell_entry(cell, cell.primary) if entry.value is None else entry
 
 
 def _beside(table: PublishedTable, own: tuple[str, ...], label: str, measured: Sequence[Entry], group: str) -> list[Line]:

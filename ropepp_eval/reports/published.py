@@ -152,7 +152,7 @@ class PublishedNames:
     scalings: Mapping[str, str]
     """By our name of a position scaling."""
     metrics: Mapping[str, str]
-    """By task: the metric of lm-eval's that stands for the table's, where it is not `acc`."""
+    """By task: the metric that stands for the table's, where rows have it and it is not the task's first."""
 
 
 @functools.lru_cache(maxsize=1)

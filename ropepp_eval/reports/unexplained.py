@@ -56,7 +56,9 @@ class Judged:
         )
 
 
-def judged(where: str, column: Column, measured: Entry, published: float, paper_rows: Mapping[str, int | None]) -> Judged | None:
+def judged(
+    where: str, column: Column, measured: Entry, published: float, paper_rows: Mapping[str, int | None]
+) -> Judged | None:
     """A number of a table and what is explained of its difference; None where there is none, or one of fewer members.
 
     Args:

@@ -11,7 +11,13 @@ import yaml
 
 from ropepp_eval.errors import UserError, unknown_name
 from ropepp_eval.lengths import format_length, parse_length
-from ropepp_eval.reports.published import PublishedTable, published_checkpoints, published_names, published_runs, published_table
+from ropepp_eval.reports.published import (
+    PublishedTable,
+    published_checkpoints,
+    published_names,
+    published_runs,
+    published_table,
+)
 from ropepp_eval.runs.options import PLACE, RunOptions
 
 if TYPE_CHECKING:
@@ -72,7 +78,9 @@ def reproduction(name: str, given: RunOptions, *, size: str | None = None) -> Re
     _check_lengths(name, wanted, {length for run in runs for length in run.lengths})
     own = given.checkpoints
     if own and size:
-        raise UserError(f"--size {size} chooses among the published checkpoints, and checkpoints were named; give one of the two")
+        raise UserError(
+            f"--size {size} chooses among the published checkpoints, and checkpoints were named; give one of the two"
+        )
     cards = [] if own else _cards(name, table, size)
     scalings = [None] if own or "scaling" not in table.label_columns else _scalings(table)
     planned = []

@@ -19,13 +19,15 @@ from tests.hub.loopback import Hub, Repository
 
 SHAPE = {"vocab_size": 512, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "num_key_value_heads": 2,
          "intermediate_size": 48}  # fmt: skip
-ROPE_CONFIG = {"rope": None, "ropepp_eh": {"imag": True, "imag_mode": "imag1"}, "ropepp_ec": {"imag": True, "imag_mode": "imag2"}}
+ROPE_CONFIG = {
+    "rope": None,
+    "ropepp_eh": {"imag": True, "imag_mode": "imag1"},
+    "ropepp_ec": {"imag": True, "imag_mode": "imag2"},
+}
 
 
 @pytest.fixture
-def published(
-    hub: Hub, tmp_path: Path, tiny_tokenizer_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> dict[str, cards.Card]:
+def published(hub: Hub, tmp_path: Path, tiny_tokenizer_dir: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, cards.Card]:
     """The cards of 376M with the shape of tiny checkpoints; those of Table 2 the hub has in the authors' form, and their tokenizer."""
     from ropepp_eval.checkpoints.reading import expected_shapes
     from ropepp_eval.modeling import RopePPForCausalLM
@@ -60,7 +62,10 @@ def data(tmp_path: Path) -> Path:
     for task in range(1, 11):
         file = tmp_path / "data/babilong/data" / f"qa{task}" / "2k.json"
         file.parent.mkdir(parents=True)
-        rows = [{"input": f"Mary went to the {place}.", "question": "Where is Mary?", "target": place} for place in ("hall", "park")]
+        rows = [
+            {"input": f"Mary went to the {place}.", "question": "Where is Mary?", "target": place}
+            for place in ("hall", "park")
+        ]
         file.write_text(json.dumps(rows))
     return tmp_path / "data"
 
