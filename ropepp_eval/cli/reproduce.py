@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ropepp_eval.cli.options import path
 from ropepp_eval.cli.run import FORMATS, add_computing_arguments, add_showing_arguments, execute, forecast
@@ -24,34 +25,25 @@ DEVICE_MODEL = "h100"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what is asked")
     what.add_argument("table", metavar="TABLE", help="table1, table2 or table3")
-    what.add_argument(
-        "checkpoints", nargs="*", type=path, metavar="CHECKPOINT", default=argparse.SUPPRESS,
+    what.add_argument("--size", metavar="SIZE", help="the lines of one size alone: 376M or 776M (default: all)")
+    add: Any = functools.partial(what.add_argument, default=argparse.SUPPRESS)
+    add(
+        "checkpoints", nargs="*", type=path, metavar="CHECKPOINT",
         help="these in place of the published ones: copies of them, or your own",
     )  # fmt: skip
-    what.add_argument("--size", metavar="SIZE", help="the lines of one size alone: 376M or 776M (default: all)")
-    only = {"default": argparse.SUPPRESS}
-    what.add_argument("--lengths", type=parse_lengths, help="some of the table's lengths, with commas", **only)
-    what.add_argument(
-        "--samples", type=int, metavar="N", help="rows of a cell at most (default: as many as the paper asked)", **only
-    )
-    what.add_argument("--seed", type=int, help="seed of the rows (default 42, as the paper's)", **only)
-    what.add_argument(
-        "--data-dir",
-        type=path,
-        help="folder of real corpora (docs/data.md); without it generated text stands in, marked",
-        **only,
-    )
-    what.add_argument(
-        "--repeat-text",
-        action="store_true",
-        help="use a corpus again where it is too small for a length (default: refuse)",
-        **only,
-    )
-    what.add_argument("--tokenizer", type=path, help="folder or hub id (default: the checkpoint's own)", **only)
+    add("--lengths", type=parse_lengths, help="some of the table's lengths, with commas")
+    add("--samples", type=int, metavar="N", help="rows of a cell at most (default: as many as the paper asked)")
+    add("--seed", type=int, help="seed of the rows (default 42, as the paper's)")
+    add("--data-dir", type=path, help="folder of real corpora (docs/data.md); without it generated text stands in, marked")
+    add("--repeat-text", action="store_true", help="use a corpus again where it is too small for a length (default: refuse)")
+    add("--tokenizer", type=path, help="folder or hub id (default: the checkpoint's own)")
     add_computing_arguments(parser)
-    where = parser.add_argument_group("where it goes, and what is shown")
+    where: Any = parser.add_argument_group("where it goes, and what is shown")
     where.add_argument(
-        "--out", type=path, help="folder for the files of options and the run folders (default: runs/TABLE)", **only
+        "--out",
+        type=path,
+        default=argparse.SUPPRESS,
+        help="folder for the files of options and the run folders (default: runs/TABLE)",
     )
     add_showing_arguments(where)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,9 @@ def test_every_cell_of_a_table_is_asked_once_and_no_other(name: str) -> None:
     by_position: dict[str | None, list[tuple[str, int]]] = {}
     for run in runs:
         options = run.options
-        cells = [(task, parse_length(length)) for length in options.lengths or () for task in options.tasks or ()]  # type: ignore[union-attr,misc]
+        lengths: Any = options.lengths
+        tasks: Any = options.tasks
+        cells = [(task, parse_length(length)) for length in lengths for task in tasks]
         by_position.setdefault(options.position, []).extend(cells)
         assert options.protocol == "paper"
     for cells in by_position.values():
