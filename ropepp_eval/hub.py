@@ -78,6 +78,18 @@ def fetch(
     return folder
 
 
+def is_cached(repository: str, wanted: Sequence[str], *, revision: str | None = None) -> bool:
+    """Whether `fetch` finds a model's files in the client's cache; the network is not asked."""
+    from huggingface_hub import constants, snapshot_download
+
+    cache = os.environ.get("HF_HUB_CACHE") or constants.HF_HUB_CACHE
+    try:
+        snapshot_download(repository, revision=revision, cache_dir=cache, allow_patterns=list(wanted), local_files_only=True)
+    except (OSError, ValueError):  # not there, or not whole
+        return False
+    return True
+
+
 def _bound_waits() -> None:
     """The client's requests have no limit of their own, so a hub that never answers would hold them for ever."""
     from huggingface_hub import get_session

@@ -75,15 +75,21 @@ def _read(file: Path) -> Card:
     return card
 
 
-def config_of_card(card: Card) -> RopePPConfig:
-    """The model's config as the card describes it; `expected_shapes` of it builds the shape without weights."""
+def stretched(card: Card, position: str) -> str:
+    """A position as the user wrote it; a scaling alone (`+pi8`) is one of the card's own embedding."""
+    return card.position.partition("+")[0] + position if position.startswith("+") else position
+
+
+def config_of_card(card: Card, position: str | None = None) -> RopePPConfig:
+    """The model's config as the card describes it, or with another position; `expected_shapes` of it builds the shape without weights."""
     from ropepp_eval.modeling.configuration import RopePPConfig
     from ropepp_eval.positions import parse_position
     from ropepp_eval.positions.registry import parse_position_settings, with_settings
 
-    kind, scaling, _ = parse_position(card.position)
+    asked = card.position if position is None else stretched(card, position)
+    kind, scaling, _ = parse_position(asked)
     published = {"max_position_embeddings": card.trained_length_tokens, "rope_theta": card.base}
-    embedding = with_settings(kind.from_published(published, scaling), parse_position_settings(card.position))
+    embedding = with_settings(kind.from_published(published, scaling), parse_position_settings(asked))
     return RopePPConfig(
         **card.shape,
         **embedding.to_hf(),

@@ -18,6 +18,7 @@ from ropepp_eval.positions.scaling import (
     LinearScaling,
     Scaling,
     YarnScaling,
+    parse_scaling,
     scaling_from_rope_parameters,
     scaling_label,
 )
@@ -37,7 +38,8 @@ def detect_position(
     Args:
         config: its config.json, in the authors' form or in ours.
         tensors: the headers of its weights.
-        asked: what the user or a card says, such as `ropepp_ec`, `rope+pi8` or `rope:base=5e5`; None to find out.
+        asked: what the user or a card says, such as `ropepp_ec`, `rope+pi8` or `rope:base=5e5`; `+pi8` says the scaling alone, None
+            nothing: the rest is found out.
         said_by: who said that, for the evidence.
 
     Raises:
@@ -45,8 +47,13 @@ def detect_position(
     """
     ours = config.get("model_type") == "ropepp"
     claims = _claims(config, ours)
-    kind, scaling, scaling_given = parse_position(asked) if asked else (None, None, False)
+    alone = asked is not None and asked.startswith("+")
+    kind, scaling, scaling_given = parse_position(asked) if asked and not alone else (None, None, False)
+    if asked is not None and alone:
+        scaling, scaling_given = parse_scaling(asked[1:]), True
     evidence = []
+    if alone:
+        evidence.append(f"{said_by} says scaling {asked}")
     if kind is not None:
         evidence.append(f"{said_by} says {asked}")
         evidence += [f"{claim}: overruled" for other, claim in claims.items() if other is not kind]
@@ -63,7 +70,7 @@ def detect_position(
     if not scaling_given:
         scaling = _configured_scaling(config, evidence)
     own = _configured_position(kind, config, scaling)
-    position = with_settings(own, parse_position_settings(asked)) if asked else own
+    position = with_settings(own, parse_position_settings(asked)) if asked and not alone else own
     _check_attention(position, config, tensors, evidence)
     return position, settings_label(position, own), evidence
 

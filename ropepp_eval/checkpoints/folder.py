@@ -17,7 +17,7 @@ from ropepp_eval.checkpoints.gguf_file import is_gguf
 from ropepp_eval.checkpoints.pinned import PinnedFile
 from ropepp_eval.errors import UserError
 from ropepp_eval.hashing import hash_json
-from ropepp_eval.hub import fetch, split_revision
+from ropepp_eval.hub import fetch, is_cached, split_revision
 from ropepp_eval.inert import inert
 from ropepp_eval.outside import read_json
 
@@ -85,6 +85,11 @@ def find_source(written: str | Path) -> CheckpointFolder:
     """The folder of what the user wrote: a folder, a hub id, or the name of a card; the last two also at a revision."""
     card = card_of(written)
     return find_folder(written if card is None else str(written).replace(card.name, card.hub_id, 1))
+
+
+def is_fetched(card: Card, written: str | Path) -> bool:
+    """Whether the files of a card, at the revision that was written, are in the hub's cache."""
+    return is_cached(card.hub_id, _WANTED_FILES, revision=split_revision(str(written))[1])
 
 
 def find_folder(path_or_hub_id: str | Path) -> CheckpointFolder:

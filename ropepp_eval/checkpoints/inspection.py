@@ -83,6 +83,8 @@ class CheckpointInfo:
     """How the folder is read where others might read it differently, one sentence each."""
     revision: str | None = None
     """Commit of the hub's repository that it was fetched from."""
+    by_card: bool = False
+    """Whether all this is what a card says, since the files are not here."""
 
     @property
     def path_parts(self) -> tuple[str, ...]:

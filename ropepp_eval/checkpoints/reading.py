@@ -13,7 +13,7 @@ import torch
 
 from ropepp_eval.checkpoints import architectures
 from ropepp_eval.checkpoints.cache_layers import CacheKinds, FullLayers
-from ropepp_eval.checkpoints.cards import Card, check_card
+from ropepp_eval.checkpoints.cards import Card, check_card, stretched
 from ropepp_eval.checkpoints.config import SpecialIds, config_fields, ids_of, model_config, read_config
 from ropepp_eval.checkpoints.detect import detect_position
 from ropepp_eval.checkpoints.folder import CheckpointFolder, card_of, find_source
@@ -107,6 +107,8 @@ def read_checkpoint(path_or_hub_id: str | Path, position: str | None) -> ReadChe
     """
     card, folder = card_of(path_or_hub_id), find_source(path_or_hub_id)
     raw = config_fields(folder)
+    if card is not None and position is not None:
+        position = stretched(card, position)
     asked = position if card is None or position is not None else card.position
     if architectures.runs_as_published(raw, asked):
         return _read_published(folder, raw, asked)

@@ -24,6 +24,7 @@ _LONGEST_REASON = 300
 
 COMMANDS = {
     "run": "evaluate checkpoints on tasks at context lengths; resumable",
+    "reproduce": "run what fills one of the paper's tables, and print ours beside it",
     "table": "print the comparison table of run folders",
     "compare": "test the difference between two checkpoints on the same rows",
     "rows": "list rows: which failed, which are wrong, what was answered",

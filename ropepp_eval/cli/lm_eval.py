@@ -60,6 +60,8 @@ def main_with(arguments: list[str]) -> int:
     from lm_eval._cli import HarnessCLI
     from lm_eval.utils import setup_logging
 
+    from ropepp_eval.rows.requests import OWN_TYPES
+
     setup_logging()
     command_line = HarnessCLI()
     sys.argv = ["ropepp-eval lm-eval", *rest]  # lm-eval reads it there
@@ -70,6 +72,11 @@ def main_with(arguments: list[str]) -> int:
                 serve(args, Path(folder))
             command_line.execute(args)
         except Exception as error:
+            if isinstance(error, AttributeError) and error.name in OWN_TYPES:
+                raise UserError(
+                    f"--model {args.model} does not answer requests of type {error.name}, which a task asks for (docs/lm_eval.md); use "
+                    "--model ropepp, or leave out that task or --metadata's protocol"
+                ) from error
             if not _from_lm_evals_config(error):
                 raise
             raise UserError(f"ropepp-eval lm-eval: {' '.join(str(error).split())}") from error

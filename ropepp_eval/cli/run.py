@@ -29,9 +29,22 @@ PLACES = ("here", "ray")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """No option has a default here: what was given is told from what was not, and `RunConfig` has the defaults."""
     _add_what(parser)
+    add_computing_arguments(parser)
+    group = _add_where(parser)
+    group.add_argument(
+        "--config", type=path, metavar="FILE", default=argparse.SUPPRESS,
+        help="YAML file with any of these options; what the command line says wins",
+    )  # fmt: skip
+    group.add_argument(
+        "--again", type=path, metavar="DIR", default=argparse.SUPPRESS,
+        help="repeat the runs that made this folder, from its run.json (into it, or into --out)",
+    )  # fmt: skip
+
+
+def add_computing_arguments(parser: argparse.ArgumentParser) -> None:
+    """How rows are answered, on how many machines, and what is done with failed ones."""
     _add_how(parser)
     _add_place(parser)
-    _add_where(parser)
     fails = parser.add_argument_group(
         "when it fails", "finished rows are kept whatever happens; the same command goes on from there"
     )
@@ -121,14 +134,16 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _add_where(parser: argparse.ArgumentParser) -> None:
+def _add_where(parser: argparse.ArgumentParser) -> Any:
     group, add = _group(parser, "where it goes, and where options come from")
     add("--out", type=path, help="run folder (default: runs/ and a name made of the settings)")
-    add("--config", type=path, metavar="FILE", help="YAML file with any of these options; what the command line says wins")
-    add(
-        "--again", type=path, metavar="DIR",
-        help="repeat the runs that made this folder, from its run.json (into it, or into --out)",
-    )  # fmt: skip
+    add_showing_arguments(group)
+    return group
+
+
+def add_showing_arguments(group: Any) -> None:
+    """What is shown of a run: its forecast, its progress, its table."""
+    add = functools.partial(group.add_argument, default=argparse.SUPPRESS)
     add("--format", help=f"format of the table at the end: {', '.join(FORMATS)} (default text)")
     _switch(
         group, "--dry-run",
@@ -157,11 +172,11 @@ def main(args: argparse.Namespace) -> int:
     if "device_model" in args and "dry_run" not in args:
         raise UserError("--device-model says where --dry-run takes a run to be; add --dry-run, or leave it out")
     if "dry_run" in args:
-        return _forecast(commands, vars(args).get("device_model"))
-    return _run(commands, style)
+        return forecast(commands, vars(args).get("device_model"))
+    return execute(commands, style)
 
 
-def _forecast(commands: list[RunOptions], device_model: str | None) -> int:
+def forecast(commands: list[RunOptions], device_model: str | None) -> int:
     """Print what each of the runs will cost."""
     if any(one.offline for one in commands):
         os.environ["HF_HUB_OFFLINE"] = "1"
@@ -175,18 +190,19 @@ def _forecast(commands: list[RunOptions], device_model: str | None) -> int:
         say(f"reading {counted(len(config.checkpoints), 'checkpoint')} ...")
         from ropepp_eval.runs.dry_run import dry_run, forecast_lines
 
-        forecast = dry_run(config, device_model=device_model, retry_failed=bool(one.retry_failed), say=say)
-        for line in forecast_lines(forecast):
+        found = dry_run(config, device_model=device_model, retry_failed=bool(one.retry_failed), say=say)
+        for line in forecast_lines(found):
             print(inert(line))
         if one.on == "ray":
             from ropepp_eval.cluster.foreseen import schedule_lines
 
-            for line in schedule_lines(forecast, one.workers):
+            for line in schedule_lines(found, one.workers):
                 print(inert(line))
     return 0
 
 
-def _run(commands: list[RunOptions], style: str) -> int:
+def execute(commands: list[RunOptions], style: str) -> int:
+    """Run each of the commands, print the table of the last one's folder in this format, and give the exit status."""
     if any(one.offline for one in commands):  # before anything that reads it is imported
         os.environ["HF_HUB_OFFLINE"] = "1"
     configs = [one.config() for one in commands]

@@ -28,10 +28,12 @@ NEEDS = {
         "hellaswag/hellaswag.jsonl",
         "winogrande/dev.jsonl",
         "ARC/ARC-e/ARC-Easy-Dev.jsonl",
+        "ARC/ARC-e/ARC-Easy-Test.jsonl",
         "gpqa/gpqa_diamond.csv",
         "siqa/dev.jsonl",
         "siqa/dev-labels.lst",
         "truthful_qa/validation.jsonl",
+        "truthful_qa/multiple_choice.jsonl",
     ),
     "super_glue": (
         "SuperGLUE/BoolQ/val.jsonl",

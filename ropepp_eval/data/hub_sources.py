@@ -146,7 +146,7 @@ NOT_ON_THE_HUB = {
         ("ARC/", "SuperGLUE/", "gpqa/", "hellaswag/", "piqa/", "siqa/", "winogrande/"),
         "the `data` folder that OpenCompass 0.4.2 reads, which `data prepare --from` takes as it is",
     ),
-    "truthful_qa/": "the hub's `truthful_qa`, configuration `generation`, its validation split as JSON lines",
+    "truthful_qa/": "the hub's `truthful_qa`, validation split as JSON lines: `generation` (validation.jsonl), `multiple_choice`",
     "nltk_data/tokenizers/punkt_tab/english/": "NLTK's English sentence model, `python -m nltk.downloader punkt_tab`",
 }
 """What tasks can use besides, and where it is found."""

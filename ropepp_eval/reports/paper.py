@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,9 +20,11 @@ from ropepp_eval.reports.published import (
     PublishedTable,
     discrepancies,
     published_names,
+    published_rows,
     published_table,
 )
 from ropepp_eval.reports.table import Entry, Line, Section, Table
+from ropepp_eval.reports.unexplained import judged, unexplained_notes
 
 TRAINED_SHORT_TOKENS = 4096
 """The paper's first training stage; what was trained on longer contexts is its second."""
@@ -173,7 +176,7 @@ def _section(
     harnesses = {
         str(cell.settings["harness"]) for cell in members if "harness" in cell.settings and cell.name.benchmark == LM_EVAL
     }
-    notes = _comparison_notes(table, protocol, made, harnesses) if compare else ()
+    notes = (*_comparison_notes(table, protocol, made, harnesses), *_unexplained(table, made)) if compare else ()
     label_columns = (*table.label_columns, "checkpoint", *(["source"] if compare else []))
     sides = tuple(column.higher_is_better for column in table.columns)
     title = f"{table.title} (protocol {protocol})"
@@ -199,15 +202,27 @@ def _column_entry(column: Column, cells: Sequence[Cell], options: LayoutOptions)
 
 
 def _member_entry(member: Member, length_tokens: int | None, cells: Sequence[Cell], options: LayoutOptions) -> Entry:
-    """A task whose length does not matter must have been run at one, else it is missing."""
+    """The first alternative that is whole, else the first of which there is anything. A task whose length does not matter must have been
+    run at one, else it is missing."""
+    started = []
     for tasks in member.alternatives:
         entries = []
         for task in tasks:
             found = [cell for cell in cells if cell.name.task == task and length_tokens in (None, cell.name.length_tokens)]
-            entries.append(cell_entry(found[0], found[0].primary) if len(found) == 1 else Entry())
-        if any(entry.value is not None for entry in entries):
-            return entries[0] if len(entries) == 1 else average(entries, options.partial)
-    return Entry()
+            entries.append(_task_entry(found[0]) if len(found) == 1 else Entry())
+        present = [entry for entry in entries if entry.value is not None]
+        if present:
+            started.append(entries[0] if len(entries) == 1 else average(entries, options.partial))
+            if len(present) == len(entries):
+                return started[-1]
+    return started[0] if started else Entry()
+
+
+def _task_entry(cell: Cell) -> Entry:
+    """A cell by the metric that the table is about: the one that is named for the task, where rows have it, else its primary."""
+    named = published_names().metrics.get(cell.name.task)
+    entry = cell_entry(cell, named) if named in cell.metrics and named is not None else Entry()
+    return cell_entry(cell, cell.primary) if entry.value is None else entry
 
 
 def _beside(table: PublishedTable, own: tuple[str, ...], label: str, measured: Sequence[Entry], group: str) -> list[Line]:
@@ -226,6 +241,19 @@ def _beside(table: PublishedTable, own: tuple[str, ...], label: str, measured: S
         Line((*own, label, "published"), tuple(published), group, ranked=False),
         Line((*own, label, "difference"), tuple(differences), group, ranked=False),
     ]
+
+
+def _unexplained(table: PublishedTable, lines: Sequence[Line]) -> tuple[str, ...]:
+    """Notes on the differences of the measured lines from the published ones below them."""
+    rows, labels = published_rows(table.name), len(table.label_columns)
+    found = [
+        judged(" ".join(line.labels[:labels]), column, own, printed.value, rows)
+        for line, below in itertools.pairwise(lines)
+        if below.labels[-1] == "published"
+        for column, own, printed in zip(table.columns, line.entries, below.entries, strict=True)
+        if printed.value is not None
+    ]
+    return unexplained_notes([one for one in found if one is not None])
 
 
 def _comparison_notes(

@@ -49,6 +49,11 @@ class Column:
         return tuple(task for member in self.members for task in member.tasks)
 
     @property
+    def first_tasks(self) -> tuple[str, ...]:
+        """The tasks that count before all that may stand for them."""
+        return tuple(task for member in self.members for task in member.alternatives[0])
+
+    @property
     def higher_is_better(self) -> bool:
         return not self.printed.endswith("_ppl")
 
@@ -95,6 +100,20 @@ class Discrepancy:
         return f"{where}: printed {self.printed}, its cells give {self.recomputed:.3f}; {reason}"
 
 
+@dataclass(frozen=True)
+class PublishedRun:
+    """Cells of a published table that are asked together."""
+
+    name: str
+    tasks: tuple[str, ...]
+    """Of several that may stand for one, the first: the one that knows the paper's protocol."""
+    lengths: tuple[int, ...]
+    """In tokens, rising."""
+    rows: int | None
+    """Of a cell, in the paper's own run; None: the whole data set, whose questions are the same in every run."""
+
+
+@functools.lru_cache(maxsize=1)
 def _layouts() -> dict[str, Any]:
     import yaml
 
@@ -133,7 +152,7 @@ class PublishedNames:
     scalings: Mapping[str, str]
     """By our name of a position scaling."""
     metrics: Mapping[str, str]
-    """By task: the metric of lm-eval's that stands for the table's, where it is not `acc`."""
+    """By task: the metric that stands for the table's, where rows have it and it is not the task's first."""
 
 
 @functools.lru_cache(maxsize=1)
@@ -174,6 +193,41 @@ def _member(entry: str | Mapping[str, list[Any]]) -> Member:
     if isinstance(entry, str):
         return Member(((entry,),))
     return Member(tuple((one,) if isinstance(one, str) else tuple(one["mean_of"]) for one in entry["first_of"]))
+
+
+ANY_LENGTH_TOKENS = 4096
+"""Where tasks whose length does not matter are asked: the one of the streams beside them."""
+
+
+def published_runs(name: str) -> tuple[PublishedRun, ...]:
+    """The runs that fill a published table (`paper1`, ...), every cell that stands behind a column once."""
+    content = _layouts()
+    columns = [column for column in published_table(name).columns if not column.mean_of]
+    found = []
+    for run, described in content["runs"].items():
+        own = {
+            task
+            for listed in described["lists"]
+            for entry in content["task_lists"][listed]
+            for task in _member(entry).alternatives[0]
+        }
+        asked = [column for column in columns if own.issuperset(column.first_tasks)]
+        if asked:
+            tasks = dict.fromkeys(task for column in asked for task in column.first_tasks)
+            lengths = {column.length_tokens or ANY_LENGTH_TOKENS for column in asked}
+            found.append(PublishedRun(run, tuple(tasks), tuple(sorted(lengths)), described["rows"]))
+    return tuple(found)
+
+
+def published_rows(name: str) -> dict[str, int | None]:
+    """Rows of a cell in the paper's own run, by task; see `PublishedRun.rows`."""
+    return {task: run.rows for run in published_runs(name) for task in run.tasks}
+
+
+def published_checkpoints(name: str) -> dict[str, Any]:
+    """What a layout says of the cards that fill it: `fill`, the fields of the table's row that they name, and a `note`; else empty."""
+    found: dict[str, Any] = _layouts()[name].get("checkpoints", {})
+    return found
 
 
 def discrepancies() -> list[Discrepancy]:

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field
 
@@ -30,6 +30,7 @@ CHOICE = "<choice>"
 """Stands in a template's turns where the label's own text goes."""
 RANKING = "whole_text"
 """What `details.ranking` of these rows says."""
+Kind = TypeVar("Kind", bound=Outside)
 
 
 class Template(Outside):
@@ -53,18 +54,24 @@ class Template(Outside):
 class RankingSettings:
     """One protocol of a benchmark's `protocols.yaml`."""
 
-    templates: Mapping[str, Any]
-    """By task: the fields of a `Template`."""
-    window_tokens: int
+    ranking: str = RANKING
+    """How choices are compared: `whole_text` (here) or `continuation` (`rows/continuations.py`)."""
+    templates: Mapping[str, Any] = field(default_factory=dict)
+    """By task: the fields of a `Template`, or of a `Definition` where choices are continuations."""
+    window_tokens: int = 0
     """The last so many tokens of a text are read, special tokens included."""
     max_new_tokens: int = 0
     """Generation budget of the tasks that generate."""
 
-    def template(self, task: str) -> Template:
-        """The template of a task. Raises UserError where this protocol has none."""
+    def described(self, task: str, kind: type[Kind]) -> Kind:
+        """What this protocol says of a task, as a `Template` or a `Definition`. Raises UserError where it has none."""
         if task not in self.templates:
             raise UserError(f"task {task} is not of this protocol; its other one is chosen with --protocol")
-        return checked(self.templates[task], Template, f"template of {task}")
+        return checked(self.templates[task], kind, f"template of {task}")
+
+    def template(self, task: str) -> Template:
+        """The template of a task. Raises UserError where this protocol has none."""
+        return self.described(task, Template)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +88,10 @@ class Record:
     """Right answers, for tasks that generate."""
     wrong: tuple[str, ...] = ()
     """Wrong answers, where the score asks for them."""
+    options: tuple[str, ...] = ()
+    """Its own choices, whose labels are their places from 0; empty where the task has the same for all."""
+    right: tuple[int, ...] = ()
+    """Places of all right options, where the score asks for more than the best one."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,9 @@ from lm_eval.api.instance import Instance
 
 from ropepp_eval.rows.row import Row
 
+OWN_TYPES = ("whole_text", "rolling_window", "sliding_window")
+"""Request types that lm-eval's own models do not answer."""
+
 
 class RowInstance(Instance):
     """A request of a row: its task (`RowTask`) takes `Unanswered` for a response and leaves the row out of its scores."""
@@ -31,7 +34,8 @@ def requests_of(
     """The lm-eval instances of a row.
 
     - generate_until: (prompt, generation settings with the row's own budget)
-    - multiple_choice: (prompt, choice) for each choice; loglikelihood: (prompt, the one choice)
+    - multiple_choice: (prompt, choice) for each choice; loglikelihood: (prompt, the one choice). Of a row whose `details.read_characters`
+      says how many characters of each choice are read only, these go with the prompt
     - whole_text, our own request type in the place of multiple_choice where the row has a window: (prompt, choice, {"window": tokens});
       prompt and choice are one text, whose last so many tokens are all scored but for the first
     - loglikelihood_rolling: (text,), read through the model's own window
@@ -44,7 +48,8 @@ def requests_of(
     if output_type == "generate_until":
         arguments = [(row.prompt, {**generation, "max_gen_toks": row.max_new_tokens})]
     elif output_type in ("multiple_choice", "loglikelihood"):
-        arguments = [(row.prompt, choice) for choice in row.choices]
+        read = row.details.get("read_characters") or [0] * len(row.choices)
+        arguments = [(row.prompt + one[:count], one[count:]) for one, count in zip(row.choices, read, strict=True)]
         request_type = "loglikelihood"
         if row.window_tokens:
             request_type = "whole_text"

@@ -50,7 +50,8 @@ def dry_run(
     """Plan and check a run, and say what it will cost. Nothing is answered, and no run folder is made.
 
     Args:
-        device_model: a device by its name (`forecasts.devices`), where this is not the machine; None measures this one.
+        device_model: a device by its name (`forecasts.devices`), where this is not the machine: then a published checkpoint that was not
+            fetched is taken as its card describes it. None measures this one, for which weights are needed.
         retry_failed: count failed rows among those that are asked.
         say: is told what is being done.
 
@@ -61,7 +62,7 @@ def dry_run(
     if config.backend != "native":
         raise UserError("--dry-run knows the native engine only; leave out --backend, or run a few rows with --samples")
     with Building(quiet=config.quiet) as building:
-        plan = build_plan(config, building)
+        plan = build_plan(config, building, by_card=device is not None)
     earlier = open_to_runs(plan.folder)
     check_plan(plan, memory=device is None)
     store = None if earlier is None else RunStore(plan.folder, earlier)
@@ -160,6 +161,9 @@ def _notes(forecast: Forecast) -> Iterator[str]:
     if forecast.there:
         yield f"{counted(forecast.there, 'row')} of {forecast.plan.rows:,} are in {forecast.plan.folder} and are not asked again"
     engine = estimates[0].cells[0].engine
+    cards = [checkpoint.label for checkpoint in forecast.plan.checkpoints if checkpoint.info.by_card]
+    if cards:
+        yield f"not fetched, taken as their cards describe them: {', '.join(cards)}"
     if forecast.device is not None:
         for sentence in forecast.device.assumptions(engine.dtype):
             yield f"assumed: {sentence}"

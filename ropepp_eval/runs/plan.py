@@ -182,11 +182,12 @@ def identity_of(config: RunConfig, computations: Mapping[str, dict[str, Any]], t
     return {**({"task_folders": folders} if folders else {}), "checkpoints": dict(computations), "seed": config.seed}
 
 
-def build_plan(config: RunConfig, building: Building | None = None) -> Plan:
+def build_plan(config: RunConfig, building: Building | None = None, *, by_card: bool = False) -> Plan:
     """Judge what was asked for, look at every checkpoint, tokenizer and corpus, and only then build (or read) every row.
 
     Args:
         building: is told of each cell whose rows are built.
+        by_card: take a published checkpoint whose files are not here as its card describes it, for a forecast alone.
 
     Raises:
         UserError: device, attention, engine or run folder can't be used; a checkpoint, tokenizer or data file is missing or wrong;
@@ -198,7 +199,7 @@ def build_plan(config: RunConfig, building: Building | None = None) -> Plan:
     folder = None if config.out is None else config.folder_in(Path(config.out))
     earlier = None if folder is None else open_to_runs(folder)
     data = open_data(config.data_dir, offline=config.offline, repeat_text=config.repeat_text)
-    checkpoints = _planned_checkpoints(config, earlier)
+    checkpoints = _planned_checkpoints(config, earlier, by_card and earlier is None)
     computations = {checkpoint.label: computation(config, checkpoint) for checkpoint in checkpoints}
     wanted = list(_task_lengths(config))
     if folder is not None and earlier is not None:
@@ -250,12 +251,13 @@ def _rows(config: RunConfig, task: TaskEntry, length: int, tokenizer: Tokenizer,
     return tuple(frozen_rows(request, task.build_rows()))
 
 
-def _planned_checkpoints(config: RunConfig, earlier: Mapping[str, Any] | None) -> list[PlannedCheckpoint]:
+def _planned_checkpoints(config: RunConfig, earlier: Mapping[str, Any] | None, by_card: bool) -> list[PlannedCheckpoint]:
     from ropepp_eval.checkpoints import inspect_checkpoint
 
     found: dict[Path, tuple[str, CheckpointInfo]] = {}
     for source in config.checkpoints:
-        info = inspect_checkpoint(source, position=config.position)
+        info = _by_its_card(source, config.position) if by_card else None
+        info = info or inspect_checkpoint(source, position=config.position)
         first, known = found.setdefault(Path(info.folder).resolve(), (source, info))  # two spellings of one are one
         if known.label != info.label:
             raise UserError(
@@ -266,6 +268,15 @@ def _planned_checkpoints(config: RunConfig, earlier: Mapping[str, Any] | None) -
     for (source, info), label in zip(found.values(), _labels(list(found.values()), known_labels(earlier)), strict=True):
         planned.append(_with_tokenizer(config, label, source, info))
     return planned
+
+
+def _by_its_card(source: str, position: str | None) -> CheckpointInfo | None:
+    """A published checkpoint whose files are not here; None where they are, or there is no card."""
+    from ropepp_eval.checkpoints.card_info import info_of_card
+    from ropepp_eval.checkpoints.folder import card_of, is_fetched
+
+    card = card_of(source)
+    return None if card is None or is_fetched(card, source) else info_of_card(card, position)
 
 
 def planned_checkpoint(config: RunConfig, label: str, source: str) -> PlannedCheckpoint:

@@ -9,8 +9,10 @@ from pathlib import Path
 if importlib.util.find_spec("ropepp_eval") is None:  # a checkout that is not installed
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from ropepp_eval.rows.continuations import choice_scores as question_scores
+from ropepp_eval.rows.continuations import continuation_scores
 from ropepp_eval.rows.hooks import row_task_attribute as __getattr__
 from ropepp_eval.tasks.openbookqa.book import book_rows, nofact_rows
-from ropepp_eval.tasks.openbookqa.questions import continuation_scores, question_rows, question_scores
+from ropepp_eval.tasks.openbookqa.questions import question_rows
 
 __all__ = ["__getattr__", "book_rows", "continuation_scores", "nofact_rows", "question_rows", "question_scores"]

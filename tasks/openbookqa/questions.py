@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 from ropepp_eval.data.left_out import noted
 from ropepp_eval.errors import UserError
 from ropepp_eval.inert import inert
 from ropepp_eval.rows.protocols import protocol_settings
-from ropepp_eval.rows.ranking import RANKING, Record, Records, check_length, ranked_rows, ranking_scores
+from ropepp_eval.rows.ranking import RANKING, RankingSettings, Record, Records, check_length, ranked_rows
 from ropepp_eval.rows.row import Row, RowRequest
 from ropepp_eval.tasks.openbookqa.corpus import Question, left_out_of, load_questions
-from ropepp_eval.tasks.openbookqa.settings import OpenBookSettings
 
 LETTERS = "ABCD"
 
@@ -23,7 +19,7 @@ def question_rows(request: RowRequest) -> list[Row]:
     Raises:
         UserError: a question is longer than the length, or the task is not of the protocol.
     """
-    settings = protocol_settings("openbookqa", request.protocol, OpenBookSettings)
+    settings = protocol_settings("openbookqa", request.protocol, RankingSettings)
     facts = request.task == "openbookqa_fact"
     questions, stand_in = load_questions(request.data, facts=facts)
     left_out = left_out_of(request.data, facts=facts)
@@ -75,22 +71,3 @@ def _record(question: Question, facts: bool) -> Record:
         **({"fact1": question.fact} if facts else {}),
     }
     return Record(name=question.name, fields=fields, gold=gold)
-
-
-def continuation_scores(row: Row, responses: Sequence[tuple[float, bool]]) -> dict[str, Any]:
-    """`acc`: the most likely choice is right; `acc_norm`: the same per character, the leading blank not counted."""
-    log_likelihoods = [float(log_likelihood) for log_likelihood, _ in responses]
-    characters = [len(choice.removeprefix(" ")) for choice in row.choices]
-    per_character = [value / count for value, count in zip(log_likelihoods, characters, strict=True)]
-    return {"acc": _is_best(log_likelihoods, row.gold), "acc_norm": _is_best(per_character, row.gold)}
-
-
-def question_scores(row: Row, responses: Sequence[tuple[float, bool]]) -> dict[str, Any]:
-    """Scores of a row by the ranking it was built for."""
-    score = ranking_scores if row.details["ranking"] == RANKING else continuation_scores
-    return score(row, responses)
-
-
-def _is_best(values: Sequence[float], gold: int | None) -> float:
-    """1.0 where the first of the largest values is the gold one."""
-    return float(values.index(max(values)) == gold)

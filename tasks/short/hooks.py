@@ -9,9 +9,9 @@ from pathlib import Path
 if importlib.util.find_spec("ropepp_eval") is None:  # a checkout that is not installed
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from ropepp_eval.rows.continuations import choice_scores
 from ropepp_eval.rows.hooks import row_task_attribute as __getattr__
-from ropepp_eval.rows.ranking import ranking_scores
 from ropepp_eval.tasks.short.bleu import truth_scores
 from ropepp_eval.tasks.short.builders import question_rows, truth_rows
 
-__all__ = ["__getattr__", "question_rows", "ranking_scores", "truth_rows", "truth_scores"]
+__all__ = ["__getattr__", "choice_scores", "question_rows", "truth_rows", "truth_scores"]

@@ -16,7 +16,6 @@ from ropepp_eval.errors import UserError
 from ropepp_eval.inert import inert
 from ropepp_eval.outside import Items, Outside, checked
 from ropepp_eval.rows.ranking import Record, Records, right_label
-from ropepp_eval.tasks.short.stand_in import stand_in_records
 
 LETTERS = "ABCD"
 _ADVICE = "get the file anew"
@@ -32,23 +31,16 @@ class DataSet:
     read: Read
 
 
-def records_of(data: DataFolder, task: str) -> Records:
-    """The records of a task, or stand-ins where there is no data folder.
-
-    Raises:
-        UserError: a file is missing, or a line is no record of it.
-    """
-    if data.root is None:
-        return Records(records=stand_in_records(task), stand_in=True)
-    left_out, files = LeftOut(), files_of(data, task)
-    records = list(DATA_SETS[task].read(files, left_out))
+def records_of(data: DataFolder, found: DataSet) -> Records:
+    """The records of a data set. Raises UserError where a file is missing, or a line is no record of it."""
+    left_out, files = LeftOut(), files_of(data, found)
+    records = list(found.read(files, left_out))
     left_out.check(len(records), files)
     return Records(records=records, left_out=left_out.in_words(len(records)))
 
 
-def files_of(data: DataFolder, task: str) -> list[Path]:
-    """The files a task is read from. Raises UserError where the data folder lacks one."""
-    found = DATA_SETS[task]
+def files_of(data: DataFolder, found: DataSet) -> list[Path]:
+    """The files of a data set. Raises UserError where the data folder lacks one."""
     return [data.files(found.folder, name)[0] for name in found.files]
 
 
@@ -144,7 +136,9 @@ class _Stem(Outside):
     choices: Items[_Choice]
 
 
-class _Science(Outside):
+class Science(Outside):
+    """A line of ARC."""
+
     id: str
     question: _Stem
     answerKey: str
@@ -152,7 +146,7 @@ class _Science(Outside):
 
 def arc(files: list[Path], left_out: LeftOut) -> Iterator[Record]:
     """ARC: questions with four choices; the answer is the key's place among the labels, which may be numbers, as a letter."""
-    for where, record in numbered_json_lines(files[0], _Science):
+    for where, record in numbered_json_lines(files[0], Science):
         choices = record.question.choices
         if len(choices) != len(LETTERS):
             left_out.add(record.id, "without exactly four choices")
@@ -169,21 +163,26 @@ def gpqa(files: list[Path], left_out: LeftOut) -> Iterator[Record]:
     Row n, counted from 1, shows the right answer at first place where n is a multiple of 4, else n mod 4 places before the end. The
     answer is the first option with the text of the right one.
     """
-    lines = csv.reader(io.StringIO(read_text(files[0])), strict=True)
+    for number, (_, question, answers) in enumerate(gpqa_columns(files[0]), start=1):
+        turn = number % len(LETTERS)
+        options = answers[turn:] + answers[:turn]
+        gold = LETTERS[options.index(answers[0])]
+        fields = {"question": question, **dict(zip(LETTERS, options, strict=True)), "answer": gold}
+        yield Record(name=str(number - 1), fields=fields, gold=gold)
+
+
+def gpqa_columns(path: Path) -> Iterator[tuple[str, str, list[str]]]:
+    """Place, question and four answers of each record, the right answer first. Raises UserError for what is no such file."""
+    lines = csv.reader(io.StringIO(read_text(path)), strict=True)
     try:
         next(lines)
-        for number, line in enumerate(lines, start=1):
-            where = f"{inert(files[0])}:{lines.line_num}"
+        for line in lines:
+            where = f"{inert(path)}:{lines.line_num}"
             if len(line) < 12:
                 raise UserError(f"{where} ends a record of {len(line)} columns; it must have 12 or more; {_ADVICE}")
-            question, *answers = line[7:12]
-            turn = number % len(LETTERS)
-            options = answers[turn:] + answers[:turn]
-            gold = LETTERS[options.index(answers[0])]
-            fields = {"question": question, **dict(zip(LETTERS, options, strict=True)), "answer": gold}
-            yield Record(name=str(number - 1), fields=fields, gold=gold)
+            yield where, line[7], line[8:12]
     except csv.Error as error:
-        raise UserError(f"{inert(files[0])}:{lines.line_num} is not CSV ({inert(error)}); {_ADVICE}") from error
+        raise UserError(f"{inert(path)}:{lines.line_num} is not CSV ({inert(error)}); {_ADVICE}") from error
 
 
 class _Truth(Outside):

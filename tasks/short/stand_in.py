@@ -26,7 +26,7 @@ def _record(task: str, number: int, one: Article, towns: list[str]) -> Record:
     stream.shuffle(choices)
     gold, name = choices.index(one.town), f"stand-in-{number}"
     question = f"Where does {one.person} live?"
-    if task == "short_truthfulqa":
+    if task.startswith("short_truthfulqa"):
         wrong = tuple(f"{one.person} lives in the town of {town}." for town in choices if town != one.town)
         right = (f"{one.person} lives in the town of {one.town}.",)
         return Record(name=name, fields={"question": question, "reference": ""}, gold=None, references=right, wrong=wrong)
@@ -41,8 +41,9 @@ def _columns(task: str, one: Article, question: str, choices: list[str]) -> tupl
     if task == "short_hellaswag":
         return {"ctx": f"{one.home} So {one.person} is at home", **_named("ABCD", [f"in {c}." for c in choices])}, "0"
     if task == "short_winogrande":
-        options = [f"{one.home} One finds {one.person} in {choice}." for choice in choices]
-        return {"opt1": options[0], "opt2": options[1]}, "1"
+        sentence = f"{one.home} One finds {one.person} in _."
+        own = {"prompt": sentence, "only_option1": choices[0], "only_option2": choices[1]}
+        return {**own, **_named(["opt1", "opt2"], [sentence.replace("_", choice) for choice in choices])}, "1"
     if task == "short_siqa":
         return {"context": one.home, "question": question, **_named(["answerA", "answerB", "answerC"], choices)}, "1"
     if task == "short_arc_easy":

@@ -9,9 +9,9 @@ from pathlib import Path
 if importlib.util.find_spec("ropepp_eval") is None:  # a checkout that is not installed
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from ropepp_eval.rows.continuations import choice_scores
 from ropepp_eval.rows.hooks import row_task_attribute as __getattr__
-from ropepp_eval.rows.ranking import ranking_scores
 from ropepp_eval.tasks.super_glue.builders import part_rows, record_rows
 from ropepp_eval.tasks.super_glue.entities import entity_scores
 
-__all__ = ["__getattr__", "entity_scores", "part_rows", "ranking_scores", "record_rows"]
+__all__ = ["__getattr__", "choice_scores", "entity_scores", "part_rows", "record_rows"]

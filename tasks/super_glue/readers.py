@@ -11,7 +11,6 @@ from ropepp_eval.data import DataFolder
 from ropepp_eval.data.text_files import numbered_json_lines
 from ropepp_eval.outside import Items, Outside, checked
 from ropepp_eval.rows.ranking import Record, Records, right_label
-from ropepp_eval.tasks.super_glue.stand_in import stand_in_records
 
 ENTAILMENT = ("entailment", "not_entailment")
 BOOLEANS = "labels that are JSON booleans (OpenCompass 0.4.2 takes each of them for No; its own files hold texts)"
@@ -26,22 +25,16 @@ class Part:
     read: Callable[[Path], Iterator[Record]]
 
 
-def records_of(data: DataFolder, task: str) -> Records:
-    """The records of a part, or stand-ins where there is no data folder.
-
-    Raises:
-        UserError: the file is missing, or a line is no record of it.
-    """
-    if data.root is None:
-        return Records(records=stand_in_records(task), stand_in=True)
-    records = list(PARTS[task].read(file_of(data, task)))
+def records_of(data: DataFolder, part: Part) -> Records:
+    """The records of a part. Raises UserError where the file is missing, or a line is no record of it."""
+    records = list(part.read(file_of(data, part)))
     lost = any(isinstance(record.fields.get("label"), bool) for record in records)
     return Records(records=records, left_out=BOOLEANS if lost else "")
 
 
-def file_of(data: DataFolder, task: str) -> Path:
+def file_of(data: DataFolder, part: Part) -> Path:
     """The one file that a part is read from. Raises UserError where the data folder lacks it."""
-    return data.files("SuperGLUE", PARTS[task].path)[0]
+    return data.files("SuperGLUE", part.path)[0]
 
 
 def _lines(path: Path, model: type[Outside]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -75,7 +68,9 @@ def yes_or_no(model: type[Outside]) -> Callable[[Path], Iterator[Record]]:
     return read
 
 
-class _Pair(Outside):
+class Pair(Outside):
+    """A premise and what may follow from it."""
+
     premise: str
     hypothesis: str
 
@@ -85,7 +80,9 @@ class _Sentences(Outside):
     sentence2: str
 
 
-class _Alternatives(Outside):
+class Alternatives(Outside):
+    """A line of COPA."""
+
     premise: str
     choice1: str
     choice2: str
@@ -143,14 +140,16 @@ class _Target(Outside):
     span2_text: str
 
 
-class _Pronoun(Outside):
+class Pronoun(Outside):
+    """A line of WSC, its label aside."""
+
     text: str
     target: _Target
 
 
 def wsc(path: Path) -> Iterator[Record]:
     """The two spans are marked in the text, and the answer is a letter."""
-    for number, (where, content) in enumerate(_lines(path, _Pronoun)):
+    for number, (where, content) in enumerate(_lines(path, Pronoun)):
         target = checked(content["target"], _Target, where, advice="get the file anew")
         label = {"true": "A", "false": "B"}[right_label(content.get("label"), ("true", "false"), where)]
         columns = {
@@ -211,14 +210,14 @@ def record(path: Path) -> Iterator[Record]:
 
 PARTS: Mapping[str, Part] = {
     "super_glue_boolq": Part("BoolQ/val.jsonl", yes_or_no(_Passage)),
-    "super_glue_cb": Part("CB/val.jsonl", labelled(_Pair, ("contradiction", "entailment", "neutral"))),
-    "super_glue_copa": Part("COPA/val.jsonl", labelled(_Alternatives, (0, 1))),
+    "super_glue_cb": Part("CB/val.jsonl", labelled(Pair, ("contradiction", "entailment", "neutral"))),
+    "super_glue_copa": Part("COPA/val.jsonl", labelled(Alternatives, (0, 1))),
     "super_glue_multirc": Part("MultiRC/val.jsonl", multirc),
     "super_glue_record": Part("ReCoRD/val.jsonl", record),
-    "super_glue_rte": Part("RTE/val.jsonl", labelled(_Pair, ENTAILMENT)),
+    "super_glue_rte": Part("RTE/val.jsonl", labelled(Pair, ENTAILMENT)),
     "super_glue_wic": Part("WiC/val.jsonl", yes_or_no(_Words)),
     "super_glue_wsc": Part("WSC/val.jsonl", wsc),
     "super_glue_ax_b": Part("AX-b/AX-b.jsonl", labelled(_Sentences, ENTAILMENT)),
-    "super_glue_ax_g": Part("AX-g/AX-g.jsonl", labelled(_Pair, ENTAILMENT)),
+    "super_glue_ax_g": Part("AX-g/AX-g.jsonl", labelled(Pair, ENTAILMENT)),
 }
 """By task."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 
@@ -10,6 +11,7 @@ import torch
 
 from ropepp_eval import cli, inspect_checkpoint, load_checkpoint
 from ropepp_eval.checkpoints import cards, export_checkpoint, folder
+from ropepp_eval.checkpoints.card_info import info_of_card
 from ropepp_eval.checkpoints.reading import expected_shapes
 from ropepp_eval.errors import UserError
 from ropepp_eval.modeling import RopePPForCausalLM
@@ -80,6 +82,22 @@ def test_a_card_is_named_instead_of_a_folder(tiny_card):
     assert info.name == "Tiny-EH"
     assert info.evidence == ("card Tiny-EH says ropepp_eh",)
     assert load_checkpoint("Tiny-EH").num_parameters() == tiny_card["Tiny-EH"].parameters
+
+
+def test_a_scaling_alone_stretches_the_embedding_that_a_card_or_a_config_tells(tiny_card, golden):
+    assert inspect_checkpoint("Tiny-EH", position="+pi8").label == "ropepp_eh+pi8"
+    assert info_of_card(tiny_card["Tiny-EH"], "+yarn32").label == "ropepp_eh+yarn32"
+    info = inspect_checkpoint(golden / "ropepp_ec", position="+pi8")
+    assert (info.label, info.evidence[0]) == ("ropepp_ec+pi8", "position= says scaling +pi8")
+    with pytest.raises(UserError, match=r"scaling 'pi' is unknown; write pi8"):
+        inspect_checkpoint(golden / "rope", position="+pi")
+
+
+def test_a_card_says_what_its_files_would(tiny_card):
+    said, found = info_of_card(tiny_card["Tiny-EH"]), inspect_checkpoint("Tiny-EH")
+    other = {"folder", "name", "sha256", "by_card", "dtype", "stop_ids"}  # which shapes do not tell
+    differing = {field.name for field in dataclasses.fields(said) if getattr(said, field.name) != getattr(found, field.name)}
+    assert differing <= other
 
 
 @pytest.mark.parametrize(("field", "value", "word"), [

@@ -61,6 +61,36 @@ def test_what_can_not_be_done_is_refused_in_one_line(
 SCRIPT = "import sys\nfrom ropepp_eval.cli import main\nsys.exit(main(sys.argv[1:]))\n"
 
 
+PAPER = ["--tasks", "short_piqa@1k", "--limit", "2", "--metadata", f'{{"protocol": "paper", "tokenizer": "{DEMO}"}}']
+
+
+def test_rows_of_the_papers_protocol_are_ranked_by_our_model(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*OURS[:5], *PAPER]) == 0
+    assert "|short_piqa@1k|" in capsys.readouterr().out
+
+
+def test_another_model_refuses_rows_of_the_papers_protocol_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lm-eval", "--model", "dummy", *PAPER]) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert "--model dummy does not answer requests of type whole_text, which a task asks for" in errors[0]
+    assert (
+        main(
+            [
+                "lm-eval",
+                "--model",
+                "dummy",
+                *PAPER[:1],
+                "short_winogrande@1k",
+                *PAPER[2:4],
+                "--metadata",
+                f'{{"tokenizer": "{DEMO}"}}',
+            ]
+        )
+        == 0
+    )
+
+
 @pytest.mark.slow
 def test_lm_evals_hf_reads_our_folder_and_its_own_task_stands_beside_ours(tmp_path: Path) -> None:
     """One sentence says whose the task is, in the place of a line of lm-eval's for each task of the same name."""

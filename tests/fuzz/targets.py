@@ -95,6 +95,12 @@ TARGETS: dict[str, Target] = {
     "labels": _corpus("piqa/dev-labels.lst", _show("short_piqa", "--protocol", "paper")),
     "gpqa": _corpus("gpqa/gpqa_diamond.csv", _show("short_gpqa", "--protocol", "paper")),
     "wsc": _corpus("SuperGLUE/WSC/val.jsonl", _show("super_glue_wsc", "--protocol", "paper")),
+    "hellaswag": _corpus("hellaswag/hellaswag.jsonl", _show("short_hellaswag")),
+    "winogrande": _corpus("winogrande/dev.jsonl", _show("short_winogrande")),
+    "arc": _corpus("ARC/ARC-e/ARC-Easy-Test.jsonl", _show("short_arc_easy")),
+    "truthfulqa": _corpus("truthful_qa/multiple_choice.jsonl", _show("short_truthfulqa_mc2")),
+    "wic": _corpus("SuperGLUE/WiC/val.jsonl", _show("super_glue_wic")),
+    "multirc": _corpus("SuperGLUE/MultiRC/val.jsonl", _show("super_glue_multirc")),
     "squad": _corpus("squad/dev.json", _show("qa_squad", "--repeat-text")),
     "hotpotqa": _corpus("hotpotqa/dev.json", _show("qa_hotpotqa", "--repeat-text")),
     "data.json": Target("data/data.json", _cli("data", "check", "@/data"), ("data",)),
@@ -190,6 +196,27 @@ def _data(root: Path) -> None:
         "piqa/dev.jsonl": _lines(*[{"goal": "open a jar", "sol1": "turn the lid", "sol2": "paint the lid"}] * 3),
         "piqa/dev-labels.lst": "0\n1\n0\n",
         "gpqa/gpqa_diamond.csv": "a,b,c,d,e,f,g,Question,Correct,W1,W2,W3\n" + ',,,,,,,"Which, of ""these""?",one,two,three,four\n' * 3,
+        "hellaswag/hellaswag.jsonl": _lines(
+            {"activity_label": "Milling", "ctx_a": "A man [step] mills.", "ctx_b": "he", "endings": ["rests.", "mills."], "label": "1"},
+            {"query": "Milling: He", "choices": ["rests.", "mills."], "gold": 0},
+        ),
+        "winogrande/dev.jsonl": _lines(
+            {"qID": "w", "sentence": "The _ is by the river.", "option1": "mill", "option2": "sea", "answer": "1"}
+        ),
+        "ARC/ARC-e/ARC-Easy-Test.jsonl": _lines(*questions),
+        "truthful_qa/multiple_choice.jsonl": _lines(
+            {
+                "question": "Do mills sleep?",
+                "mc1_targets": {"choices": ["No.", "Yes."], "labels": [1, 0]},
+                "mc2_targets": {"choices": ["No.", "Never.", "Yes."], "labels": [1, 1, 0]},
+            }
+        ),
+        "SuperGLUE/WiC/val.jsonl": _lines(
+            {"word": "mill", "sentence1": "A mill.", "sentence2": "He mills.", "start1": 2, "end1": 6, "label": False}
+        ),
+        "SuperGLUE/MultiRC/val.jsonl": _lines(
+            {"passage": {"text": "Ann mills.", "questions": [{"question": "Who?", "answers": [{"text": "Ann", "label": 1}]}]}}
+        ),
         "SuperGLUE/WSC/val.jsonl": _lines(
             {
                 "text": "Ann met Bob before she left",

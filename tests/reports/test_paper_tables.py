@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 
 import pytest
 
@@ -13,7 +14,7 @@ from ropepp_eval.errors import UserError
 from ropepp_eval.reports.paper import paper_line
 from ropepp_eval.reports.published import discrepancies, published_table
 from tests.reports.published_runs import write_published_run
-from tests.reports.results_folders import FakeCell, printed, write_run
+from tests.reports.results_folders import PERPLEXITY, FakeCell, printed, write_run
 
 LAYOUTS = ["paper1", "paper2", "paper3"]
 
@@ -178,3 +179,50 @@ def test_bad_options_are_refused_in_one_line(tmp_path, capsys, arguments, messag
         table(capsys, run, *arguments)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def notes_of(capsys, folder, *arguments) -> str:
+    return " ".join(table(capsys, folder, "--compare", "published", *arguments).split())
+
+
+def test_differences_that_rows_do_not_explain_have_a_line_each(tmp_path, capsys):
+    def run(name, right, rows):
+        cells = [
+            FakeCell(
+                benchmark="babilong",
+                task=f"babilong_qa{i}",
+                length_tokens=2048,
+                protocol="paper",
+                scores=[1.0] * right + [0.0] * (rows - right),
+                info={"parameters": 376_000_000, "max_position_embeddings": 32768},
+            )
+            for i in range(1, 11)
+        ]
+        return write_run(tmp_path / name, cells)
+
+    # 20.0 of 1,000 rows: Wilson's interval is 17.6 to 22.6 and the paper's own 1,000 rows make its reach 1.41 times as long
+    said = notes_of(capsys, run("near", 20, 100), "--layout", "paper2")
+    assert "larger than rows and rounding explain: 0 of 1 difference (" in said
+    said = notes_of(capsys, run("far", 40, 100), "--layout", "paper2")
+    assert "larger than rows and rounding explain: 1 of 1 difference (" in said
+    assert "376M RoPE, BABILong 2k: 40.0 of 1,000 rows, published 17.7: +22.3, explained 4.3" in said
+
+
+def test_the_same_questions_are_no_second_draw_and_a_stream_has_no_interval(tmp_path, capsys):
+    info = {"parameters": 376_000_000, "max_position_embeddings": 4096}
+    common = {"protocol": "paper", "info": info, "length_tokens": 4096}
+    stream = {"metric": "ppl", "rule": PERPLEXITY, "benchmark": "wikitext", "task": "wikitext_sliding"}
+    questions = {"benchmark": "short", "task": "short_piqa", "scores": [1.0] * 700 + [0.0] * 300}
+    run = write_run(
+        tmp_path / "run",
+        [
+            FakeCell(**common, **stream, scores=[(math.log(20.1) * 50, 50.0)]),
+            FakeCell(**common, **questions),
+            FakeCell(**common, benchmark="short", task="short_gpqa", scores=[1.0]),
+        ],
+    )
+    said = notes_of(capsys, run, "--layout", "paper1")
+    assert "larger than rows and rounding explain: 2 of 2 differences (" in said
+    assert "376M short RoPE, WikiText ppl: 20.1 of 1 row, published 19.9: +0.2, explained 0.1" in said
+    assert "376M short RoPE, PIQA: 70.0 of 1,000 rows, published 66.3: +3.7, explained 3.0" in said
+    assert "not judged: 1 difference of too few rows for an interval" in said

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from ropepp_eval.errors import UserError
+from ropepp_eval.rows.continuations import continuation_scores
 from ropepp_eval.rows.row import Row
 from ropepp_eval.tasks.openbookqa.book import book_rows, nofact_rows
 from ropepp_eval.tasks.openbookqa.corpus import load_library, load_questions, question_of
-from ropepp_eval.tasks.openbookqa.questions import continuation_scores, question_rows
+from ropepp_eval.tasks.openbookqa.questions import question_rows
 from ropepp_eval.tokens.tokenizer import Tokenizer
 from tests.tasks.conftest import MakeRequest
 
