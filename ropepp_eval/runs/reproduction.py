@@ -129,7 +129,7 @@ def _cards(name: str, table: PublishedTable, size: str | None) -> list[Card]:
     if size is not None and size not in sizes:
         raise unknown_name("size", size, sizes, f"{name} has lines of these")
     fill = {"table": name, **published_checkpoints(table.name).get("fill", {})}
-    cards = {}
+    cards: dict[str, Card] = {}
     for labels in table.values:
         line = {key: label for key, label in zip(table.label_columns, labels, strict=True) if key != "scaling"}
         if size in (None, line["size"]):

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from ropepp_eval.rows.continuations import choice_scores as question_scores
 from ropepp_eval.rows.ranking import mean_losses
 from ropepp_eval.rows.row import Row
-from ropepp_eval.tasks.openbookqa.questions import LETTERS, question_rows, question_scores
+from ropepp_eval.tasks.openbookqa.questions import LETTERS, question_rows
 from tests.tasks.conftest import MakeRequest, read_jsonl
 
 Ask = Callable[[Row, str], list[Any]]
