@@ -24,16 +24,17 @@ from ropepp_eval.rows.catalogue import task_groups
 from tests.conftest import make_tiny_checkpoint
 from tests.reports.lm_eval_suite import MEMBERS, QUESTIONS, evaluate, write_tasks
 from tests.reports.results_folders import PERPLEXITY, FakeCell, printed, write_run
+from tests.warm.start import Warm
 
 pytestmark = pytest.mark.slow  # lm-eval runs once, in a process of its own
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path, tiny_tokenizer_dir: Path) -> Path:
+def written(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path, tiny_tokenizer_dir: Path, warm: Warm) -> Path:
     """lm-eval's files of the short suite for one checkpoint, and of two of its tasks for another."""
     folder = tmp_path_factory.mktemp("lm-eval")
     other = make_tiny_checkpoint(folder / "other", tiny_tokenizer_dir, seed=2)
-    return evaluate(folder / "results", write_tasks(folder / "tasks"), {tiny_checkpoint: "short", other: "piqa,cb"})
+    return evaluate(folder / "results", write_tasks(folder / "tasks"), {tiny_checkpoint: "short", other: "piqa,cb"}, warm)
 
 
 @pytest.fixture
