@@ -3,5 +3,5 @@ many times as long as most commands that tests run.
 
 `start.command` gives the command line of a small client that behaves as `python -m MODULE ARGUMENT...` does: same streams, folder,
 environment, limits and signals, same exit status, and what it runs dies with it. `parent` is the process that forks. What such a process
-can't show are its imports: tests of these, and at least one command of each kind, start Python anew.
+can't show are its imports and how Python takes itself apart: tests of these, and at least one command of each kind, start Python anew.
 """

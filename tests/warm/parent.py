@@ -18,8 +18,10 @@ import select
 import signal
 import socket
 import sys
+import threading
+import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 _NAMES = {
     "transformers": ("AutoModelForCausalLM", "AutoTokenizer", "DynamicCache", "GenerationMixin", "LlamaForCausalLM", "PreTrainedTokenizerFast"),
@@ -115,7 +117,34 @@ def become(asked: dict[str, Any]) -> None:
     sys.stdout.reconfigure(write_through=bool(os.environ.get("PYTHONUNBUFFERED")))
     sys.path[0] = asked["folder"]
     sys.argv = [asked["module"], *asked["arguments"]]
-    runpy.run_module(asked["module"], run_name="__main__", alter_sys=True)
+    end(_status_of(asked["module"]))
+
+
+def _status_of(module: str) -> int:
+    """Run a module as `python -m` does. Gives the exit status."""
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as ending:
+        if ending.code is None or isinstance(ending.code, int):
+            return ending.code or 0
+        print(ending.code, file=sys.stderr)
+        return 1
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def end(status: int) -> NoReturn:
+    """As Python ends: threads, what was registered, streams. But it does not take everything apart, which takes seconds where so much is loaded."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        status = 120
+    os._exit(status)
 
 
 if __name__ == "__main__":
@@ -135,7 +164,6 @@ if __name__ == "__main__":
     assert len(threads) == 1, f"a fork would lack threads: {threads}"
     gc.collect()
     gc.freeze()  # a fork need not look through all of it
-    atexit.register(gc.unfreeze)  # at the end it must: some modules complain of what is left
     task = serve(socket_path, owner_pid)
     if task is not None:
         become(task)
