@@ -154,9 +154,11 @@ figures: writable setup
 	@"$(BIN)/ropepp-eval" figures "$(PROBES_OUT)"
 	@mkdir -p "$(FIGURES)" && cp "$(PROBES_OUT)"/*.png "$(PROBES_OUT)"/*.csv "$(FIGURES)"
 
+# A file's tests stay on one worker, where what they share is made once; files with slow tests begin (tests/conftest.py).
 # vLLM's engine and Ray's cluster run beside nothing else: both need the cores, and each is started once.
+BY_FILE := -n 2 --dist loadfile --no-loadscope-reorder
 test: setup
-	"$(BIN)/python" -m pytest -n 2 tests --ignore tests/vllm --ignore tests/cluster
+	"$(BIN)/python" -m pytest $(BY_FILE) tests --ignore tests/vllm --ignore tests/cluster
 	"$(BIN)/python" -m pytest tests/cluster
 	"$(BIN)/python" -m pytest tests/vllm
 
@@ -166,7 +168,7 @@ test-current: writable
 	@"$(VENV)-current/bin/python" -m pip install --disable-pip-version-check --upgrade $(CURRENT) >> "$(VENV)-current/install.log" 2>&1 || \
 	  { tail -n 30 "$(VENV)-current/install.log" >&2; exit 1; }
 	@"$(VENV)-current/bin/python" -c 'import torch, transformers; print("torch", torch.__version__, "transformers", transformers.__version__)'
-	"$(VENV)-current/bin/python" -m pytest -n 2 tests/positions tests/modeling tests/checkpoints tests/adapters tests/tasks tests/real
+	"$(VENV)-current/bin/python" -m pytest $(BY_FILE) tests/positions tests/modeling tests/checkpoints tests/adapters tests/tasks tests/real
 
 test-all: setup-vllm setup-browser setup-share setup-ray test
 

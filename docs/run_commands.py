@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+COMMANDS = Path(sys.executable).parent
+"""The folder in which a command is looked for first."""
 _BLOCK = re.compile(r"(?P<before>(?:<!-- (?:not run|status): [^\n]* -->\n)?)```console\n(?P<body>.*?)```", re.DOTALL)
 _STATUS = re.compile(r"<!-- status: (\d+) -->")
 _SILENCED = re.compile(r"/dev/null|>&-|&>|\|\|\s*(?:true|:)")
@@ -91,14 +93,14 @@ def workplace(folder: Path) -> Path:
 
 
 def run(command: str, folder: Path, status: int = 0) -> str:
-    """What a command prints in `folder`, standard error included, with this Python's commands first.
+    """What a command prints in `folder`, standard error included, with `COMMANDS` and this Python's commands first.
 
     Raises:
         Refused: it ends with another status, or sends a stream to nowhere.
     """
     if _SILENCED.search(command):
         raise Refused(f"`{command}` hides what it prints; a document shows all of it")
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    path = os.pathsep.join([str(COMMANDS), str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     environment = {**os.environ, "PATH": path, "HF_HUB_OFFLINE": "1", "COLUMNS": "120", "NO_COLOR": "1"}
     done = subprocess.run(command, shell=True, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     printed = done.stdout.decode("utf-8")

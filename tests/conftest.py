@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.lm_eval_index import remember
+from tests.warm.start import Warm, warm_process
+
 os.environ["ROPEPP_EVAL_CACHE"] = "off"  # rows of a test are built by the code under test
+if "PYTEST_XDIST_WORKER" in os.environ:  # workers that share the cores: threads of torch would only wait for each other
+    os.environ.setdefault(
+        "OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])))
+    )
 GOLDEN = Path(__file__).resolve().parent / "golden"
 SHARED = Path(os.environ.get("ROPEPP_EVAL_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
@@ -18,6 +25,12 @@ def shared_folder(*parts: str) -> Path:
     if not folder.exists():
         pytest.skip(f"reference material is not here: {folder} (set ROPEPP_EVAL_SHARED)")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that hold a slow test come first, so that no worker is left alone with one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -36,6 +49,28 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables are as wide as they like, whatever width the tests' own terminal has."""
     monkeypatch.delenv("COLUMNS", raising=False)
+
+
+def session_folder(factory: pytest.TempPathFactory, name: str) -> Path:
+    """A folder that all workers of a session share."""
+    base = factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Warm:
+    """Commands in processes that are forked from a warm one (tests/warm)."""
+    owner = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    return warm_process(session_folder(tmp_path_factory, "warm"), owner)
+
+
+@pytest.fixture(scope="session")
+def lm_eval_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """lm-eval's own tasks are read once a session, into this file (tests/lm_eval_index.py)."""
+    folder = session_folder(tmp_path_factory, "warm")
+    folder.mkdir(exist_ok=True)
+    remember(folder / "lm-eval-index")
+    return folder / "lm-eval-index"
 
 
 @pytest.fixture(scope="session")

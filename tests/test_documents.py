@@ -12,6 +12,7 @@ from types import ModuleType
 import pytest
 
 from ropepp_eval.cli import COMMANDS
+from tests.warm.start import Warm
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -31,11 +32,16 @@ def documents() -> ModuleType:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_a_document_shows_the_real_output(document: Path, documents: ModuleType, tmp_path: Path) -> None:
+def test_a_document_shows_the_real_output(
+    document: Path, documents: ModuleType, tmp_path: Path, warm: Warm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The README's with the command as it is installed, the others' with a warm one."""
     text = document.read_text(encoding="utf-8")
     shown = documents.shown_commands(text)
     if not any(not command.skipped for command in shown):
         pytest.skip(f"{document.name} shows no command that runs here")
+    if document.name != "README.md":
+        monkeypatch.setattr(documents, "COMMANDS", warm.scripts())
     real = documents.rewritten(text, documents.workplace(tmp_path))
     assert documents.masked(real) == documents.masked(text), "run docs/run_commands.py --write on it"
 

@@ -244,6 +244,7 @@ def test_other_tasks_of_lm_eval_are_not_asked_half_in_chat(checkpoint: Path) -> 
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("lm_eval_index")
 def test_inside_lm_eval_our_tasks_are_asked_in_chat_by_the_models_arguments(
     checkpoint: Path, tmp_path: Path, capsys: Any
 ) -> None:

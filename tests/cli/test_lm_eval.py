@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from ropepp_eval.cli import main
 from ropepp_eval.paths import resource_dir
+from tests.warm.start import Warm
 
 DEMO = str(resource_dir("models") / "demo" / "rope")
 OURS = ["lm-eval", "--model", "ropepp", "--model_args", f"pretrained={DEMO}", "--limit", "2", "--tasks", "niah_single_1@256"]
@@ -58,9 +58,6 @@ def test_what_can_not_be_done_is_refused_in_one_line(
     assert expected in errors[0]
 
 
-SCRIPT = "import sys\nfrom ropepp_eval.cli import main\nsys.exit(main(sys.argv[1:]))\n"
-
-
 PAPER = ["--tasks", "short_piqa@1k", "--limit", "2", "--metadata", f'{{"protocol": "paper", "tokenizer": "{DEMO}"}}']
 
 
@@ -92,7 +89,7 @@ def test_another_model_refuses_rows_of_the_papers_protocol_in_one_line(capsys: p
 
 
 @pytest.mark.slow
-def test_lm_evals_hf_reads_our_folder_and_its_own_task_stands_beside_ours(tmp_path: Path) -> None:
+def test_lm_evals_hf_reads_our_folder_and_its_own_task_stands_beside_ours(tmp_path: Path, warm: Warm) -> None:
     """One sentence says whose the task is, in the place of a line of lm-eval's for each task of the same name."""
     arguments = ["lm-eval", "--model", "hf", "--model_args", f"pretrained={DEMO}", "--device", "cpu", "--limit", "1"]
     arguments += [
@@ -101,9 +98,7 @@ def test_lm_evals_hf_reads_our_folder_and_its_own_task_stands_beside_ours(tmp_pa
         "--metadata",
         '{"length_tokens": 256, "max_seq_lengths": [256]}',
     ]
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *arguments], capture_output=True, text=True, timeout=600, cwd=tmp_path, check=False
-    )
+    done = subprocess.run(warm.command(*arguments), capture_output=True, text=True, timeout=600, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     shown = [line.split("|")[1].strip() for line in done.stdout.splitlines() if line.startswith("|")]
     assert {"niah_single_1", "lm_eval:niah_single_1"} <= set(shown)

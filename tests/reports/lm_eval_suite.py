@@ -6,8 +6,9 @@ import json
 import os
 import random
 import subprocess
-import sys
 from pathlib import Path
+
+from tests.warm.start import Warm
 
 MEMBERS = (
     "truthfulqa_mc2", "piqa", "hellaswag", "winogrande", "arc_easy", "gpqa_diamond_zeroshot", "social_iqa",
@@ -22,12 +23,6 @@ METRICS = {
 """Metrics of each task; `acc` alone where not named. Brier's score is made of pairs by a function of lm-eval's own."""
 QUESTIONS = 8
 WORDS = "red green blue round square tall small heavy light warm".split()
-SCRIPT = """
-import json, sys
-from ropepp_eval.cli import main
-for arguments in json.loads(sys.argv[1]):
-    assert main(["lm-eval", *arguments]) == 0
-"""
 
 
 def write_tasks(folder: Path) -> Path:
@@ -59,14 +54,12 @@ def write_tasks(folder: Path) -> Path:
     return folder
 
 
-def evaluate(folder: Path, tasks: Path, calls: dict[Path, str]) -> Path:
+def evaluate(folder: Path, tasks: Path, calls: dict[Path, str], warm: Warm) -> Path:
     """What `ropepp-eval lm-eval --tasks ... --log_samples` writes into `folder`; `calls` holds the tasks of each checkpoint."""
     common = ["--model", "ropepp", "--include_path", str(tasks), "--output_path", str(folder), "--log_samples"]
-    arguments = [
-        [*common, "--tasks", names, "--model_args", f"pretrained={one},dtype=float32"] for one, names in calls.items()
-    ]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "HF_HOME": str(folder.parent / "hub")}
-    command = [sys.executable, "-c", SCRIPT, json.dumps(arguments)]
-    done = subprocess.run(command, env=environment, cwd=folder.parent, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    for one, names in calls.items():
+        command = warm.command("lm-eval", *common, "--tasks", names, "--model_args", f"pretrained={one},dtype=float32")
+        done = subprocess.run(command, env=environment, cwd=folder.parent, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-3000:]
     return folder

@@ -21,6 +21,7 @@ from ropepp_eval.runs import execute
 from ropepp_eval.runs.outcome import outcome_of
 from ropepp_eval.runs.store import RunStore
 from tests.stored import record
+from tests.warm.start import Warm
 
 
 def _arguments(checkpoint: Path, out: Path, *more: str, samples: int = 2) -> list[str]:
@@ -38,22 +39,21 @@ def _status(out: Path) -> str:
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_a_run_as_ctrl_c_does(
-    number: signal.Signals, status: int, tiny_checkpoint: Path, tmp_path: Path
+    number: signal.Signals, status: int, tiny_checkpoint: Path, tmp_path: Path, warm: Warm
 ) -> None:
     out = tmp_path / "out"
-    arguments = [sys.executable, "-m", "ropepp_eval", *_arguments(tiny_checkpoint, out, "--quiet", samples=60)]
-    process = subprocess.Popen(
-        arguments,
+    process = warm.popen(
+        *_arguments(tiny_checkpoint, out, "--quiet", samples=60),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )  # under nohup the tests themselves ignore SIGHUP, and so would the run
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not _rows(out) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(number)
-    printed, said = process.communicate(timeout=60)
+    printed, said = process.communicate(timeout=600)
     assert process.returncode == status, said
     assert said == f"ended by {number.name}: finished rows are in {out}; the same command goes on from there\n"
     assert printed == ""
@@ -77,12 +77,12 @@ def test_handlers_are_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_a_limit_on_file_sizes_is_a_full_disk(tiny_checkpoint: Path, tmp_path: Path) -> None:
+def test_a_limit_on_file_sizes_is_a_full_disk(tiny_checkpoint: Path, tmp_path: Path, warm: Warm) -> None:
     """With the row cache on, which meets the limit first."""
     out = tmp_path / "out"
-    arguments = [sys.executable, "-m", "ropepp_eval", *_arguments(tiny_checkpoint, out, "--quiet", samples=20)]
+    arguments = _arguments(tiny_checkpoint, out, "--quiet", samples=20)
     full = subprocess.run(
-        arguments, capture_output=True, text=True, env={**os.environ, "ROPEPP_EVAL_CACHE": str(tmp_path / "cache")},
+        warm.command(*arguments), capture_output=True, text=True, env={**os.environ, "ROPEPP_EVAL_CACHE": str(tmp_path / "cache")},
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000)),
     )  # fmt: skip
     assert full.returncode == 2, full.stderr
@@ -91,7 +91,7 @@ def test_a_limit_on_file_sizes_is_a_full_disk(tiny_checkpoint: Path, tmp_path: P
     assert "`ulimit -f`" in full.stderr.splitlines()[-1]
     assert _status(out) == "error"
     kept = _rows(out)[:-1]
-    subprocess.run(arguments, check=True, capture_output=True)
+    assert main(arguments) == 0
     assert len(_rows(out)) == 20
     assert _rows(out)[: len(kept)] == kept
     assert _status(out) == "success"

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from ropepp_eval.cli import main
 from ropepp_eval.errors import UserError
 from ropepp_eval.paths import resource_dir
 from tests.conftest import make_tiny_checkpoint
+from tests.warm.start import Warm
 
 TASKS = ["niah_single_1", "babilong_qa1"]
 
@@ -132,15 +132,15 @@ def test_rows_lost_to_a_crash_are_redone_and_nothing_else(
 
 @pytest.mark.slow
 def test_a_run_killed_at_any_moment_ends_with_the_same_table(
-    finished: Path, tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    finished: Path, tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], warm: Warm
 ) -> None:
     out = tmp_path / "first"
-    command = [sys.executable, "-m", "ropepp_eval", "run", str(tiny_checkpoint), "--tasks", ",".join(TASKS)]
+    command = ["run", str(tiny_checkpoint), "--tasks", ",".join(TASKS)]
     command += ["--lengths", "2k,4k", "--samples", "2", "--out", str(out), "--quiet"]
     seen = 0
     for rows_before_kill in (0, 1, 4, 6):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 120
+        process = warm.popen(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 600
         while process.poll() is None and time.monotonic() < deadline:
             rows = sum(path.read_bytes().count(b"\n") for path in out.glob("rows/*/*.jsonl"))
             if rows >= max(rows_before_kill, 1) or (rows_before_kill == 0 and (out / "run.json").exists()):
@@ -151,7 +151,7 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_table(
         rows = sum(path.read_bytes().count(b"\n") for path in out.glob("rows/*/*.jsonl"))
         assert rows >= seen, "a finished row was lost"
         seen = rows
-    subprocess.run(command, check=True, capture_output=True)
+    assert main(command) == 0
     keys = [record["key"] for record in lines_of(out)]
     assert len(keys) == len(set(keys)) == 8
     assert table_of(out, capsys) == table_of(finished, capsys)
@@ -198,6 +198,7 @@ def test_extrapolation_runs_when_allowed(tiny_checkpoint: Path, tmp_path: Path) 
     assert set(frame["rows"]) == {1}
 
 
+@pytest.mark.usefixtures("lm_eval_index")
 def test_lm_eval_gives_the_same_scores(finished: Path, tiny_checkpoint: Path) -> None:
     import lm_eval
 
@@ -214,17 +215,10 @@ def test_lm_eval_gives_the_same_scores(finished: Path, tiny_checkpoint: Path) ->
 
 
 @pytest.mark.slow
-def test_the_lm_eval_command_gives_the_same_scores(finished: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "ropepp_eval",
-        "lm-eval",
-        "--model",
-        "ropepp",
-        "--model_args",
-        f"pretrained={tiny_checkpoint}",
-    ]
+def test_the_lm_eval_command_gives_the_same_scores(
+    finished: Path, tiny_checkpoint: Path, tmp_path: Path, warm: Warm
+) -> None:
+    command = warm.command("lm-eval", "--model", "ropepp", "--model_args", f"pretrained={tiny_checkpoint}")
     command += ["--tasks", "niah_single_1@2k", "--metadata", '{"samples": 2}', "--output_path", str(tmp_path)]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 
 from ropepp_eval.paths import resource_dir
 from ropepp_eval.rows.catalogue import task_entries
+from tests.warm.start import Warm
 
 BENCHMARKS = ("lambada", "wikitext", "openbookqa")
 OURS = sorted(
@@ -56,6 +56,7 @@ def test_lm_eval_aggregates_positions_over_rows(evaluated: dict[str, Any]) -> No
     assert evaluated["results"]["wikitext_positions"]["perplexity_at_64,none"] > 1
 
 
+@pytest.mark.usefixtures("lm_eval_index")
 def test_a_limit_builds_only_the_rows_it_asks_for() -> None:
     """At 256 tokens one of the hundred default rows does not fit; the first five do."""
     import lm_eval
@@ -86,10 +87,11 @@ def test_stand_ins_are_announced(gpt2_tokenizer_dir: Path, caplog: pytest.LogCap
 
 
 @pytest.mark.slow
-def test_plain_lm_eval_runs_the_tasks_from_a_checkout(tmp_path: Path, gpt2_tokenizer_dir: Path) -> None:
+def test_plain_lm_eval_runs_the_tasks_from_a_checkout(tmp_path: Path, gpt2_tokenizer_dir: Path, warm: Warm) -> None:
     metadata = {"tokenizer": str(gpt2_tokenizer_dir), "length_tokens": 1024, "samples": 2}
-    command = [sys.executable, "-m", "lm_eval", "run", "--model", "dummy", "--include_path", str(resource_dir("tasks"))]
-    command += ["--tasks", ",".join(FOR_ANY_MODEL), "--metadata", json.dumps(metadata), "--output_path", str(tmp_path)]
+    arguments = ["run", "--model", "dummy", "--include_path", str(resource_dir("tasks")), "--tasks", ",".join(FOR_ANY_MODEL)]
+    arguments += ["--metadata", json.dumps(metadata), "--output_path", str(tmp_path)]
+    command = warm.command(*arguments, module="lm_eval")
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from ropepp_eval.rows import cache_key, task_files, task_folders, workers
 from ropepp_eval.rows.building import frozen_rows
 from ropepp_eval.rows.catalogue import load_task_folder, resolve_tasks, task_entries, task_groups
 from tests.rows.small_requests import small_request
+from tests.warm.start import Warm
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
@@ -86,23 +86,12 @@ def test_the_lm_eval_command_takes_the_folder_out_of_lm_evals_arguments(passkey:
 
 
 @pytest.mark.slow
-def test_plain_lm_eval_reads_the_folder(passkey: Path, tmp_path: Path) -> None:
+def test_plain_lm_eval_reads_the_folder(passkey: Path, tmp_path: Path, warm: Warm) -> None:
     metadata = json.dumps({"tokenizer": DEMO, "length_tokens": 256, "samples": 2})
-    command = [
-        sys.executable,
-        "-m",
-        "lm_eval",
-        "run",
-        "--model",
-        "dummy",
-        "--include_path",
-        str(passkey),
-        "--tasks",
-        "passkey",
-    ]
+    arguments = ["run", "--model", "dummy", "--include_path", str(passkey), "--tasks", "passkey", "--metadata", metadata]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
-        [*command, "--metadata", metadata],
+        warm.command(*arguments, module="lm_eval"),
         capture_output=True,
         text=True,
         env=environment,

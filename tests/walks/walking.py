@@ -34,13 +34,14 @@ def checkout(folder: Path) -> Path:
     return folder
 
 
-def take(step: Step, folder: Path, *, terminal: bool = False) -> str:
+def take(step: Step, folder: Path, *, scripts: Path, terminal: bool = False) -> str:
     """Run a step as its user does and hold it to what it promises.
 
     Args:
+        scripts: the folder that holds `ropepp-eval`.
         terminal: in a pseudo-terminal of 80 columns; what is drawn must fit them.
     """
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    path = f"{scripts}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     environment = {**os.environ, "PATH": path, "HF_HUB_OFFLINE": "1", "TERM": "xterm-256color"}
     environment.pop("COLUMNS", None)
     status, printed = (
