@@ -9,15 +9,11 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
-
-import _common as common
 
 from ropepp_eval.hashing import hash_json
 from ropepp_eval.records import FORMAT, line_of
@@ -37,7 +33,9 @@ def write_run(folder: Path, tasks: int, rows: int) -> int:
     stream = random.Random(SEED)
     words = [f"w{number}" for number in range(500)]
     names = [f"task_{number}" for number in range(tasks)]
-    hashes = {(task, length, row): hash_json([task, length, row]) for task in names for length in LENGTHS for row in range(rows)}
+    hashes = {
+        (task, length, row): hash_json([task, length, row]) for task in names for length in LENGTHS for row in range(rows)
+    }
     cells = []
     for better, checkpoint in enumerate(CHECKPOINTS):
         sha = hash_json(checkpoint)
@@ -54,7 +52,12 @@ def write_run(folder: Path, tasks: int, rows: int) -> int:
                 for row in range(rows):
                     score = sum(stream.random() < chance for _ in range(parts)) / parts
                     said = " ".join(stream.choices(words, k=20))
-                    needle = {"key": "k", "value": "7654321", "queried": True, "depth_percent": round(100 * stream.random(), 1)}
+                    needle = {
+                        "key": "k",
+                        "value": "7654321",
+                        "queried": True,
+                        "depth_percent": round(100 * stream.random(), 1),
+                    }
                     failure = {"stage": "model", "type": "NonFinite", "message": "drawn"} if stream.random() < 1e-4 else None
                     row_sha = hashes[task, length, row]
                     lines.append(line_of({

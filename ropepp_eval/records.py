@@ -179,7 +179,9 @@ def _keys_within(value: Any, depth: int) -> int:
         elif kind is int:
             if not -_LONG_NUMBER < member < _LONG_NUMBER:
                 raise _UnusualError
-        elif kind is float and (member in (math.inf, -math.inf) or member == 0.0):  # 1e999 is infinite too, and -0 is read as 0
+        elif kind is float and (
+            member in (math.inf, -math.inf) or member == 0.0
+        ):  # 1e999 is infinite too, and -0 is read as 0
             if member or math.copysign(1.0, member) < 0:
                 raise _UnusualError
     return keys

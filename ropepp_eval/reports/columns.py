@@ -56,7 +56,9 @@ def columns_of(records: Sequence[Mapping[str, Any]]) -> pa.Table:
         pa.array([row["row"] for row in records], pa.int64()),
         pa.array([_bytes(row["row_sha256"]) for row in records], pa.binary()),
         pa.array(map(_bytes, clusters), pa.binary()).dictionary_encode(),
-        pa.array([_references(row) if cluster else b"" for row, cluster in zip(records, clusters, strict=True)], pa.binary()),
+        pa.array(
+            [_references(row) if cluster else b"" for row, cluster in zip(records, clusters, strict=True)], pa.binary()
+        ),
         *(_coded([row.get(field) for row in records]) for field in ("seed", "tokenizer_sha256", "scorer_sha256")),
         pa.array(map(_tokens, records), pa.int64()),
         *(pa.array([bool(row.get(field)) for row in records], pa.bool_()) for field in ("cut", "stand_in")),

@@ -51,7 +51,9 @@ class PairedScores:
     ) -> PairedScores:
         """From arrays or lists, row by row."""
         if not len(first) == len(second) == len(clusters):
-            raise ValueError(f"{len(first)} scores, {len(second)} scores and {len(clusters)} clusters are not of the same rows")
+            raise ValueError(
+                f"{len(first)} scores, {len(second)} scores and {len(clusters)} clusters are not of the same rows"
+            )
         return cls(aggregation, Scores.of(first), Scores.of(second), as_numbers(clusters), weight)
 
     @functools.cached_property
@@ -156,9 +158,7 @@ def difference_of(cells: Sequence[PairedScores]) -> Difference:
     return Difference(value, BootstrapDifference(value, moves, limit), 1.0, rows, documents)
 
 
-def paired_difference(
-    aggregation: str, first: Sequence[Any], second: Sequence[Any], clusters: Clusters
-) -> Difference:
+def paired_difference(aggregation: str, first: Sequence[Any], second: Sequence[Any], clusters: Clusters) -> Difference:
     """First minus second over the same rows of one cell."""
     return difference_of([PairedScores.of(aggregation, first, second, clusters)])
 

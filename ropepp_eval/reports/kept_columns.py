@@ -88,7 +88,9 @@ class KeptColumns:
                 raise ValueError("its content is not what was written")
             return _from_stream(content)
         except (OSError, ValueError, KeyError, TypeError) as error:  # Arrow's errors are ValueErrors too
-            _log.warning("kept columns %s can't be used (%s); they are made anew from its rows", self._path, first_line(error))
+            _log.warning(
+                "kept columns %s can't be used (%s); they are made anew from its rows", self._path, first_line(error)
+            )
             return {}
 
 

@@ -54,9 +54,7 @@ def table_notes(cells: Cells, columns: Iterable[str]) -> tuple[str, ...]:
     notes.extend(
         f"not the same rows for all checkpoints, so not a like-for-like comparison: {why}" for why in _unequal(cells)
     )
-    stand_ins = sorted(
-        {cell.name.task for cell in cells.cells if cell.rows.stand_in}, key=natural
-    )
+    stand_ins = sorted({cell.name.task for cell in cells.cells if cell.rows.stand_in}, key=natural)
     if stand_ins:
         notes.append(f"rows made from generated text in place of a real corpus: {', '.join(stand_ins)}")
     notes.extend(_harness_notes(cells))

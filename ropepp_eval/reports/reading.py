@@ -15,7 +15,6 @@ from ropepp_eval.reports.cell_rows import Rows
 from ropepp_eval.reports.columns import cell_names, columns_of, of_cell
 from ropepp_eval.reports.kept_columns import Kept, KeptColumns, files_by_folder, stamp_of
 
-
 CellPart = tuple[tuple[Any, ...], Rows]
 """`records.CELL_FIELDS` of a cell, and some of its rows in the order in which they were written."""
 
