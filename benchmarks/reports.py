@@ -1,7 +1,9 @@
 """Are reports of a million rows quick? 24 checkpoints, 13 tasks, 6 lengths and 535 rows a cell, stored with drawn answers.
 
-Each command runs in a process of its own, first without kept columns (every line is read and checked), then with those that the first
-one kept. Wall seconds, seconds of processor and peak memory of each. `--rows-per-cell` and `--keep DIR` for other sizes.
+Each command runs in a process of its own: `table` first without kept columns (every line is read and checked), then everything with
+those that it kept, at last with one line damaged. Printed are seconds of the clock, seconds of the processor and peak memory. The bars
+are held to seconds of the processor: each command is one process that waits for nothing, so on a machine with nothing else to do these
+are the clock's. `--folder DIR` keeps the rows there for the next time; `--rows` makes fewer.
 """
 
 from __future__ import annotations
@@ -9,11 +11,15 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+import _common as common
 
 from ropepp_eval.hashing import hash_json
 from ropepp_eval.records import FORMAT, line_of
@@ -23,6 +29,8 @@ LENGTHS = (2048, 4096, 8192, 16384, 32768, 65536)
 GRADED = {"task_10": 4, "task_11": 5, "task_12": 10}
 """Tasks whose rows ask for several things and score the share that is found, as four of RULER's do; the others are right or wrong."""
 TASKS, ROWS = 13, 535
+LEAST = 1_000_000
+"""With fewer rows the bars say nothing."""
 SEED = 20260401
 OLD_ENOUGH_SECONDS = 3.0
 """Files written just now are not kept as columns."""
@@ -80,17 +88,83 @@ def write_run(folder: Path, tasks: int, rows: int) -> int:
     return len(cells) * rows
 
 
-def measured(*arguments: str) -> dict[str, Any]:
+def measured(what: str, *arguments: str) -> dict[str, Any]:
     """Seconds of the clock and of the processor, and peak memory, of a command of ours in a process of its own."""
     began = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "ropepp_eval", *arguments], stdout=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-m", "ropepp_eval", *arguments], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     said = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"ropepp-eval {' '.join(arguments)} ended with status {process.returncode}")
-    return {
-        "wall_s": time.perf_counter() - began, "cpu_s": usage.ru_utime + usage.ru_stime,
-        "peak_gib": usage.ru_maxrss / 2**20, "said": said,
+    found = {
+        "clock_s": time.perf_counter() - began, "processor_s": usage.ru_utime + usage.ru_stime, "gib": usage.ru_maxrss / 2**20,
     }  # fmt: skip
+    print(f"  {what}: " + ", ".join(f"{name} {value:.2f}" for name, value in found.items()), flush=True)
+    return {**found, "said": said}
+
+
+def with_a_damaged_line(folder: Path) -> tuple[dict[str, Any], bool]:
+    """`table` after a byte of one line has changed, and whether it names that line and no other. The line is mended afterwards."""
+    path = sorted(folder.glob("rows/*/*.jsonl"))[7]
+    whole = path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    number = len(lines) // 2
+    lines[number] = lines[number].replace(b"7654321", b"7654322", 1)
+    path.write_bytes(b"".join(lines))
+    found = measured("table, one line damaged", "table", str(folder))
+    path.write_bytes(whole)
+    told = f"{path.relative_to(folder.parent).as_posix()}, line {number + 1}: its checksum is not that of its content"
+    said = " ".join(found["said"].split())
+    return found, told in said and said.count("damaged, left out:") == 1
+
+
+def checks_of(folder: Path) -> list[common.Check]:
+    run = str(folder)
+    shutil.rmtree(folder / "columns", ignore_errors=True)
+    first = measured("table, every line read", "table", run)
+    table = measured("table", "table", run)
+    tested = measured("table --ci --significant", "table", run, "--ci", "--significant")
+    compared = measured("compare", "compare", CHECKPOINTS[0], CHECKPOINTS[1], run)
+    damaged, named = with_a_damaged_line(folder)
+    return [
+        common.Check("seconds of `table`", table["processor_s"], 15.0),
+        common.Check("GiB of `table`", table["gib"], 1.0),
+        common.Check("seconds of the first `table`, which reads every line", first["processor_s"], 60.0),
+        common.Check("GiB of the first `table`", first["gib"], 1.0),
+        common.Check("seconds of `table --ci --significant`", tested["processor_s"], 30.0),
+        common.Check("seconds of `compare`", compared["processor_s"], 10.0),
+        common.Check("seconds of `table` after one line was damaged", damaged["processor_s"], 15.0),
+        common.Check(
+            "the same table from the lines and from kept columns",
+            float(first["said"] == table["said"]),
+            1,
+            "at least",
+            exact=True,
+        ),
+        common.Check("the damaged line is named, and no other", float(named), 1, "at least", exact=True),
+    ]
+
+
+def main() -> int:
+    options = common.parser(__doc__ or "")
+    options.add_argument("--rows", type=int, default=ROWS, help=f"rows a cell (default {ROWS})")
+    args = options.parse_args()
+    with tempfile.TemporaryDirectory(prefix="ropepp-bench-") as name:
+        folder = Path(args.folder or name) / "run"
+        if not (folder / "run.json").exists():
+            began = time.process_time()
+            rows = write_run(folder, 3 if args.quick else TASKS, 20 if args.quick else args.rows)
+            print(f"{rows:,} rows written in {time.process_time() - began:.0f} s", flush=True)
+            time.sleep(OLD_ENOUGH_SECONDS)
+        cells = json.loads((folder / "run.json").read_text())["cells"]
+        rows = sum(cell["samples"] for cell in cells)
+        size = sum(path.stat().st_size for path in folder.glob("rows/*/*.jsonl"))
+        print(f"{rows:,} rows, {size / 2**30:.2f} GiB", flush=True)
+        checks = checks_of(folder)
+    return common.finish("reports", checks, quick=args.quick or rows < LEAST, rows=rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -36,6 +36,7 @@ _STRICT = ConfigDict(strict=True)
 _LIMITS = Limits(size_bytes=256 << 20)
 _LONG_NUMBER = 10**19
 """Has as many digits as a number may have, with its sign."""
+_INFINITE = (math.inf, -math.inf)
 Count = Annotated[int, Field(ge=0, le=1 << 40)]
 Number = int | float
 Score = Number | Annotated[list[Number], Field(min_length=2, max_length=2)] | None
@@ -118,9 +119,12 @@ def _checksum(body: bytes) -> bytes:
 
 def parse_line(line: bytes) -> tuple[dict[str, Any] | None, str]:
     """The record of one line (with its line end), or None and why it is damaged."""
-    quick = _as_written(line)
-    if quick is not None:
-        return quick, ""
+    record = as_written(line)
+    return (record, "") if record is not None else judged(line)
+
+
+def judged(line: bytes) -> tuple[dict[str, Any] | None, str]:
+    """`parse_line` of any line, step by step, with the reason."""
     if not line.endswith(b"\n"):
         return None, "cut"
     if len(line) > LONGEST_LINE:
@@ -140,7 +144,7 @@ def parse_line(line: bytes) -> tuple[dict[str, Any] | None, str]:
     return (None, wrong) if wrong else (record, "")
 
 
-def _as_written(line: bytes) -> dict[str, Any] | None:
+def as_written(line: bytes) -> dict[str, Any] | None:
     """The record of a line that is as `line_of` writes it, else None: nothing is said of the line then.
 
     pydantic reads and checks it at once, at a third of what the careful way takes. What it would let pass and the careful way refuses
@@ -179,11 +183,8 @@ def _keys_within(value: Any, depth: int) -> int:
         elif kind is int:
             if not -_LONG_NUMBER < member < _LONG_NUMBER:
                 raise _UnusualError
-        elif kind is float and (
-            member in (math.inf, -math.inf) or member == 0.0
-        ):  # 1e999 is infinite too, and -0 is read as 0
-            if member or math.copysign(1.0, member) < 0:
-                raise _UnusualError
+        elif kind is float and (member in _INFINITE or (member == 0.0 and math.copysign(1.0, member) < 0)):
+            raise _UnusualError  # 1e999 is infinite too, and the careful way reads -0 as 0
     return keys
 
 

@@ -4,7 +4,7 @@
 
 What is kept of a file holds while its size and its times of modification and change are what they were; another file of rows is read
 anew and the rest is taken as it is. A file written in the last seconds is not kept, since its next change may have the same times. The
-folder may be deleted at any time. One that is damaged, or that another release wrote, is made anew, with a word in the log.
+folder may be deleted at any time; few rows get none. One that is damaged, or that another release wrote, is made anew, with a word in the log.
 Only folders of one's own are written to, and only what one has written oneself is believed.
 """
 
@@ -31,6 +31,8 @@ from ropepp_eval.reports.columns import SCHEMA
 FORMAT = 1
 SETTLED_SECONDS = 2.0
 """A file is kept once it was left alone for so long: the clocks of file systems are coarse."""
+WORTH_BYTES = 1 << 20
+"""Of the rows in one folder; fewer are read as quickly as their columns."""
 _RELEASE = f"columns {FORMAT} of ropepp-eval {__version__}".encode()
 _log = logging.getLogger(__name__)
 
@@ -73,7 +75,8 @@ class KeptColumns:
         newest = time.time_ns() - int(SETTLED_SECONDS * 1e9)
         settled = {name: kept for name, kept in found.items() if max(kept.stamp[1:]) < newest}
         stamps = [{name: kept.stamp for name, kept in some.items()} for some in (settled, self._read)]
-        if not self._own or stamps[0] == stamps[1] or not settled:
+        small = sum(kept.stamp[0] for kept in found.values()) < WORTH_BYTES
+        if not self._own or small or not settled or stamps[0] == stamps[1]:
             return
         with contextlib.suppress(OSError):  # a full disk or a read-only one: the report is made all the same
             write_atomically(self._path, _sealed(_stream(settled)))
