@@ -55,7 +55,7 @@ class Rows(Sequence[Record]):
         if np.array_equal(places, np.arange(len(self))):
             return self
         load = self._load
-        return Rows(self._table.take(pa.array(places)), lambda: _taken(load(), places))
+        return Rows(self._table.take(columns.arrow_integers(places)), lambda: _taken(load(), places))
 
     @staticmethod
     def joined(parts: Sequence[Rows]) -> Rows:
@@ -126,7 +126,7 @@ class Rows(Sequence[Record]):
         table = self._table
         if scored:
             known = columns.flags(table, "scored")
-            table = table if known.all() else table.filter(pa.array(known))
+            table = table if known.all() else table.take(columns.arrow_integers(np.flatnonzero(known)))
         return set(columns.distinct_values(table, field))
 
     def scored(self, metric: str) -> ScoredRows:

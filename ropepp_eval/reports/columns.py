@@ -16,15 +16,16 @@ from numpy.typing import NDArray
 
 from ropepp_eval.records import CELL_FIELDS
 
-_NAMES = pa.dictionary(pa.int32(), pa.binary())
+_TEXT = pa.large_binary()
+_NAMES = pa.dictionary(pa.int32(), _TEXT)
 _SCORE = pa.struct([("metric", _NAMES), ("top", pa.float64()), ("bottom", pa.float64()), ("pair", pa.bool_())])
 SCHEMA = pa.schema(
     [
         ("cell", _NAMES),  # JSON of its `records.CELL_FIELDS`
         ("row", pa.int64()),
-        ("row_sha256", pa.binary()),
+        ("row_sha256", _TEXT),
         ("cluster", _NAMES),  # empty: none
-        ("references", pa.binary()),  # hash of them where there is a cluster: whether rows of one document ask the same
+        ("references", _TEXT),  # hash of them where there is a cluster: whether rows of one document ask the same
         ("seed", _NAMES),  # JSON
         ("tokenizer_sha256", _NAMES),  # JSON
         ("scorer_sha256", _NAMES),  # JSON
@@ -33,7 +34,7 @@ SCHEMA = pa.schema(
         ("stand_in", pa.bool_()),
         ("failed", pa.bool_()),
         ("scored", pa.bool_()),  # whether it has scores at all
-        ("scores", pa.list_(_SCORE)),  # those that are not null; a number is (number, 1)
+        ("scores", pa.large_list(_SCORE)),  # those that are not null; a number is (number, 1)
     ]
 )
 Integers = NDArray[np.int64]
@@ -49,24 +50,49 @@ def numbers_of(names: Iterable[Hashable]) -> Integers:
 def columns_of(records: Sequence[Mapping[str, Any]]) -> pa.Table:
     """The columns of checked records. The fields of `records.CELL_FIELDS`, `row`, `row_sha256`, `seed`, `tokenizer_sha256`, `scores`
     and `error` must be there."""
-    scores = [row["scores"] or {} for row in records]
     clusters = [row.get("cluster") or "" for row in records]
+    tokens = [_tokens(row) for row in records]
     columns = [
         _coded([tuple(row[field] for field in CELL_FIELDS) for row in records]),
-        pa.array([row["row"] for row in records], pa.int64()),
-        pa.array([_bytes(row["row_sha256"]) for row in records], pa.binary()),
-        pa.array(map(_bytes, clusters), pa.binary()).dictionary_encode(),
-        pa.array(
-            [_references(row) if cluster else b"" for row, cluster in zip(records, clusters, strict=True)], pa.binary()
-        ),
+        arrow_integers([row["row"] for row in records]),
+        _binary([_bytes(row["row_sha256"]) for row in records]),
+        _binary([_bytes(cluster) for cluster in clusters]).dictionary_encode(),
+        _binary([_references(row) if cluster else b"" for row, cluster in zip(records, clusters, strict=True)]),
         *(_coded([row.get(field) for row in records]) for field in ("seed", "tokenizer_sha256", "scorer_sha256")),
-        pa.array(map(_tokens, records), pa.int64()),
-        *(pa.array([bool(row.get(field)) for row in records], pa.bool_()) for field in ("cut", "stand_in")),
-        pa.array([row["error"] is not None for row in records], pa.bool_()),
-        pa.array([row["scores"] is not None for row in records], pa.bool_()),
-        _scores(scores),
+        arrow_integers([count or 0 for count in tokens], known=[count is not None for count in tokens]),
+        *(_flags([bool(row.get(field)) for row in records]) for field in ("cut", "stand_in")),
+        _flags([row["error"] is not None for row in records]),
+        _flags([row["scores"] is not None for row in records]),
+        _scores([row["scores"] or {} for row in records]),
     ]
     return pa.Table.from_arrays(columns, schema=SCHEMA)
+
+
+# Arrays are made of buffers, since `pyarrow.array` imports pandas, which takes longer than a table of a small run.
+
+
+def arrow_integers(values: Sequence[int] | Integers, known: Sequence[bool] | None = None) -> pa.Array:
+    """Whole numbers as Arrow has them; null where not `known`."""
+    validity = None if known is None or all(known) else _bits(known)
+    return pa.Array.from_buffers(pa.int64(), len(values), [validity, pa.py_buffer(np.asarray(values, dtype=np.int64))])
+
+
+def _bits(values: Sequence[bool]) -> pa.Buffer:
+    return pa.py_buffer(np.packbits(np.asarray(values, dtype=bool), bitorder="little"))
+
+
+def _flags(values: Sequence[bool]) -> pa.Array:
+    return pa.Array.from_buffers(pa.bool_(), len(values), [None, _bits(values)])
+
+
+def _floats(values: Sequence[float]) -> pa.Array:
+    return pa.Array.from_buffers(pa.float64(), len(values), [None, pa.py_buffer(np.asarray(values, dtype=np.float64))])
+
+
+def _binary(values: Sequence[bytes]) -> pa.Array:
+    offsets = np.zeros(len(values) + 1, dtype=np.int64)
+    np.cumsum([len(value) for value in values], out=offsets[1:])
+    return pa.Array.from_buffers(_TEXT, len(values), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(values))])
 
 
 def _bytes(text: str) -> bytes:
@@ -76,7 +102,7 @@ def _bytes(text: str) -> bytes:
 def _coded(values: Sequence[Any]) -> pa.Array:
     """JSON of values of which there are few, each once."""
     known = {value: json.dumps(value).encode() for value in dict.fromkeys(values)}
-    return pa.array([known[value] for value in values], pa.binary()).dictionary_encode()
+    return _binary([known[value] for value in values]).dictionary_encode()
 
 
 def _references(row: Mapping[str, Any]) -> bytes:
@@ -93,11 +119,12 @@ def _scores(scores: Sequence[Mapping[str, Any]]) -> pa.Array:
     flat = [pair for one in found for pair in one]
     pairs = [isinstance(score, (list, tuple)) for _, score in flat]
     both = [score if pair else (score, 1.0) for (_, score), pair in zip(flat, pairs, strict=True)]
-    names = pa.array([_bytes(name) for name, _ in flat], pa.binary()).dictionary_encode()
-    values = [pa.array([float(one[side]) for one in both], pa.float64()) for side in (0, 1)]
-    offsets = np.concatenate([[0], np.cumsum([len(one) for one in found])]).astype(np.int32)
-    members = pa.StructArray.from_arrays([names, *values, pa.array(pairs, pa.bool_())], fields=list(_SCORE))
-    return pa.ListArray.from_arrays(pa.array(offsets), members)
+    names = _binary([_bytes(name) for name, _ in flat]).dictionary_encode()
+    tops, bottoms = (_floats([one[side] for one in both]) for side in (0, 1))
+    members = pa.StructArray.from_arrays([names, tops, bottoms, _flags(pairs)], fields=list(_SCORE))
+    offsets = np.zeros(len(found) + 1, dtype=np.int64)
+    np.cumsum([len(one) for one in found], out=offsets[1:])
+    return pa.Array.from_buffers(pa.large_list(_SCORE), len(found), [None, pa.py_buffer(offsets)], children=[members])
 
 
 def joined(tables: Sequence[pa.Table]) -> pa.Table:
