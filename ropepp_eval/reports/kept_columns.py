@@ -90,7 +90,7 @@ class KeptColumns:
             if hashlib.sha256(content).digest() != seal:
                 raise ValueError("its content is not what was written")
             return _from_stream(content)
-        except (OSError, ValueError, KeyError, TypeError) as error:  # Arrow's errors are ValueErrors too
+        except (OSError, ValueError, KeyError, TypeError, StopIteration, pa.ArrowException) as error:
             _log.warning(
                 "kept columns %s can't be used (%s); they are made anew from its rows", self._path, first_line(error)
             )
