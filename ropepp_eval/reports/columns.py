@@ -159,14 +159,24 @@ def _chunk(table: pa.Table, column: str) -> Any:
     return whole.chunk(0) if whole.num_chunks == 1 else whole.combine_chunks()
 
 
+def as_numpy(array: pa.Array) -> Any:
+    """Numbers or flags without nulls; of its buffer, since Arrow's own way imports pandas too."""
+    buffer, first, last = array.buffers()[1], array.offset, array.offset + len(array)
+    if array.type == pa.bool_():
+        bits = np.frombuffer(buffer, dtype=np.uint8) if buffer else np.empty(0, dtype=np.uint8)
+        return np.unpackbits(bits, count=last, bitorder="little")[first:].astype(bool)
+    dtype = {pa.int32(): np.int32, pa.int64(): np.int64, pa.float64(): np.float64}[array.type]
+    return np.frombuffer(buffer, dtype=dtype)[first:last] if buffer else np.empty(0, dtype=dtype)
+
+
 def flags(table: pa.Table, column: str) -> NDArray[np.bool_]:
-    values: NDArray[np.bool_] = _chunk(table, column).to_numpy(zero_copy_only=False)
+    values: NDArray[np.bool_] = as_numpy(_chunk(table, column))
     return values
 
 
 def integers(table: pa.Table, column: str) -> Integers:
     """A column of whole numbers without its nulls."""
-    values: Integers = _chunk(table, column).drop_null().to_numpy(zero_copy_only=False).astype(np.int64)
+    values: Integers = as_numpy(_chunk(table, column).drop_null())
     return values
 
 
@@ -179,9 +189,9 @@ def scores_in(table: pa.Table, metric: str) -> tuple[Integers, Floats, Floats, N
     """Places of the rows that have a score in `metric`; numerators, denominators and whether each was a pair."""
     lists = _chunk(table, "scores")
     members = lists.flatten()
-    places = np.repeat(np.arange(len(lists)), np.diff(lists.offsets.to_numpy()))
+    places = np.repeat(np.arange(len(lists)), np.diff(as_numpy(lists.offsets)))
     names = members.field("metric")
     wanted = [number for number, name in enumerate(names.dictionary.to_pylist()) if name == _bytes(metric)]
-    here = np.isin(names.indices.to_numpy(zero_copy_only=False), wanted)
-    top, bottom, pair = (members.field(name).to_numpy(zero_copy_only=False)[here] for name in ("top", "bottom", "pair"))
+    here = np.isin(as_numpy(names.indices), wanted)
+    top, bottom, pair = (as_numpy(members.field(name))[here] for name in ("top", "bottom", "pair"))
     return places[here], top, bottom, pair

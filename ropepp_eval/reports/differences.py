@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from ropepp_eval.reports.aggregation import Scores, aggregate
+from ropepp_eval.reports.columns import Integers
 from ropepp_eval.reports.evidence import BootstrapDifference, Evidence, StudentDifference
 from ropepp_eval.reports.paired_shares import PairedShares, smoothed_variance
 from ropepp_eval.reports.statistics import (
     NOISE,
     Clusters,
-    Integers,
     Interval,
     as_numbers,
     combined,

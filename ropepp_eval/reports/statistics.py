@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ropepp_eval.reports.aggregation import BOOTSTRAP_SEED, Floats, Scores, statistic
-from ropepp_eval.reports.columns import Integers, arrow_integers, numbers_of
+from ropepp_eval.reports.columns import Integers, arrow_integers, as_numpy, numbers_of
 from ropepp_eval.resolution import LEVEL
 
 NOISE = 1e-12
@@ -67,9 +67,9 @@ def contributions(aggregation: str, scores: Scores | Sequence[Any], clusters: Cl
 def _added_up(clusters: Integers, moves: Floats) -> Contributions:
     """Moves by cluster. Sums of terms that cancel leave 1e-18 in place of 0, which must not count as spread."""
     coded = arrow_integers(clusters).dictionary_encode()
-    sums = np.bincount(coded.indices.to_numpy(), weights=moves, minlength=len(coded.dictionary))
+    sums: Floats = np.bincount(as_numpy(coded.indices), weights=moves, minlength=len(coded.dictionary))
     sums[np.abs(sums) <= NOISE * np.abs(moves).max(initial=0.0)] = 0.0
-    return Contributions(coded.dictionary.to_numpy(), sums)
+    return Contributions(as_numpy(coded.dictionary), sums)
 
 
 def _derivative(aggregation: str, ratio: float) -> float:
@@ -129,7 +129,7 @@ def bootstrap_interval(top: Floats, bottom: Floats, clusters: Clusters, function
     """scipy's BCa bootstrap interval of `function(sum(top), sum(bottom))` over clusters; None where it has no spread."""
     from scipy.stats import bootstrap
 
-    index = arrow_integers(as_numbers(clusters)).dictionary_encode().indices.to_numpy()
+    index = as_numpy(arrow_integers(as_numbers(clusters)).dictionary_encode().indices)
     tops, bottoms = np.bincount(index, top), np.bincount(index, bottom)
     if len(tops) < 2 or np.ptp(tops / bottoms) == 0:
         return None
