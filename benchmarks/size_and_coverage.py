@@ -261,7 +261,7 @@ def average(stream: Any, tasks: int, rows: int, pairs: list[Place]) -> list[Pair
     for task in range(tasks):
         kinds = stream.choice(3, rows, p=pairs[task % len(pairs)].chances)
         one, other = (kinds == 0).astype(float), (kinds == 1).astype(float)
-        cells.append(PairedScores("mean", list(one), list(other), [(task, row) for row in range(rows)], 1 / tasks))
+        cells.append(PairedScores.of("mean", list(one), list(other), [(task, row) for row in range(rows)], 1 / tasks))
     return cells
 
 
@@ -325,12 +325,12 @@ def cases(quick: bool) -> Iterator[tuple[str, Any, float, bool]]:
 
 def _graded(kind: str, rows: int, shift: float, stream: Any) -> Difference:
     one, other = scores(stream, kind, rows, shift)
-    return difference_of([PairedScores("mean", list(one), list(other), list(range(rows)))])
+    return difference_of([PairedScores.of("mean", list(one), list(other), list(range(rows)))])
 
 
 def _clustered(documents: int, shift: float, stream: Any) -> Difference:
     one, other, clusters = clustered(stream, documents, shift)
-    return difference_of([PairedScores("mean", list(one), list(other), clusters)])
+    return difference_of([PairedScores.of("mean", list(one), list(other), clusters)])
 
 
 def _average(tasks: int, rows: int, pairs: list[Place], stream: Any) -> Difference:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, Required
+from typing import Annotated, Any, Required, cast
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
@@ -30,8 +31,12 @@ LONGEST_LINE = 64 << 20
 """Bytes. No answer is that long; a file of one endless line is refused before it is parsed."""
 
 _CHECKSUM = re.compile(rb',"checksum":"([0-9a-f]{16})"\}\n$')
+_TAIL_BYTES = len(b',"checksum":"0123456789abcdef"}\n')
 _STRICT = ConfigDict(strict=True)
 _LIMITS = Limits(size_bytes=256 << 20)
+_LONG_NUMBER = 10**19
+"""Has as many digits as a number may have, with its sign."""
+_INFINITE = (math.inf, -math.inf)
 Count = Annotated[int, Field(ge=0, le=1 << 40)]
 Number = int | float
 Score = Number | Annotated[list[Number], Field(min_length=2, max_length=2)] | None
@@ -114,6 +119,12 @@ def _checksum(body: bytes) -> bytes:
 
 def parse_line(line: bytes) -> tuple[dict[str, Any] | None, str]:
     """The record of one line (with its line end), or None and why it is damaged."""
+    record = as_written(line)
+    return (record, "") if record is not None else judged(line)
+
+
+def judged(line: bytes) -> tuple[dict[str, Any] | None, str]:
+    """`parse_line` of any line, step by step, with the reason."""
     if not line.endswith(b"\n"):
         return None, "cut"
     if len(line) > LONGEST_LINE:
@@ -131,6 +142,50 @@ def parse_line(line: bytes) -> tuple[dict[str, Any] | None, str]:
     record.pop("checksum", None)
     wrong = _wrong(record)
     return (None, wrong) if wrong else (record, "")
+
+
+def as_written(line: bytes) -> dict[str, Any] | None:
+    """The record of a line that is as `line_of` writes it, else None: nothing is said of the line then.
+
+    pydantic reads and checks it at once, at a third of what the careful way takes. What it would let pass and the careful way refuses
+    is looked for afterwards: a key twice (each key ends in `":`, and more of these than keys came out), nesting, numbers too large.
+    """
+    if len(line) > LONGEST_LINE or line[-_TAIL_BYTES:] != b',"checksum":"%s"}\n' % _checksum(line[:-_TAIL_BYTES]):
+        return None
+    if b" :" in line or b"\t" in line or b"\r" in line:  # a key may end otherwise
+        return None
+    try:
+        record = _records().validator.validate_json(line)
+        keys = 1 + _keys_within(record, _LIMITS.depth)  # and the checksum's, which a record does not have
+    except (ValidationError, _UnusualError):
+        return None
+    written = keys == line.count(b'":') and record.get("format") in READABLE
+    return cast(dict[str, Any], record) if written else None
+
+
+class _UnusualError(Exception):
+    """A value that only the careful way can judge."""
+
+
+def _keys_within(value: Any, depth: int) -> int:
+    """How many keys all mappings in `value` have together.
+
+    Raises:
+        _UnusualError: it nests deeper than `depth`, or holds a number that may be too long.
+    """
+    if not depth:
+        raise _UnusualError
+    keys, members = (len(value), value.values()) if isinstance(value, dict) else (0, value)
+    for member in members:
+        kind = type(member)
+        if kind is dict or kind is list:
+            keys += _keys_within(member, depth - 1)
+        elif kind is int:
+            if not -_LONG_NUMBER < member < _LONG_NUMBER:
+                raise _UnusualError
+        elif kind is float and (member in _INFINITE or (member == 0.0 and math.copysign(1.0, member) < 0)):
+            raise _UnusualError  # 1e999 is infinite too, and the careful way reads -0 as 0
+    return keys
 
 
 def json_or_reason(content: bytes, *, halves: bool = True) -> tuple[Any, str]:

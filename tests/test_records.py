@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import random
+import re
 from typing import Any
 
 import pytest
 
-from ropepp_eval.records import line_of, parse_line, parse_lines
+from ropepp_eval.records import _checksum, as_written, judged, line_of, parse_line, parse_lines
+from tests.fuzz.mutations import mutated
 from tests.stored import record
 
 FAILURE = {"stage": "model", "type": "NonFinite", "message": "a logit is not finite"}
@@ -91,3 +94,59 @@ def test_why_a_line_is_no_record_is_one_line_without_control_characters(line: by
     assert found is None
     assert reason.startswith("not JSON (")
     assert reason.isprintable()
+
+
+def sealed(body: bytes) -> bytes:
+    """A line with the right checksum, whatever is in it."""
+    return body + b',"checksum":"%s"}\n' % _checksum(body)
+
+
+def agreed(line: bytes) -> bool:
+    """Whether the quick way takes a line; what it takes the careful way must take too, as the same values."""
+    quick = as_written(line)
+    if quick is None:
+        return False
+    careful, reason = judged(line)
+    assert careful is not None, reason
+    assert repr(sorted(quick.items())) == repr(sorted(careful.items()))  # NaN is NaN, 1 is not 1.0
+    return True
+
+
+@pytest.mark.parametrize("changes", [{}, {"error": FAILURE, "scores": None}, {"scores": {"a": [1.5, 3], "b": None}}])
+def test_a_line_that_a_run_writes_is_read_the_quick_way(changes: dict[str, Any]) -> None:
+    assert agreed(line_of(record("a", responses=["ä\u2028 7", [-0.5, True]], **changes)))
+
+
+def test_the_quick_way_takes_no_line_that_the_careful_way_refuses() -> None:
+    """Of lines whose bytes are anything and whose checksum is right all the same."""
+    bodies = [line_of(record("a", responses=["7"], details={"depth": 50.0, "needles": [{"key": "k", "at": 3}]}))[:-32]]
+    bodies.append(
+        line_of(record("b", scores={"x": [12.5, 3.0], "y": 1}, question='what is "it": 7?', choices=["a", "b"], gold=1))[
+            :-32
+        ]
+    )
+    taken = 0
+    for number in range(3000):
+        stream = random.Random(number)
+        taken += agreed(sealed(mutated(stream.choice(bodies), stream).replace(b"\n", b"")))
+    assert taken > 100  # some mutations leave a record
+
+
+ODD = (
+    "-0", "-0.0", "0.0", "1E5", "1e-400", "1e308", "1e999", "-1e999", "123456789012345678901", "-9999999999999999999", "99999999999999999999",
+    "NaN", "-NaN", "Infinity", "-Infinity", "nan", "01", "+1", "1.", ".5", "1e", "0x1", "1_0", "true", "tru", "null", "5e-324", "9007199254740993.0",
+    "2.2250738585072011e-308", "0.30000000000000004", '"\\ud800"', '"\\u0000"', '"\\ud83d\\ude00"', '"\\/"', '"\\x"', '"\x7f"', '"\x1f"', '"\u2028"',
+    '{"a":1,"a":2}', '{"a":1,"\\u0061":2}', '{"a" :1,"a":2}', '{"a"\t:1,"a":2}', '1,"row":1', '1,"extra":1', "[" * 28 + "]" * 28, "[" * 40 + "]" * 40, '"a\\":1"',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("place", ["details", "scores", "seconds", "seed", "extra"])
+@pytest.mark.parametrize("odd", ODD)
+def test_an_odd_value_is_no_way_past_the_careful_one(place: str, odd: str) -> None:
+    body = line_of(record("a", scores={"x": 111.5}, seconds=222.5, seed=333, details={"depth": 444.5}))[:-32]
+    known = {"details": b"444.5", "scores": b"111.5", "seconds": b"222.5", "seed": b"333"}
+    if place == "extra":
+        changed = body + b',"extra":' + odd.encode()
+    else:
+        changed = re.sub(re.escape(known[place]), lambda _: odd.encode(), body)
+    agreed(sealed(changed))

@@ -49,6 +49,8 @@ def _p_value(apart: list[float], names: list[Any]) -> float | None:
     """Two-sided, by Student's t over clusters; None where there is no spread or one cluster."""
     from scipy.stats import t
 
-    parts = contributions("mean", apart, names) if apart else {}
+    if not apart:
+        return None
+    parts = contributions("mean", apart, names)
     error = contribution_error(parts)
-    return float(2 * t.sf(abs(sum(apart) / len(apart)) / error, len(parts) - 1)) if error else None
+    return float(2 * t.sf(abs(sum(apart) / len(apart)) / error, len(parts.moves) - 1)) if error else None

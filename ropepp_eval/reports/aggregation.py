@@ -6,8 +6,10 @@ Scores are numbers, or (sum, weight) pairs. Source: lm_eval/api/metrics.py of lm
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -49,25 +51,69 @@ def statistic(aggregation: str) -> Statistic:
     return STATISTICS[aggregation]
 
 
-def as_pairs(scores: Sequence[Any]) -> tuple[Floats, Floats]:
-    """Numerators [n] and denominators [n]; a plain number counts with weight 1."""
-    pairs = [score if isinstance(score, tuple) else (score, 1.0) for score in scores]
-    array = np.asarray(pairs, dtype=np.float64).reshape(-1, 2)
-    return array[:, 0], array[:, 1]
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Scores of rows as arrays. As a sequence: numbers, and pairs where a score was one."""
+
+    tops: Floats
+    """Numerators [n]."""
+    bottoms: Floats
+    """Denominators [n]; 1 of a plain number."""
+    pairs: NDArray[np.bool_]
+    """Which were (sum, weight) pairs."""
+
+    @classmethod
+    def of(cls, scores: Scores | Sequence[Any]) -> Scores:
+        """Of numbers and pairs in a list."""
+        if isinstance(scores, Scores):
+            return scores
+        pairs = [isinstance(score, (list, tuple)) for score in scores]
+        both = [score if pair else (score, 1.0) for score, pair in zip(scores, pairs, strict=True)]
+        array = np.asarray(both, dtype=np.float64).reshape(-1, 2)
+        return cls(array[:, 0].copy(), array[:, 1].copy(), np.asarray(pairs, dtype=bool))
+
+    def __len__(self) -> int:
+        return len(self.tops)
+
+    def __iter__(self) -> Iterator[float | tuple[float, float]]:
+        for top, bottom, pair in zip(self.tops.tolist(), self.bottoms.tolist(), self.pairs.tolist(), strict=True):
+            yield (top, bottom) if pair else top
+
+    def __getitem__(self, places: NDArray[np.int64] | slice) -> Scores:
+        return Scores(self.tops[places], self.bottoms[places], self.pairs[places])
+
+    @functools.cached_property
+    def plain(self) -> bool:
+        """Whether all are plain numbers."""
+        return not self.pairs.any()
+
+    @functools.cached_property
+    def sums(self) -> tuple[float, float]:
+        """Of numerators and denominators, rounded once."""
+        return math.fsum(self.tops.tolist()), math.fsum(self.bottoms.tolist())
+
+    @functools.cached_property
+    def right_or_wrong(self) -> bool:
+        """Whether all are plain 0 and 1."""
+        return self.plain and bool(((self.tops == 0) | (self.tops == 1)).all())
+
+    @functools.cached_property
+    def shares(self) -> bool:
+        """Whether all are plain numbers from 0 to 1."""
+        return self.plain and bool(((self.tops >= 0) & (self.tops <= 1)).all())
 
 
-def aggregate(aggregation: str, scores: Sequence[Any]) -> float | None:
+def aggregate(aggregation: str, scores: Scores | Sequence[Any]) -> float | None:
     """The metric over `scores`; None where there is no score, or where the value is too large for a float."""
     function = statistic(aggregation)
-    if not scores:
+    if not len(scores):
         return None
-    top, bottom = as_pairs(scores)
     with np.errstate(all="ignore"):
-        value = float(function(math.fsum(top), math.fsum(bottom)))
+        value = float(function(*Scores.of(scores).sums))
     return value if math.isfinite(value) else None
 
 
-def standard_error(aggregation: str, scores: Sequence[Any]) -> float | None:
+def standard_error(aggregation: str, scores: Scores | Sequence[Any]) -> float | None:
     """Standard error of the metric; None for fewer than two rows or a value that is not finite.
 
     `mean`: sample standard deviation over the root of n, as in lm-eval. The others: the standard deviation of 1,000
@@ -76,7 +122,7 @@ def standard_error(aggregation: str, scores: Sequence[Any]) -> float | None:
     function = statistic(aggregation)
     if len(scores) < 2:
         return None
-    top, bottom = as_pairs(scores)
+    top, bottom = Scores.of(scores).tops, Scores.of(scores).bottoms
     if aggregation == "mean":
         return float(np.std(top, ddof=1) / math.sqrt(len(top)))
     draws = bootstrap_sums(np.stack([top, bottom]), BOOTSTRAP_DRAWS)

@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from ropepp_eval.reports.cells import Cells
 
 Asked = Mapping[tuple[Any, ...], Collection[int]]
@@ -19,6 +21,6 @@ def only_asked(cells: Cells, asked: Asked) -> Cells:
         name = cell.name
         numbers = asked.get((name.checkpoint_sha256, name.position, name.task, name.length_tokens, name.protocol))
         if numbers is not None:
-            rows = tuple(row for row in cell.rows if row["row"] in numbers)
+            rows = cell.rows.take(np.flatnonzero(np.isin(cell.rows.numbers, np.array([*numbers], dtype=np.int64))))
             kept.append(replace(cell, rows=rows, planned=len(numbers)))
     return replace(cells, cells=tuple(kept))

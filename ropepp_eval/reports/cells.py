@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length
 from ropepp_eval.reports.aggregation import aggregate
+from ropepp_eval.reports.cell_rows import Record, Rows, ScoredRows
 from ropepp_eval.reports.lm_eval_results import BENCHMARK as LM_EVAL
 from ropepp_eval.reports.reading import Damage, RunFolder
 from ropepp_eval.reports.sources import read_runs
@@ -68,7 +70,7 @@ class Cell:
     metrics: Mapping[str, MetricRule]
     planned: int | None
     """Rows the run meant to make; None where the manifest does not say."""
-    rows: tuple[Mapping[str, Any], ...]
+    rows: Rows
     damaged: int
     """Lines of this run's files for this cell that could not be read."""
     runs: tuple[str, ...]
@@ -89,22 +91,20 @@ class Cell:
     @property
     def seeds(self) -> tuple[int, ...]:
         """Of its rows; none for files of lm-eval's."""
-        return tuple(sorted({row["seed"] for row in self.rows} - {None}))
+        return tuple(sorted(self.rows.values("seed") - {None}))
 
     @property
     def failed(self) -> int:
         """Rows with an error."""
-        return sum(row["error"] is not None for row in self.rows)
+        return int(self.rows.failed.sum())
 
     @property
     def fill(self) -> float | None:
         """How full the context was on average (0-1); None where a text is read through windows and so is longer than it."""
-        tokens = [
-            row["prompt_tokens"] + (row.get("budget") or 0) for row in self.rows if row.get("prompt_tokens") is not None
-        ]
-        if not tokens or not self.name.length_tokens or max(tokens) > self.name.length_tokens:
+        tokens = self.rows.tokens
+        if not len(tokens) or not self.name.length_tokens or tokens.max() > self.name.length_tokens:
             return None
-        return float(sum(tokens) / len(tokens) / self.name.length_tokens)
+        return int(tokens.sum()) / len(tokens) / self.name.length_tokens
 
     @property
     def primary(self) -> str:
@@ -168,17 +168,13 @@ def _cells_of_run(run: RunFolder) -> list[Cell]:
     planned: dict[CellName, int | None] = {}
     for entry in run.manifest.get("cells", []):
         planned[_name_of(entry)] = entry.get("samples")
-    rows: dict[CellName, dict[int, Mapping[str, Any]]] = {}
-    for row in run.rows:
-        kept = rows.setdefault(_name_of(row), {})
-        before = kept.get(row["row"])
-        if before is None or row["error"] is None or before["error"] is not None:
-            kept[row["row"]] = row  # a row done again replaces the one before, but a failure never replaces a score
+    rows: dict[CellName, list[Rows]] = {}
+    for fields, some in run.rows:
+        rows.setdefault(CellName(*fields), []).append(some)
     cells = []
     for name in [*planned, *(n for n in rows if n not in planned)]:
-        by_number = rows.get(name, {})
         lost = sum(damage.file.endswith(_file_end(name)) or damage.task == name.task for damage in run.damage)
-        ordered = tuple(by_number[number] for number in sorted(by_number))
+        ordered = _once(Rows.joined(rows[name])) if name in rows else Rows.of(())
         metrics = _metrics_of(run, name.task)
         settings, reported = _settings_of(run, name.checkpoint), _reported_of(run, name.task)
         folders = (Path(run.folder).name,)
@@ -190,6 +186,19 @@ def _cells_of_run(run: RunFolder) -> list[Cell]:
             )
         )
     return cells
+
+
+def _once(rows: Rows) -> Rows:
+    """By number, each once: a row done again replaces the one before, but a failure never replaces a score."""
+    numbers = rows.numbers
+    if np.unique(numbers).size == len(numbers):
+        return rows.take(np.argsort(numbers))
+    kept: dict[int, int] = {}
+    for place, (number, failed) in enumerate(zip(numbers.tolist(), rows.failed.tolist(), strict=True)):
+        before = kept.get(number)
+        if before is None or not failed or rows.failed[before]:
+            kept[number] = place
+    return rows.take(np.array([kept[number] for number in sorted(kept)], dtype=np.int64))
 
 
 COMPUTED_BY = ("backend", "dtype", "device", "attention")
@@ -237,15 +246,14 @@ def _merge(versions: list[Cell], latest: bool) -> Cell:
     newest = versions[-1]
     if len(versions) == 1 or latest:
         return newest
-    rows: dict[int, Mapping[str, Any]] = {}
-    for cell in versions:
-        for row in cell.rows:
-            other = rows.setdefault(row["row"], row)
-            if _outcome(other) != _outcome(row):
-                raise UserError(
-                    f"{cell.name}: runs {' and '.join(c.folder for c in versions)} disagree on row {row['row']}"
-                    f"{_difference(versions)}; leave one run out or take the younger with --latest"
-                )
+    rows = Rows.joined([cell.rows for cell in versions])
+    first: dict[int, int] = {}
+    for place, number in enumerate(rows.numbers.tolist()):
+        if first.setdefault(number, place) != place and _outcome(rows[first[number]]) != _outcome(rows[place]):
+            raise UserError(
+                f"{newest.name}: runs {' and '.join(c.folder for c in versions)} disagree on row {number}"
+                f"{_difference(versions)}; leave one run out or take the younger with --latest"
+            )
     whole = next((cell for cell in reversed(versions) if cell.rows), newest)
     for cell in versions:
         metric = _other_value(cell, whole)
@@ -256,7 +264,7 @@ def _merge(versions: list[Cell], latest: bool) -> Cell:
             )
     counts = [cell.planned for cell in versions if cell.planned is not None]
     names = tuple(dict.fromkeys(name for cell in versions for name in cell.runs))
-    ordered = tuple(rows[number] for number in sorted(rows))
+    ordered = rows.take(np.array([first[number] for number in sorted(first)], dtype=np.int64))
     lost = max(cell.damaged for cell in versions)
     planned = max(counts, default=None)
     folders = tuple(dict.fromkeys(name for cell in versions for name in cell.folders))
@@ -284,7 +292,7 @@ def _other_value(cell: Cell, whole: Cell) -> str:
     return ""
 
 
-def _outcome(row: Mapping[str, Any]) -> tuple[Any, ...]:
+def _outcome(row: Record) -> tuple[Any, ...]:
     """What two runs must agree on to count as equal. NaN equals NaN here, and a score that is null one that is not there."""
     scores = sorted((name, repr(score)) for name, score in (row["scores"] or {}).items() if score is not None)
     return row["row_sha256"], scores, row["error"] is None
@@ -306,18 +314,6 @@ def _join(values: Iterable[Any]) -> str:
     return "+".join(map(str, values)) or "none"
 
 
-def scores_of(cell: Cell, metric: str) -> tuple[list[Mapping[str, Any]], list[Any], int]:
-    """Rows of `cell` that have a finite score in `metric`, their scores (number or (sum, weight)), and how many had none
-    that is finite. Failed rows and rows whose score is null are left out and not counted here."""
-    rows, scores, not_finite = [], [], 0
-    for row in cell.rows:
-        score = None if row["error"] is not None or row["scores"] is None else row["scores"].get(metric)
-        if score is None:
-            continue
-        parts = score if isinstance(score, (list, tuple)) else [score]
-        if all(math.isfinite(part) for part in parts):
-            rows.append(row)
-            scores.append(tuple(map(float, parts)) if isinstance(score, (list, tuple)) else float(score))
-        else:
-            not_finite += 1
-    return rows, scores, not_finite
+def scores_of(cell: Cell, metric: str) -> ScoredRows:
+    """Rows of `cell` that have a finite score in `metric`, their scores, and how many had none that is finite."""
+    return cell.rows.scored(metric)

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ropepp_eval.reports.aggregation import aggregate
+import numpy as np
+
+from ropepp_eval.reports.aggregation import Scores, aggregate
+from ropepp_eval.reports.columns import Integers
 from ropepp_eval.reports.evidence import BootstrapDifference, Evidence, StudentDifference
 from ropepp_eval.reports.paired_shares import PairedShares, smoothed_variance
-from ropepp_eval.reports.statistics import NOISE, Interval, combined, contribution_error, contributions
+from ropepp_eval.reports.statistics import (
+    NOISE,
+    Clusters,
+    Interval,
+    as_numbers,
+    combined,
+    contribution_error,
+    contributions,
+    count_distinct,
+)
 from ropepp_eval.resolution import LEVEL
 
 MANY_DOCUMENTS = 1000
@@ -22,28 +35,49 @@ class PairedScores:
     """The scores of two checkpoints on the rows of one cell, and the cell's weight in the sum that is compared."""
 
     aggregation: str
-    first: Sequence[Any]
-    second: Sequence[Any]
-    clusters: Sequence[Hashable]
+    first: Scores
+    second: Scores
+    clusters: Integers
     weight: float = 1.0
+
+    @classmethod
+    def of(
+        cls,
+        aggregation: str,
+        first: Scores | Sequence[Any],
+        second: Scores | Sequence[Any],
+        clusters: Clusters,
+        weight: float = 1.0,
+    ) -> PairedScores:
+        """From arrays or lists, row by row."""
+        if not len(first) == len(second) == len(clusters):
+            raise ValueError(
+                f"{len(first)} scores, {len(second)} scores and {len(clusters)} clusters are not of the same rows"
+            )
+        return cls(aggregation, Scores.of(first), Scores.of(second), as_numbers(clusters), weight)
+
+    @functools.cached_property
+    def documents(self) -> int:
+        """Distinct clusters."""
+        return count_distinct(self.clusters)
 
     @property
     def independent(self) -> bool:
-        return len(set(self.clusters)) == len(self.first)
+        return self.documents == len(self.first)
 
     @property
     def binary(self) -> bool:
-        return self.aggregation == "mean" and {*self.first, *self.second} <= {0.0, 1.0}
+        return self.aggregation == "mean" and self.first.right_or_wrong and self.second.right_or_wrong
 
     @property
     def within_one(self) -> bool:
         """Shares or graded scores from 0 to 1, whose difference can't pass 1."""
-        return self.aggregation == "mean" and all(0 <= score <= 1 for score in (*self.first, *self.second))
+        return self.aggregation == "mean" and self.first.shares and self.second.shares
 
     def disagreements(self) -> tuple[int, int]:
         """Rows right in the first alone, and in the second alone, of 0/1 scores."""
-        pairs = list(zip(self.first, self.second, strict=True))
-        return sum(a > b for a, b in pairs), sum(a < b for a, b in pairs)
+        one, other = self.first.tops, self.second.tops
+        return int((one > other).sum()), int((one < other).sum())
 
 
 @dataclass(frozen=True)
@@ -101,12 +135,12 @@ def difference_of(cells: Sequence[PairedScores]) -> Difference:
     the studentised bootstrap over documents, or Student's t where there are so many documents that the two are the same.
     """
     rows = sum(len(cell.first) for cell in cells)
-    documents = len({cluster for cell in cells for cluster in cell.clusters})
+    documents = count_distinct(np.concatenate([cell.clusters for cell in cells]))
     values = [_value(cell) for cell in cells]
     if any(value is None for value in values):
         return Difference(None, None, 1.0, rows, documents)
     value = math.fsum(cell.weight * one for cell, one in zip(cells, values, strict=True) if one is not None)
-    if sum(len(set(cell.clusters)) for cell in cells) == documents and all(c.binary and c.independent for c in cells):
+    if sum(cell.documents for cell in cells) == documents and all(c.binary and c.independent for c in cells):
         if len(cells) == 1:
             return Difference(value, PairedShares(rows, *cells[0].disagreements()), cells[0].weight, rows, documents)
         return Difference(value, _student(value, cells), 1.0, rows, documents)
@@ -124,11 +158,9 @@ def difference_of(cells: Sequence[PairedScores]) -> Difference:
     return Difference(value, BootstrapDifference(value, moves, limit), 1.0, rows, documents)
 
 
-def paired_difference(
-    aggregation: str, first: Sequence[Any], second: Sequence[Any], clusters: Sequence[Hashable]
-) -> Difference:
+def paired_difference(aggregation: str, first: Sequence[Any], second: Sequence[Any], clusters: Clusters) -> Difference:
     """First minus second over the same rows of one cell."""
-    return difference_of([PairedScores(aggregation, first, second, clusters)])
+    return difference_of([PairedScores.of(aggregation, first, second, clusters)])
 
 
 def _value(cell: PairedScores) -> float | None:
@@ -147,7 +179,7 @@ def _student(value: float, cells: Sequence[PairedScores]) -> StudentDifference:
 
 def _alike(cell: PairedScores, documents: int) -> PairedShares | None:
     """Clustered 0/1 rows that all differ alike: a document counts as one row, since nothing tells how its rows hang together."""
-    differences = {a - b for a, b in zip(cell.first, cell.second, strict=True)} if cell.binary else set()
+    differences = np.unique(cell.first.tops - cell.second.tops) if cell.binary else np.empty(0)
     if len(differences) != 1:
         return None
     (one,) = differences

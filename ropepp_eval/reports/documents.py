@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypeVar
 
+import numpy as np
+
 from ropepp_eval.reports.cells import scores_of
-from ropepp_eval.reports.statistics import clusters_of
+from ropepp_eval.reports.statistics import count_distinct
 from ropepp_eval.reports.table import Entry, Line, Section, Table
 
 T = TypeVar("T")
@@ -42,4 +44,5 @@ def _inserted(items: tuple[T, ...], place: int, item: T) -> tuple[T, ...]:
 def _documents(line: Line) -> int:
     """Distinct documents behind the scored rows of a line; a document asked at several lengths is one."""
     parts = {(part.cell, part.metric) for entry in line.entries for part in entry.measure}
-    return len({cluster for cell, metric in parts for cluster in clusters_of(scores_of(cell, metric)[0])})
+    clusters = [scores_of(cell, metric).rows.clusters for cell, metric in parts]
+    return count_distinct(np.concatenate(clusters)) if clusters else 0

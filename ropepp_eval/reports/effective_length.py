@@ -16,6 +16,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ropepp_eval.errors import UserError
 from ropepp_eval.reports.aggregation import aggregate
 from ropepp_eval.reports.cells import Cells, scores_of
@@ -24,7 +26,7 @@ from ropepp_eval.reports.layouts import Group, LayoutOptions, groups_of
 from ropepp_eval.reports.lm_eval_results import BENCHMARK as LM_EVAL
 from ropepp_eval.reports.measures import Part
 from ropepp_eval.reports.naming import Checkpoint, checkpoint_of
-from ropepp_eval.reports.statistics import clusters_of, combined, contribution_error, contributions
+from ropepp_eval.reports.statistics import combined, contribution_error, contributions, count_distinct
 from ropepp_eval.resolution import LEVEL
 
 EQUAL = 1e-9
@@ -143,7 +145,7 @@ def _groups(cells: Cells, options: LayoutOptions) -> list[Group]:
 def _of_group(group: Group, limits: Limits) -> list[EffectiveLength]:
     parts: dict[Checkpoint, dict[int, dict[str, Part]]] = {}
     for cell, metric in group.members:
-        if scores_of(cell, metric)[1]:
+        if len(scores_of(cell, metric).scores):
             lengths = parts.setdefault(checkpoint_of(cell), {})
             lengths.setdefault(cell.name.length_tokens, {})[cell.name.task] = Part(1.0, cell, metric)
     everywhere = [set(tasks) for lengths in parts.values() for tasks in lengths.values()]
@@ -200,9 +202,9 @@ def sample_of(parts: Sequence[Part]) -> Sample:
     share = math.fsum(float(aggregate("mean", scores) or 0.0) for _, scores in loaded) / len(loaded)
     count = sum(len(scores) for _, scores in loaded)
     rows = len(loaded) ** 2 / sum(1 / len(scores) for _, scores in loaded)
-    clusters = [clusters_of(lines) for lines, _ in loaded]
-    documents = len({cluster for some in clusters for cluster in some})
-    binary = all({*scores} <= {0.0, 1.0} for _, scores in loaded)
+    clusters = [lines.clusters for lines, _ in loaded]
+    documents = count_distinct(np.concatenate(clusters))
+    binary = all(scores.right_or_wrong for _, scores in loaded)
     if binary and documents == count:
         return Sample(share, rows)
     moves = [
@@ -250,20 +252,12 @@ def _below_first(first: Sequence[Part], later: Sequence[Part], margin: float) ->
 
 def _paired(one: Part, other: Part, weight: float) -> PairedScores | None:
     """Scores of the rows of both cells by row number; None where a number is another question, or rows name no document."""
-    sides = []
-    for part in (one, other):
-        rows, scores, _ = scores_of(part.cell, part.metric)
-        sides.append({row["row"]: (row, score) for row, score in zip(rows, scores, strict=True)})
-    common = [number for number in sides[0] if number in sides[1]]
-    for number in common:
-        here, there = sides[0][number][0], sides[1][number][0]
-        if not here.get("cluster") or any(here.get(key) != there.get(key) for key in ("cluster", "references")):
-            return None
-    if len(common) < 2:
+    (rows, scores, _), (other_rows, other_scores, _) = (scores_of(part.cell, part.metric) for part in (one, other))
+    _, here, there = np.intersect1d(rows.numbers, other_rows.numbers, assume_unique=True, return_indices=True)
+    asked, also = rows.questions, other_rows.questions
+    if len(here) < 2 or any(asked[a] is None or asked[a] != also[b] for a, b in zip(here, there, strict=True)):
         return None
-    clusters = clusters_of([sides[0][number][0] for number in common])
-    scores = [[side[number][1] for number in common] for side in sides]
-    return PairedScores(one.rule.aggregation, scores[0], scores[1], clusters, weight)
+    return PairedScores(one.rule.aggregation, scores[here], other_scores[there], rows.clusters[here], weight)
 
 
 def below_other(sample: Sample, first: Sample, margin: float) -> Fall:

@@ -82,9 +82,9 @@ class BootstrapDifference:
     method = "bootstrap"
 
     def __init__(self, value: float, parts: Contributions, limit: float = math.inf) -> None:
-        self.value, self.limit, self.documents = value, limit, len(parts)
+        self.value, self.limit, self.documents = value, limit, len(parts.moves)
         self.error = contribution_error(parts)
-        self._moves = np.array(list(parts.values()), dtype=np.float64)
+        self._moves = parts.moves
 
     @functools.cached_property
     def _draws(self) -> Floats:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ropepp_eval.reports.aggregation import aggregate, standard_error
 from ropepp_eval.reports.cells import Cell, Cells, read_cells, scores_of
+from ropepp_eval.reports.statistics import count_distinct
 
 if TYPE_CHECKING:
     import pandas
@@ -74,12 +75,12 @@ def result_of(cell: Cell, metric: str) -> dict[str, Any]:
         "rows": rows,
         "failed": cell.failed,
         "not_finite": not_finite,
-        "cut": sum(bool(row.get("cut")) for row in cell.rows),
+        "cut": cell.rows.cut,
         "planned": cell.planned,
         "damaged": cell.damaged,
-        "stand_in": any(row.get("stand_in") for row in cell.rows),
+        "stand_in": cell.rows.stand_in,
         "fill": cell.fill,
-        "clusters": len({row.get("cluster") or row["row_sha256"] for row in counted}),
+        "clusters": count_distinct(counted.clusters),
         "seed": cell.seeds[0] if len(cell.seeds) == 1 else None,
         "aggregation": rule.aggregation,
         "scale": rule.scale,

@@ -169,10 +169,10 @@ def cell_entry(cell: Cell, metric: str) -> Entry:
         decimals=decimals_of(rule),
         rows=rows,
         failed=cell.failed + not_finite,
-        cut=sum(bool(row.get("cut")) for row in cell.rows),
+        cut=cell.rows.cut,
         planned=cell.planned,
         fill=cell.fill,
-        stand_in=any(row.get("stand_in") for row in cell.rows),
+        stand_in=cell.rows.stand_in,
         damaged=cell.damaged,
         measure=(Part(rule.scale, cell, metric),) if value is not None else (),
     )

@@ -12,8 +12,9 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from ropepp_eval.outside import Items, Outside, complaint_of
-from ropepp_eval.records import CELL_FIELDS, first_line, json_or_reason
+from ropepp_eval.records import CELL_FIELDS, Count, first_line, json_or_reason
 from ropepp_eval.reports.aggregation import aggregate
+from ropepp_eval.reports.cell_rows import Rows
 from ropepp_eval.reports.lm_eval_results import (
     FAILED,
     Metric,
@@ -25,7 +26,7 @@ from ropepp_eval.reports.lm_eval_results import (
     tasks_of,
     why_unusable,
 )
-from ropepp_eval.reports.reading import Damage, RunFolder
+from ropepp_eval.reports.reading import CellPart, Damage, RunFolder
 
 RESULTS_PATTERN = "results_*.json"
 
@@ -53,7 +54,7 @@ def read_results_file(path: Path) -> tuple[list[RunFolder], list[Damage]]:
 def _run_of(path: Path, content: Mapping[str, Any], found_tasks: Sequence[Task]) -> RunFolder:
     """The run of some tasks of a results file, with their rows."""
     checkpoint = checkpoint_of_results(content)
-    rows: list[dict[str, Any]] = []
+    rows: list[CellPart] = []
     damage: list[Damage] = []
     cells, tasks = [], {}
     for task in found_tasks:
@@ -64,7 +65,7 @@ def _run_of(path: Path, content: Mapping[str, Any], found_tasks: Sequence[Task])
         wrong = contradiction(task, found)
         damage += [*broken, *([Damage(samples.name, None, wrong, task.name)] if wrong else [])]
         if not wrong:
-            rows += found
+            rows += [(tuple(name.values()), Rows.of(found))] if found else []
             cells.append({**name, "samples": task.rows if found else None})
             tasks[task.name] = _described(task, has_rows=bool(found))
     manifest = {
@@ -147,7 +148,7 @@ def _read_samples(path: Path, task: Task, name: Mapping[str, Any]) -> tuple[list
 class Sample(Outside):
     """What is read of a line of `samples_TASK_DATE.jsonl`."""
 
-    doc_id: Annotated[int, Field(ge=0)]
+    doc_id: Count
     doc_hash: str
     prompt_hash: str | None = None
     target_hash: str | None = None
@@ -157,11 +158,11 @@ class Sample(Outside):
 class RowDoc(Outside):
     """What is read of the document of a row of ours."""
 
-    row: Annotated[int, Field(ge=0)]
+    row: Count
     row_sha256: str
     references: Items[str]
-    prompt_tokens: Annotated[int, Field(ge=0)] | None
-    max_new_tokens: Annotated[int, Field(ge=0)] | None
+    prompt_tokens: Count | None
+    max_new_tokens: Count | None
     stand_in: bool
     cluster: str
     details: str

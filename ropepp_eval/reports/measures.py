@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+import numpy as np
 
 from ropepp_eval.errors import UserError
-from ropepp_eval.reports.aggregation import aggregate
+from ropepp_eval.reports.aggregation import Scores, aggregate
 from ropepp_eval.reports.cells import Cell, MetricRule, scores_of
+from ropepp_eval.reports.columns import Integers
 from ropepp_eval.reports.differences import Difference, PairedScores, difference_of
 from ropepp_eval.reports.statistics import (
     Interval,
-    clusters_of,
     combined,
     contributions,
     interval_from_error,
@@ -54,11 +54,11 @@ def measure_interval(measure: Measure) -> Interval | None:
     if len(measure) == 1 and measure[0].metric in measure[0].cell.reported:
         return _reported_interval(measure[0])
     loaded = [(part, *scores_of(part.cell, part.metric)[:2]) for part in measure]
-    if not loaded or any(not scores for _, _, scores in loaded):
+    if not loaded or any(not len(scores) for _, _, scores in loaded):
         return None
     if len(loaded) == 1:
         part, rows, scores = loaded[0]
-        interval = score_interval(part.rule.aggregation, scores, clusters_of(rows))
+        interval = score_interval(part.rule.aggregation, scores, rows.clusters)
         return None if interval is None else (part.weight * interval[0], part.weight * interval[1])
     value, moves = 0.0, []
     for part, rows, scores in loaded:
@@ -66,8 +66,8 @@ def measure_interval(measure: Measure) -> Interval | None:
         if one is None:
             return None
         value += part.weight * one
-        moves.append((part.weight, contributions(part.rule.aggregation, scores, clusters_of(rows))))
-    if not all(part.rule.aggregation == "mean" and min(scores) >= 0 and max(scores) <= 1 for part, _, scores in loaded):
+        moves.append((part.weight, contributions(part.rule.aggregation, scores, rows.clusters)))
+    if not all(part.rule.aggregation == "mean" and scores.shares for part, _, scores in loaded):
         return linear_interval(value, combined(moves))
     whole = sum(part.weight for part in measure)  # 100 where shares are shown in percent
     share = share_interval(value / whole, combined([(1 / whole, combined(moves))]))
@@ -89,9 +89,10 @@ def _reported_interval(part: Part) -> Interval | None:
 class Pairing:
     """Rows that two cells share, with both scores."""
 
-    rows: Sequence[Mapping[str, Any]]
-    first: Sequence[Any]
-    second: Sequence[Any]
+    clusters: Integers
+    """The source document of each."""
+    first: Scores
+    second: Scores
     unpaired: int
     """Rows that only one of the two answered, or that failed in one."""
 
@@ -102,21 +103,18 @@ def pair_cells(first: Cell, second: Cell, metric: str) -> Pairing:
     Raises:
         UserError: there is none, with the reason: other seeds, other tokenizers, other rows, or only failures.
     """
-    rows, scores, _ = scores_of(first, metric)
-    others = {row["row_sha256"]: score for row, score in zip(*scores_of(second, metric)[:2], strict=True)}
-    common = [
-        (row, score, others[row["row_sha256"]])
-        for row, score in zip(rows, scores, strict=True)
-        if row["row_sha256"] in others
-    ]
+    (rows, scores, _), (other_rows, other_scores, _) = scores_of(first, metric), scores_of(second, metric)
+    others = {name: place for place, name in enumerate(other_rows.hashes.tolist())}
+    common = [(place, others[name]) for place, name in enumerate(rows.hashes.tolist()) if name in others]
     if not common:
         raise UserError(
             f"{first.name.task} at {first.name.length}: {first.name.checkpoint} and "
             f"{second.name.checkpoint} have no row in common ({why_none_common(first, second)}); run both with the same "
             "task, length, seed, protocol, tokenizer and data"
         )
-    unpaired = len({row["row_sha256"] for row in (*first.rows, *second.rows)}) - len(common)
-    return Pairing([c[0] for c in common], [c[1] for c in common], [c[2] for c in common], unpaired)
+    unpaired = int(np.unique(np.concatenate([first.rows.hashes, second.rows.hashes])).size) - len(common)
+    here, there = np.array(common).T
+    return Pairing(rows.clusters[here], scores[here], other_scores[there], unpaired)
 
 
 def why_none_common(first: Cell, second: Cell) -> str:
@@ -125,10 +123,10 @@ def why_none_common(first: Cell, second: Cell) -> str:
         if cell.reported and not cell.rows:
             return f"{cell.folder} came without its rows, which lm-eval keeps with --log_samples"
     for key, word in (("seed", "seeds"), ("tokenizer_sha256", "tokenizers")):
-        one, other = ({str(row[key])[:8] for row in cell.rows} for cell in (first, second))
+        one, other = ({str(value)[:8] for value in cell.rows.values(key)} for cell in (first, second))
         if one and other and not one & other:
             return f"{word} {'+'.join(sorted(one))} and {'+'.join(sorted(other))}"
-    if {row["row_sha256"] for row in first.rows} & {row["row_sha256"] for row in second.rows}:
+    if np.intersect1d(first.rows.hashes, second.rows.hashes).size:
         return "every common row failed in one of them"
     return "different rows" if first.rows and second.rows else "one of them has no rows"
 
@@ -150,6 +148,5 @@ def measure_difference(first: Measure, second: Measure) -> Difference:
     cells = []
     for part in first:
         pairing = pair_cells(part.cell, others[part.place].cell, part.metric)
-        clusters = clusters_of(pairing.rows)
-        cells.append(PairedScores(part.rule.aggregation, pairing.first, pairing.second, clusters, part.weight))
+        cells.append(PairedScores(part.rule.aggregation, pairing.first, pairing.second, pairing.clusters, part.weight))
     return difference_of(cells)

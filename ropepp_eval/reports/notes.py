@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from ropepp_eval.reports.cells import Cell, Cells, scores_of
 from ropepp_eval.reports.lm_eval_results import BENCHMARK as LM_EVAL
 from ropepp_eval.reports.measures import why_none_common
@@ -32,7 +34,7 @@ def table_notes(cells: Cells, columns: Iterable[str]) -> tuple[str, ...]:
     shown = [text for name, text in words.items() if name in columns]
     notes = ["; ".join(shown)] if shown else []
     failed = sum(cell.failed for cell in cells.cells)
-    cut = sum(bool(row.get("cut")) for cell in cells.cells for row in cell.rows)
+    cut = sum(cell.rows.cut for cell in cells.cells)
     unfinished = sum(cell.planned is not None and len(cell.rows) < cell.planned for cell in cells.cells)
     if failed:
         notes.append(f"{counted(failed, 'failed row')} left out of every value (no score, since the run met an error there)")
@@ -52,9 +54,7 @@ def table_notes(cells: Cells, columns: Iterable[str]) -> tuple[str, ...]:
     notes.extend(
         f"not the same rows for all checkpoints, so not a like-for-like comparison: {why}" for why in _unequal(cells)
     )
-    stand_ins = sorted(
-        {cell.name.task for cell in cells.cells if any(row.get("stand_in") for row in cell.rows)}, key=natural
-    )
+    stand_ins = sorted({cell.name.task for cell in cells.cells if cell.rows.stand_in}, key=natural)
     if stand_ins:
         notes.append(f"rows made from generated text in place of a real corpus: {', '.join(stand_ins)}")
     notes.extend(_harness_notes(cells))
@@ -81,7 +81,7 @@ def _mixed(cells: Cells) -> list[str]:
 
 
 def _scored_by_several(cell: Cell) -> bool:
-    return len({row.get("scorer_sha256") for row in cell.rows if row["scores"] is not None}) > 1
+    return len(cell.rows.values("scorer_sha256", scored=True)) > 1
 
 
 def _unequal(cells: Cells) -> list[str]:
@@ -91,7 +91,7 @@ def _unequal(cells: Cells) -> list[str]:
     for cell in cells.cells:
         if cell.rows:
             one = first.setdefault((cell.name.task, cell.name.length_tokens, cell.name.protocol), cell)
-            if not {row["row_sha256"] for row in one.rows} & {row["row_sha256"] for row in cell.rows}:
+            if not np.intersect1d(one.rows.hashes, cell.rows.hashes).size:
                 reasons[why_none_common(one, cell)] = None
     return list(reasons)
 

@@ -49,8 +49,6 @@ def score_statistic(rows: int, first_only: Any, second_only: Any, difference: fl
 @functools.lru_cache(maxsize=65536)
 def tail_chances(rows: int, first_only: int, second_only: int, difference: float) -> tuple[float, float, float]:
     """Chances, where the shares differ by `difference`, of a statistic at least as high, at most as low, and as far either way."""
-    from scipy.stats import multinomial
-
     observed = float(score_statistic(rows, np.float64(first_only), np.float64(second_only), difference))
     share = float(likeliest_disagreement(rows, np.float64(first_only), np.float64(second_only), difference))
     chances = np.clip([share + difference, share, 1 - difference - 2 * share], 0.0, 1.0)
@@ -58,11 +56,32 @@ def tail_chances(rows: int, first_only: int, second_only: int, difference: float
     possible = b + c <= rows
     b, c = b[possible], c[possible]
     z = score_statistic(rows, b, c, difference)
-    weights = multinomial.pmf(np.stack([b, c, rows - b - c], axis=-1), rows, chances / chances.sum())
+    weights = chances_of_tables(rows, b.astype(np.int64), c.astype(np.int64), chances / chances.sum())
     higher, lower = z >= observed - TIE, z <= observed + TIE
     further = np.abs(z) >= abs(observed) - TIE
     high, low, far = (min(1.0, float(weights[chosen].sum())) for chosen in (higher, lower, further))
     return high, low, far
+
+
+def chances_of_tables(rows: int, first_only: Any, second_only: Any, chances: Any) -> Any:
+    """The multinomial's chances of (first_only, second_only, the rest) among `rows`, elementwise over whole numbers.
+
+    As `scipy.stats.multinomial.pmf`, whose checks and factorials of every table take most of a test's time.
+    """
+    logarithms = _log_factorials(rows)
+    total = np.full(first_only.shape, logarithms[rows])
+    for count, chance in zip((first_only, second_only, rows - first_only - second_only), chances, strict=True):
+        possible = count * math.log(chance) if chance else np.where(count > 0, -np.inf, 0.0)
+        total += possible - logarithms[count]
+    return np.exp(total)
+
+
+@functools.lru_cache(maxsize=256)
+def _log_factorials(largest: int) -> Any:
+    """Of 0 to `largest`."""
+    from scipy.special import gammaln
+
+    return gammaln(np.arange(largest + 1) + 1.0)
 
 
 def _counts(rows: int, chance: float) -> Any:

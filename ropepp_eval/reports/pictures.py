@@ -23,7 +23,7 @@ from ropepp_eval.reports.plots import (
     mark_trained,
     series_label,
 )
-from ropepp_eval.reports.statistics import clusters_of, score_interval
+from ropepp_eval.reports.statistics import score_interval
 from ropepp_eval.reports.style import add_legend, new_figure, set_title
 from ropepp_eval.reports.table import Entry
 
@@ -68,7 +68,7 @@ def _losses(cell: Cell) -> dict[int, Entry]:
         rows, scores, _ = scores_of(cell, metric)
         perplexity = aggregate(rule.aggregation, scores) if match else None
         if match and perplexity:
-            interval = score_interval(rule.aggregation, scores, clusters_of(rows))
+            interval = score_interval(rule.aggregation, scores, rows.clusters)
             logs = (math.log(interval[0]), math.log(interval[1])) if interval and interval[0] > 0 else None
             found[int(match[1])] = Entry(value=math.log(perplexity), rows=len(scores), interval=logs)
     return dict(sorted(found.items()))

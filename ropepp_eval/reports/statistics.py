@@ -9,50 +9,67 @@ that clustered errors, differences between checkpoints and averages over cells n
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ropepp_eval.reports.aggregation import BOOTSTRAP_SEED, Floats, as_pairs, statistic
+from ropepp_eval.reports.aggregation import BOOTSTRAP_SEED, Floats, Scores, statistic
+from ropepp_eval.reports.columns import Integers, arrow_integers, as_numpy, numbers_of
 from ropepp_eval.resolution import LEVEL
 
 NOISE = 1e-12
 """Relative size below which a number is the rounding of a float sum and counts as 0, so that it is never evidence."""
 Interval = tuple[float, float]
-Contributions = dict[Hashable, float]
-"""Cluster -> how far its rows move the estimate. They sum to 0 within a cell."""
+Clusters = Integers | Sequence[Hashable]
+"""The cluster of each row: numbers, or names, which are numbered."""
+
+
+class Contributions(NamedTuple):
+    """How far the rows of each cluster move the estimate. They sum to 0 within a cell."""
+
+    clusters: Integers
+    """Each once, in the order in which they came."""
+    moves: Floats
 
 
 def wilson_interval(successes: float, rows: float) -> Interval:
     """Wilson's 95 % interval for a share; `rows` may be an effective number of rows."""
-    from statsmodels.stats.proportion import proportion_confint
+    from scipy.stats import norm
 
-    low, high = proportion_confint(successes, rows, alpha=LEVEL, method="wilson")
-    return float(low), float(high)
-
-
-def clusters_of(rows: Sequence[Mapping[str, Any]]) -> list[Hashable]:
-    """The cluster of each row: its source document, or the row itself where it shares none."""
-    return [(row["task"], row["cluster"]) if row.get("cluster") else row["row_sha256"] for row in rows]
+    share, z = successes / rows, float(norm.isf(LEVEL / 2))
+    widening = 1 + z**2 / rows
+    centre = (share + z**2 / (2 * rows)) / widening
+    reach = z * math.sqrt(share * (1.0 - share) / rows + z**2 / (4.0 * rows**2)) / widening
+    return min(1.0, max(0.0, centre - reach)), min(1.0, max(0.0, centre + reach))
 
 
-def contributions(aggregation: str, scores: Sequence[Any], clusters: Sequence[Hashable]) -> Contributions:
+def as_numbers(clusters: Clusters) -> Integers:
+    """Clusters by number."""
+    return clusters if isinstance(clusters, np.ndarray) else numbers_of(clusters)
+
+
+def count_distinct(clusters: Clusters) -> int:
+    return int(np.unique(as_numbers(clusters)).size)
+
+
+def contributions(aggregation: str, scores: Scores | Sequence[Any], clusters: Clusters) -> Contributions:
     """How far each cluster moves the metric over `scores`."""
-    top, bottom = as_pairs(scores)
+    found = Scores.of(scores)
+    top, bottom = found.tops, found.bottoms
     total, weight = top.sum(), bottom.sum()
     moves = top - total / weight * bottom
     moves[np.abs(moves) <= NOISE * np.abs(top).max()] = 0.0
     moves *= _derivative(aggregation, total / weight) / weight
-    summed: Contributions = {}
-    for cluster, move in zip(clusters, moves, strict=True):
-        summed[cluster] = summed.get(cluster, 0.0) + float(move)
-    return _without_noise(summed, float(np.abs(moves).max()))
+    return _added_up(as_numbers(clusters), moves)
 
 
-def _without_noise(moves: Contributions, largest: float) -> Contributions:
-    """Sums of terms up to `largest` that cancel leave 1e-18 in place of 0, which must not count as spread."""
-    return {cluster: 0.0 if abs(move) <= NOISE * largest else move for cluster, move in moves.items()}
+def _added_up(clusters: Integers, moves: Floats) -> Contributions:
+    """Moves by cluster. Sums of terms that cancel leave 1e-18 in place of 0, which must not count as spread."""
+    coded = arrow_integers(clusters).dictionary_encode()
+    sums: Floats = np.bincount(as_numpy(coded.indices), weights=moves, minlength=len(coded.dictionary))
+    sums[np.abs(sums) <= NOISE * np.abs(moves).max(initial=0.0)] = 0.0
+    return Contributions(as_numpy(coded.dictionary), sums)
 
 
 def _derivative(aggregation: str, ratio: float) -> float:
@@ -66,44 +83,40 @@ def _derivative(aggregation: str, ratio: float) -> float:
 
 def combined(parts: Sequence[tuple[float, Contributions]]) -> Contributions:
     """Contributions to a weighted sum of estimates; a cluster that stands in several of them is one cluster."""
-    summed: Contributions = {}
-    largest = 0.0
-    for weight, part in parts:
-        for cluster, move in part.items():
-            summed[cluster] = summed.get(cluster, 0.0) + weight * move
-            largest = max(largest, abs(weight * move))
-    return _without_noise(summed, largest)
+    clusters = np.concatenate([part.clusters for _, part in parts])
+    return _added_up(clusters, np.concatenate([weight * part.moves for weight, part in parts]))
 
 
 def contribution_error(parts: Contributions) -> float | None:
     """Standard error from independent clusters; None for fewer than two."""
-    count = len(parts)
+    count = len(parts.moves)
     if count < 2:
         return None
-    return math.sqrt(sum(move**2 for move in parts.values()) * count / (count - 1))
+    return math.sqrt(float(np.cumsum(parts.moves**2)[-1]) * count / (count - 1))
 
 
-def score_interval(aggregation: str, scores: Sequence[Any], clusters: Sequence[Hashable]) -> Interval | None:
+def score_interval(aggregation: str, scores: Scores | Sequence[Any], clusters: Clusters) -> Interval | None:
     """95 % interval of one cell's metric; None for fewer than two rows or scores without any spread.
 
     0/1 scores: Wilson; where rows share documents, at the effective number of rows. Others: bootstrap (BCa) over documents.
     """
     if len(scores) < 2:
         return None
-    top, bottom = as_pairs(scores)
-    if aggregation == "mean" and np.isin(top, (0.0, 1.0)).all():
+    found = Scores.of(scores)
+    top, bottom = found.tops, found.bottoms
+    if aggregation == "mean" and ((top == 0.0) | (top == 1.0)).all():
         effective = effective_rows(top, clusters)
         return wilson_interval(float(top.mean()) * effective, effective)
     return bootstrap_interval(top, bottom, clusters, statistic(aggregation))
 
 
-def effective_rows(scores: Floats, clusters: Sequence[Hashable]) -> float:
+def effective_rows(scores: Floats, clusters: Clusters) -> float:
     """How many independent 0/1 rows would be as certain as these clustered ones; never more than there are.
 
     Rows over the design effect (clustered variance over binomial variance). Where all scores are equal the data say nothing
     about the clustering, and each document counts once.
     """
-    rows, share, documents = len(scores), float(scores.mean()), len(set(clusters))
+    rows, share, documents = len(scores), float(scores.mean()), count_distinct(clusters)
     if documents == rows:
         return float(rows)
     error = contribution_error(contributions("mean", list(scores), clusters))
@@ -112,14 +125,11 @@ def effective_rows(scores: Floats, clusters: Sequence[Hashable]) -> float:
     return min(float(rows), share * (1 - share) / error**2)
 
 
-def bootstrap_interval(
-    top: Floats, bottom: Floats, clusters: Sequence[Hashable], function: Callable[..., Any]
-) -> Interval | None:
+def bootstrap_interval(top: Floats, bottom: Floats, clusters: Clusters, function: Callable[..., Any]) -> Interval | None:
     """scipy's BCa bootstrap interval of `function(sum(top), sum(bottom))` over clusters; None where it has no spread."""
     from scipy.stats import bootstrap
 
-    names = {cluster: i for i, cluster in enumerate(dict.fromkeys(clusters))}
-    index = np.array([names[cluster] for cluster in clusters])
+    index = as_numpy(arrow_integers(as_numbers(clusters)).dictionary_encode().indices)
     tops, bottoms = np.bincount(index, top), np.bincount(index, bottom)
     if len(tops) < 2 or np.ptp(tops / bottoms) == 0:
         return None
@@ -146,7 +156,7 @@ def share_interval(estimate: float, parts: Contributions) -> Interval | None:
     error = contribution_error(parts)
     if error is None:
         return None
-    rows = estimate * (1 - estimate) / error**2 if error > 1e-9 else float(len(parts))
+    rows = estimate * (1 - estimate) / error**2 if error > 1e-9 else float(len(parts.moves))
     return wilson_interval(estimate * rows, rows)
 
 
@@ -174,14 +184,16 @@ def linear_interval(estimate: float, parts: Contributions) -> Interval | None:
     error = contribution_error(parts)
     if not error:
         return None
-    reach = float(t.ppf(1 - LEVEL / 2, len(parts) - 1)) * error
+    reach = float(t.ppf(1 - LEVEL / 2, len(parts.moves) - 1)) * error
     return estimate - reach, estimate + reach
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's step-down adjusted p-values (statsmodels); what was not tested stays None and is not counted."""
-    from statsmodels.stats.multitest import multipletests
-
-    tested = [p for p in p_values if p is not None]
-    adjusted = iter(multipletests(tested, alpha=LEVEL, method="holm")[1] if tested else [])
-    return [None if p is None else float(next(adjusted)) for p in p_values]
+    """Holm's step-down adjusted p-values; what was not tested stays None and is not counted."""
+    tested = np.array([p for p in p_values if p is not None])
+    order = np.argsort(tested)
+    stepped = np.maximum.accumulate(tested[order] * np.arange(len(tested), 0, -1)) if len(tested) else tested
+    adjusted = np.empty_like(tested)
+    adjusted[order] = np.minimum(stepped, 1.0)
+    values = iter(adjusted.tolist())
+    return [None if p is None else next(values) for p in p_values]

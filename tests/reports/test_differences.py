@@ -23,7 +23,7 @@ def cell(stream, task, rows, shares, weight=1.0, cluster=1):
     hardness = np.repeat(stream.random(-(-rows // cluster)), cluster)[:rows]
     first, second = ((0.5 * hardness + 0.5 * stream.random(rows) < share).astype(float) for share in shares)
     clusters = [(task, row // cluster) for row in range(rows)]
-    return PairedScores("mean", list(first), list(second), clusters, weight)
+    return PairedScores.of("mean", list(first), list(second), clusters, weight)
 
 
 def kinds(stream):
@@ -89,7 +89,7 @@ def test_equal_scores_in_another_order_of_summing_are_equal(aggregation):
 
 def test_averages_whose_parts_cancel_are_not_evidence():
     cells = [
-        PairedScores("mean", a, b, [(task, row) for row in range(6)], 100 / 3)
+        PairedScores.of("mean", a, b, [(task, row) for row in range(6)], 100 / 3)
         for task, a, b in (("a", [0.8] * 6, [0.6] * 6), ("b", [0.6] * 6, [0.8] * 6), ("c", [0.7] * 6, [0.7] * 6))
     ]
     found = difference_of(cells)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import random
 
 import numpy as np
 import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 
 from ropepp_eval.reports.aggregation import STATISTICS, aggregate, standard_error
 from ropepp_eval.reports.statistics import (
@@ -94,7 +96,7 @@ def test_intervals_of_averages_cover_the_true_average(shares):
         cells = [(stream.random(50) < share).astype(float) for share in shares]
         parts = combined(
             [
-                (1 / 3, {(cell, i): move for i, move in contributions("mean", list(scores), own_clusters(scores)).items()})
+                (1 / 3, contributions("mean", list(scores), [(cell, i) for i in own_clusters(scores)]))
                 for cell, scores in enumerate(cells)
             ]
         )
@@ -151,6 +153,37 @@ def test_value_error_and_rows_alone_give_the_interval_that_the_rows_give(right):
 def test_the_interval_of_another_value_from_its_error_is_students():
     assert interval_from_error(7.0, 0.5, 12, share=False) == pytest.approx(stats.t.interval(0.95, 11, loc=7.0, scale=0.5))
     assert interval_from_error(7.0, None, 12, share=False) is None
+
+
+@pytest.mark.parametrize(("right", "rows"), [(0, 7), (3, 7), (7, 7), (41.25, 96.5), (534, 535)])
+def test_wilsons_interval_is_statsmodels_to_the_last_digit(right, rows):
+    assert wilson_interval(right, rows) == proportion_confint(right, rows, method="wilson")
+
+
+@pytest.mark.parametrize("aggregation", sorted(STATISTICS))
+def test_sums_by_cluster_are_those_of_a_loop(aggregation):
+    """To the last digit, and in the order in which clusters come, by which the bootstrap draws them."""
+    stream = random.Random(aggregation)
+    cells = [([stream.random() for _ in range(50)], [stream.randrange(9) for _ in range(50)]) for _ in range(3)]
+    parts = [(weight, contributions(aggregation, *cell)) for weight, cell in zip((1.0, -0.5, 1 / 3), cells, strict=True)]
+    summed: dict[int, float] = {}
+    for weight, part in parts:
+        for cluster, move in zip(part.clusters.tolist(), part.moves.tolist(), strict=True):
+            summed[cluster] = summed.get(cluster, 0.0) + weight * move
+    found = combined(parts)
+    assert dict(zip(found.clusters.tolist(), found.moves.tolist(), strict=True)) == summed
+    assert found.clusters.tolist() == list(summed)
+    squares = 0.0
+    for move in summed.values():
+        squares += move**2
+    assert contribution_error(found) == math.sqrt(squares * 9 / 8)
+
+
+def test_holm_is_statsmodels_to_the_last_digit():
+    stream = random.Random(5)
+    for count in (1, 2, 30):
+        p_values = [stream.choice([stream.random(), 1e-9, 0.03]) for _ in range(count)]
+        assert holm(p_values) == list(multipletests(p_values, method="holm")[1])
 
 
 def test_holm_is_statsmodels_and_skips_what_was_not_tested():
