@@ -9,6 +9,7 @@ import atexit
 import contextlib
 import gc
 import importlib
+import io
 import json
 import os
 import pkgutil
@@ -114,7 +115,9 @@ def become(asked: dict[str, Any]) -> None:
         stream = open(number, encoding="utf-8", closefd=False, **settings)  # noqa: SIM115 (as long as the process)
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
-    sys.stdout.reconfigure(write_through=bool(os.environ.get("PYTHONUNBUFFERED")))
+    if os.environ.get("PYTHONUNBUFFERED"):
+        raw = open(1, "wb", buffering=0, closefd=False)  # noqa: SIM115 (as long as the process)
+        sys.stdout = sys.__stdout__ = io.TextIOWrapper(raw, encoding="utf-8", write_through=True)  # type: ignore[misc,type-var]
     sys.path[0] = asked["folder"]
     sys.argv = [asked["module"], *asked["arguments"]]
     end(_status_of(asked["module"]))

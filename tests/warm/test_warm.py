@@ -43,6 +43,23 @@ def test_it_inherits_what_a_new_process_would(warm: Warm, tmp_path: Path) -> Non
     assert real[0] == 7
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_its_streams_are_buffered_alike(warm: Warm, tmp_path: Path, unbuffered: str) -> None:
+    (tmp_path / "said.py").write_text("import sys\nprint('one')\nprint('two', file=sys.stderr)\nprint('three')\n")
+    real, forked = (
+        subprocess.run(
+            command,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        ).stdout
+        for command in ([sys.executable, "-m", "said"], warm.command(module="said"))
+    )
+    assert forked == real
+    assert (real == b"one\ntwo\nthree\n") is bool(unbuffered)
+
+
 def test_the_script_is_the_command(warm: Warm) -> None:
     done = subprocess.run([warm.scripts() / "ropepp-eval", "tabel"], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
