@@ -47,6 +47,8 @@ def read_results_file(path: Path) -> tuple[list[RunFolder], list[Damage]]:
     together: dict[tuple[int, str], list[Task]] = {}  # what a manifest says of a task holds for one length
     for task in tasks_of(content):
         together.setdefault((task.length_tokens, task.protocol), []).append(task)
+    if not together:
+        return [], [Damage(path.name, None, "none of its `results` is a task with a metric")]
     runs = [_run_of(path, content, tasks) for tasks in together.values()]
     return runs, [damage for run in runs for damage in run.damage]
 

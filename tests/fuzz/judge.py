@@ -6,6 +6,7 @@ import contextlib
 import io
 import random
 import shutil
+import sys
 import tempfile
 import time
 import traceback
@@ -60,17 +61,18 @@ def judge(target: str, number: int, base: Path) -> Verdict:
 
 def _judged(target: str, number: int, folder: Path) -> Verdict:
     from ropepp_eval.cli import verdict
+    from ropepp_eval.inert import inert_output
 
     out, err = io.StringIO(), io.StringIO()
     before, trace = _reset_peak(), ""
     begin = time.process_time()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), inert_output():  # as `main` has it
         try:
             status = TARGETS[target].read(folder)
         except Exception as error:
             status, line = verdict(error)
             trace = "".join(traceback.format_exception(error)) if status == 3 else ""
-            err.write(line + "\n")
+            sys.stderr.write(line + "\n")
     seconds, peak = time.process_time() - begin, _peak() - before
     errors, printed = (
         text.getvalue().encode("utf-8", "backslashreplace").decode() for text in (err, out)
