@@ -169,7 +169,10 @@ def test_without_samples_the_values_stand_alone_with_their_intervals_and_are_not
         (b'{"results": {}, "configs": 1}', "no `configs`"),
         (b'{"results": {}, "configs": {}}', "no `config`"),
         (b'{"results": {}, "configs": {}, "config": {}}', "no `model_name` in it"),
-        (b'{"results": {}, "configs": {}, "config": {}, "model_name": "x"}', "none of its `results` is a task with a metric"),
+        (
+            b'{"results": {}, "configs": {}, "config": {}, "model_name": "x"}',
+            "none of its `results` is a task with a metric",
+        ),
     ],
 )
 def test_a_damaged_results_file_is_named_and_the_others_go_on(results, capsys, spoilt, said):
