@@ -67,7 +67,9 @@ def contributions(aggregation: str, scores: Scores | Sequence[Any], clusters: Cl
 def _added_up(clusters: Integers, moves: Floats) -> Contributions:
     """Moves by cluster. Sums of terms that cancel leave 1e-18 in place of 0, which must not count as spread."""
     coded = arrow_integers(clusters).dictionary_encode()
-    sums: Floats = np.bincount(as_numpy(coded.indices), weights=moves, minlength=len(coded.dictionary))
+    sums = np.bincount(as_numpy(coded.indices), weights=moves, minlength=len(coded.dictionary)).astype(
+        np.float64, copy=False
+    )
     sums[np.abs(sums) <= NOISE * np.abs(moves).max(initial=0.0)] = 0.0
     return Contributions(as_numpy(coded.dictionary), sums)
 
