@@ -76,11 +76,16 @@ class Rows(Sequence[Record]):
         return numbers_of(columns.texts(self._table, "row_sha256"))
 
     @functools.cached_property
+    def share_documents(self) -> bool:
+        """Whether any names a source document."""
+        return any(columns.distinct_texts(self._table, "cluster"))
+
+    @functools.cached_property
     def clusters(self) -> Integers:
         """A number for the source document of each within its task; where it shares none, for the row itself."""
-        named = columns.texts(self._table, "cluster")
-        if not any(named):
+        if not self.share_documents:
             return self.hashes
+        named = columns.texts(self._table, "cluster")
         names: list[Hashable] = []
         tasks = [cell[4] for cell in columns.cell_names(self._table)]  # the rows are of one cell
         for cluster, row in zip(named, columns.texts(self._table, "row_sha256"), strict=True):

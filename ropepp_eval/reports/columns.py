@@ -134,21 +134,21 @@ def joined(tables: Sequence[pa.Table]) -> pa.Table:
 
 def cell_names(table: pa.Table) -> list[tuple[Any, ...]]:
     """The `records.CELL_FIELDS` of each cell whose rows are in the table, in the order in which they come."""
-    return [tuple(json.loads(name)) for name in _distinct(table, "cell")]
+    return [tuple(json.loads(name)) for name in distinct_texts(table, "cell")]
 
 
 def of_cell(table: pa.Table, number: int) -> Integers:
     """Places of the rows of the cell of that number in `cell_names`."""
-    name = _distinct(table, "cell")[number]
+    name = distinct_texts(table, "cell")[number]
     return np.flatnonzero(np.array([one == name for one in _chunk(table, "cell").to_pylist()]))
 
 
 def distinct_values(table: pa.Table, column: str) -> list[Any]:
     """Values of a column of JSON, each once, in the order in which they come."""
-    return [json.loads(value) for value in _distinct(table, column)]
+    return [json.loads(value) for value in distinct_texts(table, column)]
 
 
-def _distinct(table: pa.Table, column: str) -> list[bytes]:
+def distinct_texts(table: pa.Table, column: str) -> list[bytes]:
     found: list[bytes] = _chunk(table, column).unique().to_pylist()
     return found
 

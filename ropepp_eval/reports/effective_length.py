@@ -253,6 +253,8 @@ def _below_first(first: Sequence[Part], later: Sequence[Part], margin: float) ->
 def _paired(one: Part, other: Part, weight: float) -> PairedScores | None:
     """Scores of the rows of both cells by row number; None where a number is another question, or rows name no document."""
     (rows, scores, _), (other_rows, other_scores, _) = (scores_of(part.cell, part.metric) for part in (one, other))
+    if not (rows.share_documents and other_rows.share_documents):
+        return None
     _, here, there = np.intersect1d(rows.numbers, other_rows.numbers, assume_unique=True, return_indices=True)
     asked, also = rows.questions, other_rows.questions
     if len(here) < 2 or any(asked[a] is None or asked[a] != also[b] for a, b in zip(here, there, strict=True)):
