@@ -197,7 +197,7 @@ def test_lines_of_earlier_releases_make_their_rows_again(run: Path, capsys: pyte
     [
         (
             "openbookqa",
-            "row 0 of openbookqa at 1k can't be scored again: its choices can't be made again: its tokenizer is not here",
+            "row 0 of openbookqa at 1k can't be scored again: its gold can't be made again: its tokenizer is not here",
         ),
         (
             "wikitext_positions",
