@@ -11,6 +11,8 @@ from ropepp_eval.cli import main
 from ropepp_eval.paths import resource_dir
 from tests.warm.start import Warm
 
+pytestmark = pytest.mark.usefixtures("lm_eval_index")
+
 DEMO = str(resource_dir("models") / "demo" / "rope")
 OURS = ["lm-eval", "--model", "ropepp", "--model_args", f"pretrained={DEMO}", "--limit", "2", "--tasks", "niah_single_1@256"]
 WHOLE = [*OURS[:5], *OURS[7:]]

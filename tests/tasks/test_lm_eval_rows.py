@@ -18,6 +18,8 @@ from ropepp_eval.errors import UserError
 from ropepp_eval.paths import resource_dir
 from ropepp_eval.reports.frame import read_results, read_rows
 
+pytestmark = pytest.mark.usefixtures("lm_eval_index")
+
 DEMO = resource_dir("models") / "demo"
 TASK = "niah_single_1@256"
 
