@@ -10,11 +10,12 @@ import pytest
 
 from ropepp_eval.cli import main
 from ropepp_eval.cluster import RayExecutor
+from ropepp_eval.cluster.nodes import living_nodes
 from ropepp_eval.reports.run_status import StatusReader
 from ropepp_eval.runs.config import RunConfig
 from ropepp_eval.runs.execute import run
 from ropepp_eval.worker_states import NAME, read_states
-from tests.cluster.tools import Breaking, kill_a_worker, manifest_of, stored, timeless, worker_processes
+from tests.cluster.tools import Breaking, kill_a_worker, manifest_of, stored, timeless, until, worker_processes
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECKPOINTS = [str(ROOT / "models" / "demo" / name) for name in ("rope", "ropepp_eh", "fope")]
@@ -54,8 +55,12 @@ def broken(tmp_path_factory: pytest.TempPathFactory, cluster: Any, address: str)
         kill_a_worker()
 
     def swap_nodes() -> None:
+        goes = next(iter(cluster.worker_nodes))  # not the one that comes: the run must have seen it
         seen["new"] = cluster.add_node(num_cpus=1)
-        cluster.remove_node(cluster.worker_nodes.copy().pop(), allow_graceful=False)
+        cluster.remove_node(goes, allow_graceful=False)
+        assert until(lambda: goes.node_id not in {node.id for node in living_nodes()}, 60), (
+            "the run might end before Ray knows"
+        )
 
     finished = run(
         config(out), executor=Breaking({6: look, 14: kill_a_worker, 22: swap_nodes}, ray_address=address, cpus_per_worker=1)
