@@ -1,4 +1,4 @@
-"""lm-eval's index of its own tasks, made once a session: it reads 14,000 YAML files anew for each `TaskManager`."""
+"""lm-eval's index of its own tasks, made once a run of the tests: it reads 14,000 YAML files anew for each `TaskManager`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import pickle
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 
 def remember(file: Path) -> None:
@@ -17,7 +19,7 @@ def remember(file: Path) -> None:
         return
     own = Path(_index.__file__).parent
     listed, read = _index.TaskIndex._iter_yaml_files, _index.load_yaml
-    contents: dict[Path, bytes] = {}
+    contents: dict[Path, bytes | None] = {}
 
     def files(root: Path) -> Iterable[Path]:
         if root != own:
@@ -25,32 +27,30 @@ def remember(file: Path) -> None:
         if not contents:
             if not file.exists():
                 _write(file, {path: _content(read, path) for path in listed(own)})
-            contents.update(pickle.loads(file.read_bytes()))  # noqa: S301 (written by this session)
+            contents.update(pickle.loads(file.read_bytes()))  # noqa: S301 (written by this run of the tests)
         return list(contents)
 
     def load_yaml(path: Path, *, resolve_func: bool = True, recursive: bool = True) -> Any:
-        if path not in contents or resolve_func or not recursive:
+        content = contents.get(path)
+        if content is None or resolve_func or not recursive:
             return read(path, resolve_func=resolve_func, recursive=recursive)
-        content = pickle.loads(contents[path])  # noqa: S301
-        if content is None:
-            raise ValueError(f"{path} is no task")
-        return content
+        return pickle.loads(content)  # noqa: S301
 
     load_yaml.read_once = True  # type: ignore[attr-defined]
     _index.TaskIndex._iter_yaml_files = staticmethod(files)
     _index.load_yaml = load_yaml
 
 
-def _content(read: Any, path: Path) -> bytes:
-    """A file as lm-eval reads it, or None where it passes over it."""
+def _content(read: Any, path: Path) -> bytes | None:
+    """A file as lm-eval reads it; None where it can't be read, which lm-eval then finds for itself, with its own error."""
     try:
         return pickle.dumps(read(path, resolve_func=False, recursive=True))
-    except Exception:
-        return pickle.dumps(None)
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
 
 
-def _write(file: Path, contents: dict[Path, bytes]) -> None:
-    """Whole or not at all: other processes of the session may be at it too."""
+def _write(file: Path, contents: dict[Path, bytes | None]) -> None:
+    """Whole or not at all: other processes of the same run may be at it too."""
     part = file.with_name(f"{file.name}.{os.getpid()}")
     part.write_bytes(pickle.dumps(contents))
     part.rename(file)
