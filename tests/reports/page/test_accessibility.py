@@ -6,7 +6,7 @@ import pytest
 
 from ropepp_eval.cli import main
 from tests.reports.page.folders import rich_run
-from tests.reports.page.test_views import choose
+from tests.reports.page.steps import choose, open_row
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def findings(page):
 def test_an_audit_finds_nothing(small_report, opened, settings):
     page = opened(small_report, **settings).page
     choose(page, "outcome", "wrong")
-    page.locator("table.rows tbody tr a").first.click()
+    open_row(page, 0)
     assert findings(page) == []
 
 

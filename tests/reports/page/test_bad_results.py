@@ -8,6 +8,7 @@ import pytest
 
 from ropepp_eval.cli import main
 from tests.reports.page.folders import rich_run
+from tests.reports.page.steps import open_row
 from tests.reports.results_folders import FakeCell, write_run
 
 
@@ -60,8 +61,7 @@ def test_a_thin_run_is_a_right_page(name, opened, tmp_path):
     assert expected.get(name, "Nothing is missing") in said
     if name == "megabytes of text":
         assert file.stat().st_size < 100_000
-        one.page.locator("table.rows tbody tr a").first.click()
-        one.page.get_by_role("heading", name="tokens").wait_for()  # the row is opened when the page is drawn
+        open_row(one.page, 0)
         assert "[... 2,998,000 characters left out ...]" in one.page.locator(".detail").text_content()
         assert one.page.evaluate("document.documentElement.scrollWidth") == 1200
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ropepp_eval.reports.page.document import page_of
 from ropepp_eval.reports.page.prompts import AROUND, END, excerpt
 from ropepp_eval.reports.page.render import render_page
+from tests.reports.page.steps import open_row
 from tests.reports.results_folders import FakeCell, write_run
 
 
@@ -36,12 +37,11 @@ def test_prompts_are_in_the_page_only_where_they_are_given(opened, tmp_path):
         file = tmp_path / f"{name}.html"
         file.write_bytes(render_page(page_of([run], rows="all", prompt_of=given)))
         page = opened(file).page
-        page.locator("table.rows tbody tr a").nth(2).click()
-        page.get_by_role("heading", name="tokens").wait_for()  # the row's link is followed before it is opened
+        open_row(page, 2)
         assert page.locator(".prompt-text").count() == (given is not None)
     assert asked == [0, 1, 2, 3]  # once a question, not once an answer
     assert "owned text" not in (tmp_path / "without.html").read_text()
     page = opened(tmp_path / "with.html").page
-    page.locator("table.rows tbody tr a").nth(2).click()
+    open_row(page, 2)
     assert page.locator(".prompt-text").text_content() == "owned text 2 </script> the answer is 7"
     assert page.locator(".prompt-text mark").all_text_contents() == ["7"]

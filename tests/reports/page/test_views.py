@@ -16,6 +16,7 @@ from ropepp_eval.reports.layouts import LayoutOptions
 from ropepp_eval.reports.table import Entry, number_text
 from ropepp_eval.reports.verdict import standings
 from tests.reports.page.folders import HOSTILE, rich_run
+from tests.reports.page.steps import choose, open_row
 
 
 def texts(page, selector):
@@ -31,10 +32,6 @@ def table_lines(page, caption):
         }""",
         caption,
     )
-
-
-def choose(page, label, option):
-    page.get_by_label(label, exact=True).select_option(label=option)
 
 
 def test_it_opens_from_disk_without_a_request_or_an_error(report, opened):
@@ -80,7 +77,7 @@ def test_hostile_names_and_answers_are_text(report, opened):
     assert one.page.locator("script").count() == 2
     choose(one.page, "task", "vt")
     for number in range(6):
-        one.page.locator("table.rows tbody tr a").nth(number).click()
+        open_row(one.page, number)
         answer = one.page.locator(".detail pre.answer").text_content()
         assert not re.search("[\x00-\x08\x1b\u202e]", answer)
         if number == 0:
@@ -233,7 +230,7 @@ def test_rows_are_filtered_sorted_and_paged(report, opened):
 def test_a_row_opens_with_all_that_is_known_of_it(report, opened):
     page = opened(report).page
     choose(page, "task", "niah_single_1")
-    page.locator("table.rows tbody tr a").nth(1).click()
+    open_row(page, 1)
     detail = page.locator(".detail")
     said = detail.text_content()
     for words in (
@@ -252,7 +249,7 @@ def test_a_row_opens_with_all_that_is_known_of_it(report, opened):
 
 def test_a_link_to_a_row_survives_sending_the_file(report, opened, tmp_path):
     page = opened(report).page
-    page.locator("table.rows tbody tr a").nth(7).click()
+    open_row(page, 7)
     title, address = page.locator(".detail h3").text_content(), page.evaluate("location.hash")
     assert re.fullmatch("#row=[0-9a-f]{12}", address)
     sent = tmp_path / "sent.html"
