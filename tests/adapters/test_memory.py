@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import weakref
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import ropepp_eval
 from ropepp_eval.adapters.memory import available_memory, resident_memory
 from ropepp_eval.adapters.model_facts import shapes_of
 from ropepp_eval.adapters.native import NativeLM
-from ropepp_eval.adapters.native.cache import StackView
+from ropepp_eval.adapters.native.cache import KeyValueStore, RaggedView, StackView
 from ropepp_eval.adapters.native.foresight import shapes_of_info
 from ropepp_eval.adapters.native.forward import Forward
 from ropepp_eval.checkpoints.cache_layers import FullLayers, windows
@@ -60,6 +61,37 @@ def test_the_plan_counts_what_the_store_allocates() -> None:
     forward.extend(StackView(store), lm.encoder.job(0, instances("loglikelihood_rolling", ("ab" * 400,))[0]).prompt)
     allocated = sum(buffer.nbytes for buffer in (*store.keys, *store.values) if buffer is not None)
     assert allocated == plan_memory(lm.shapes, [Steps(rows=3, context=900, steps=1, capacity=3000)]).cache
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+def test_a_store_is_gone_with_the_last_view_of_it(ragged: bool) -> None:
+    """At once, not when Python looks for circles: until then each trial and each run would keep a cache of its own."""
+    lm = NativeLM.from_objects(tiny_llama(), Letters(), max_length=4096)
+    ids = np.arange(8)
+    store = lm.forward.new_store(1, 16)
+    with torch.no_grad():
+        lm.forward.extend(StackView(store), ids)
+        if ragged:
+            lm.forward.step(torch.tensor([1]), RaggedView(store, [8], "cpu"))
+    watched = weakref.ref(store)
+    gc.disable()
+    try:
+        del store
+        assert watched() is None
+    finally:
+        gc.enable()
+
+
+def test_the_buffers_of_all_layers_are_made_together_and_a_layer_unlike_them_gets_its_own() -> None:
+    store = KeyValueStore(3, 2, 10)
+    keys, values = store.buffers(0, torch.ones(1, 4, 1, 8), torch.ones(1, 4, 1, 6))
+    assert (keys.shape, values.shape) == ((2, 4, 10, 8), (2, 4, 10, 6))
+    assert all(buffer is not None for buffer in (*store.keys, *store.values))
+    keys += 1
+    other, _ = store.buffers(1, torch.ones(1, 2, 1, 8), torch.ones(1, 4, 1, 6))
+    assert other.shape == (2, 2, 10, 8)
+    assert store.buffers(1, torch.ones(1, 2, 1, 8), torch.ones(1, 4, 1, 6))[0] is other
+    assert store.buffers(0, torch.ones(1, 4, 1, 8), torch.ones(1, 4, 1, 6))[0].sum() == keys.numel()
 
 
 def test_a_cell_that_does_not_fit_is_refused_with_the_number_and_the_remedy() -> None:

@@ -7,6 +7,7 @@ K key/value heads, D head size.
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import torch
@@ -24,15 +25,24 @@ class KeyValueStore:
         self.values: list[Tensor | None] = [None] * layers
 
     def buffers(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """The two buffers of a layer, made to fit `key` and `value` [any, K, any, D].
+        """The two buffers of a layer, made to fit `key` and `value` [any, K, any, D]."""
+        return self._buffer(self.keys, layer, key), self._buffer(self.values, layer, value)
 
-        They begin as zeros: what is masked out is still multiplied by zero, and NaN times zero is NaN.
+    def _buffer(self, buffers: list[Tensor | None], layer: int, states: Tensor) -> Tensor:
+        """One of the buffers; the first write makes those of all layers, side by side.
+
+        Made one by one they would stand between what a pass holds for a moment, and the gaps could not be given back: some hundred
+        MiB at 4,096 tokens. They begin as zeros: what is masked out is still multiplied by zero, and NaN times zero is NaN.
         """
-        keys, values = self.keys[layer], self.values[layer]
-        if keys is None or values is None:
-            keys = self.keys[layer] = key.new_zeros(self.rows, key.shape[1], self.capacity, key.shape[3])
-            values = self.values[layer] = value.new_zeros(self.rows, value.shape[1], self.capacity, value.shape[3])
-        return keys, values
+        shape = (self.rows, states.shape[1], self.capacity, states.shape[3])
+        buffer = buffers[layer]
+        if buffer is None:
+            buffers[:] = [states.new_zeros(shape) for _ in buffers]
+        elif buffer.shape != shape:  # a layer unlike the first
+            buffers[layer] = states.new_zeros(shape)
+        made = buffers[layer]
+        assert made is not None
+        return made
 
     def copy(self, source: int, target: int, tokens: int) -> None:
         """Copy the first `tokens` of row `source` to row `target`, and clear what stands behind them there."""
@@ -55,7 +65,8 @@ class _Layer(CacheLayerMixin):  # type: ignore[misc]
 
     def __init__(self, view: Any, number: int) -> None:
         super().__init__()
-        self.view = view
+        self.view = weakref.proxy(view)
+        """Weak, since the view holds its layers: in a circle a store would live on until Python looks for circles."""
         self.number = number
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
