@@ -25,6 +25,7 @@ from ropepp_eval.lengths import format_length
 from ropepp_eval.outside import Items, Outside, checked
 from ropepp_eval.rows.row import Row, RowRequest
 from ropepp_eval.tokens.tokenizer import Tokenizer
+from ropepp_eval.words import counted
 
 CHOICE = "<choice>"
 """Stands in a template's turns where the label's own text goes."""
@@ -236,8 +237,12 @@ def right_label(label: object, allowed: Sequence[object], where: str, field: str
     """The label as a text.
 
     Raises:
-        UserError: it is none of those allowed, as type and value.
+        UserError: it is none of those allowed, as type and value, or there are fewer than two to choose from.
     """
+    if len(allowed) < 2:
+        raise UserError(
+            f"{where}: {counted(len(allowed), 'choice')} for {field}; it must be one of 2 or more; get the file anew"
+        )
     if not any(type(label) is type(one) and label == one for one in allowed):
         names = ", ".join(map(repr, allowed[:-1])) + f" or {allowed[-1]!r}"
         raise UserError(f"{where}: {field} is {inert(repr(label))[:80]}; it must be {names}; get the file anew")

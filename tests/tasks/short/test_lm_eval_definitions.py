@@ -23,6 +23,7 @@ from ropepp_eval.rows.continuations import choice_scores
 from ropepp_eval.rows.requests import requests_of
 from ropepp_eval.rows.row import RowRequest
 from ropepp_eval.tokens.tokenizer import Tokenizer
+from ropepp_eval.words import counted
 
 LM_EVAL_TASKS = Path(lm_eval.tasks.__file__).parent
 THEIRS = {
@@ -265,6 +266,16 @@ def test_cleaned_records_of_hellaswag_are_taken_as_they_are(tmp_path: Path, byte
             "hellaswag/hellaswag.jsonl",
             json.dumps({**DOCS["short_hellaswag"][0], "label": "4"}),
             "hellaswag.jsonl:1: label is '4'; it must be '0', '1', '2' or '3'",
+        ),
+        *(
+            (
+                "short_hellaswag",
+                "reference",
+                "hellaswag/hellaswag.jsonl",
+                json.dumps({**DOCS["short_hellaswag"][0], "label": "0", "endings": ["left"][:left]}),
+                f"hellaswag.jsonl:1: {counted(left, 'choice')} for label; it must be one of 2 or more",
+            )
+            for left in (0, 1)
         ),
     ],
 )
