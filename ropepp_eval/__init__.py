@@ -9,8 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ropepp_eval.checkpoints import inspect_checkpoint as inspect_checkpoint
-    from ropepp_eval.checkpoints import load_checkpoint as load_checkpoint
+    from ropepp_eval.checkpoints.inspection import inspect_checkpoint as inspect_checkpoint
+    from ropepp_eval.checkpoints.loading import load_checkpoint as load_checkpoint
     from ropepp_eval.errors import UserError as UserError
     from ropepp_eval.registration import register as register
     from ropepp_eval.reports.effective_table import read_effective_lengths as read_effective_lengths
@@ -25,9 +25,9 @@ __version__ = "0.1.0"
 _LAZY = {
     "UserError": "ropepp_eval.errors",
     "evaluate": "ropepp_eval.runs",
-    "inspect_checkpoint": "ropepp_eval.checkpoints",
+    "inspect_checkpoint": "ropepp_eval.checkpoints.inspection",
     "lm_eval_tasks": "ropepp_eval.rows.lm_eval_lengths",
-    "load_checkpoint": "ropepp_eval.checkpoints",
+    "load_checkpoint": "ropepp_eval.checkpoints.loading",
     "load_task_folder": "ropepp_eval.rows.catalogue",
     "read_effective_lengths": "ropepp_eval.reports.effective_table",
     "read_results": "ropepp_eval.reports.frame",

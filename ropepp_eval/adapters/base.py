@@ -14,7 +14,7 @@ from ropepp_eval.adapters.encoding import Encoder, Job
 from ropepp_eval.adapters.ledger import Generated, SpanScore, failed, generated, scored
 from ropepp_eval.adapters.lm_eval_cache import claim
 from ropepp_eval.adapters.settings import Settings
-from ropepp_eval.checkpoints import CheckpointInfo
+from ropepp_eval.checkpoints.inspection import CheckpointInfo
 from ropepp_eval.errors import UserError
 from ropepp_eval.rows.requests import RowInstance, Unanswered
 from ropepp_eval.tokens.ids import Tokenizer

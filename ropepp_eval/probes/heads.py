@@ -12,7 +12,7 @@ from ropepp_eval.positions import Heads, get_position
 from ropepp_eval.probes.watching import attention_layers
 
 if TYPE_CHECKING:
-    from ropepp_eval.checkpoints import CheckpointInfo
+    from ropepp_eval.checkpoints.inspection import CheckpointInfo
 
 HeadPlaces = tuple[tuple[int, int], ...]
 _WRITTEN = re.compile(r"(\d+):(\d+)")

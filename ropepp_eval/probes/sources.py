@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ropepp_eval.checkpoints import inspect_checkpoint, load_checkpoint
 from ropepp_eval.checkpoints.cards import list_cards
-from ropepp_eval.checkpoints.inspection import CheckpointInfo
-from ropepp_eval.checkpoints.loading import parse_dtype, resolved_device
+from ropepp_eval.checkpoints.inspection import CheckpointInfo, inspect_checkpoint
+from ropepp_eval.checkpoints.loading import load_checkpoint, parse_dtype, resolved_device
 from ropepp_eval.checkpoints.reading import read_checkpoint
 from ropepp_eval.errors import UserError, unknown_name
 from ropepp_eval.hashing import hash_json

@@ -15,7 +15,7 @@ from ropepp_eval.rows.row import Row
 from ropepp_eval.runs.config import RunConfig
 
 if TYPE_CHECKING:
-    from ropepp_eval.checkpoints import CheckpointInfo
+    from ropepp_eval.checkpoints.inspection import CheckpointInfo
     from ropepp_eval.runs.plan import PlannedCheckpoint
 
 

@@ -27,7 +27,7 @@ from ropepp_eval.runs.store import folder_name
 from ropepp_eval.tokens.tokenizer import Tokenizer, load_tokenizer
 
 if TYPE_CHECKING:
-    from ropepp_eval.checkpoints import CheckpointInfo
+    from ropepp_eval.checkpoints.inspection import CheckpointInfo
 
 
 @dataclass(frozen=True)
@@ -252,7 +252,7 @@ def _rows(config: RunConfig, task: TaskEntry, length: int, tokenizer: Tokenizer,
 
 
 def _planned_checkpoints(config: RunConfig, earlier: Mapping[str, Any] | None, by_card: bool) -> list[PlannedCheckpoint]:
-    from ropepp_eval.checkpoints import inspect_checkpoint
+    from ropepp_eval.checkpoints.inspection import inspect_checkpoint
 
     found: dict[Path, tuple[str, CheckpointInfo]] = {}
     for source in config.checkpoints:
@@ -281,7 +281,7 @@ def _by_its_card(source: str, position: str | None) -> CheckpointInfo | None:
 
 def planned_checkpoint(config: RunConfig, label: str, source: str) -> PlannedCheckpoint:
     """One checkpoint of a run that was planned elsewhere, as this machine has it. Raises UserError where it has none."""
-    from ropepp_eval.checkpoints import inspect_checkpoint
+    from ropepp_eval.checkpoints.inspection import inspect_checkpoint
 
     return _with_tokenizer(config, label, source, inspect_checkpoint(source, position=config.position))
 

@@ -10,7 +10,7 @@ import torch
 
 from ropepp_eval import inspect_checkpoint, load_checkpoint
 from ropepp_eval.adapters.native import NativeLM
-from ropepp_eval.checkpoints import export_checkpoint
+from ropepp_eval.checkpoints.export import export_checkpoint
 from ropepp_eval.checkpoints.families import SHARING
 from ropepp_eval.errors import UserError
 from tests.adapters.families import FAMILIES, Family, page_table

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from ropepp_eval import cli, inspect_checkpoint, load_checkpoint
-from ropepp_eval.checkpoints import cards, export_checkpoint, folder
+from ropepp_eval.checkpoints import cards, folder
 from ropepp_eval.checkpoints.card_info import info_of_card
+from ropepp_eval.checkpoints.export import export_checkpoint
 from ropepp_eval.checkpoints.reading import expected_shapes
 from ropepp_eval.errors import UserError
 from ropepp_eval.modeling import RopePPForCausalLM

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ropepp_eval import inspect_checkpoint, load_checkpoint
-from ropepp_eval.checkpoints import export_checkpoint
+from ropepp_eval.checkpoints.export import export_checkpoint
 from ropepp_eval.checkpoints.reading import read_checkpoint
 from ropepp_eval.errors import UserError
 from ropepp_eval.modeling import RopePPConfig

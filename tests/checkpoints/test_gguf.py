@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from ropepp_eval import inspect_checkpoint, load_checkpoint
-from ropepp_eval.checkpoints import export_checkpoint
+from ropepp_eval.checkpoints.export import export_checkpoint
 from ropepp_eval.checkpoints.gguf_tokenizer import merged_by_score
 from ropepp_eval.cli import main
 from ropepp_eval.errors import UserError

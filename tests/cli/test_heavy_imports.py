@@ -46,9 +46,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(write_run(tmp_path_factory.mktemp("results") / "run", cells))
 
 
-def test_commands_that_read_results_import_what_they_need(run: str, tmp_path: Path) -> None:
+def test_commands_that_compute_with_no_model_import_what_they_need(run: str, tmp_path: Path) -> None:
     """One process, the lightest command first, so what one imports is seen at the next ones too."""
     commands = [
+        ("models", ["models"]),
+        ("tasks", ["tasks"]),
         ("status", ["status", run]),
         ("rows", ["rows", run, "--wrong"]),
         ("table", ["table", run]),
@@ -57,7 +59,7 @@ def test_commands_that_read_results_import_what_they_need(run: str, tmp_path: Pa
         ("report", ["report", run, "--out", str(tmp_path / "report.html")]),
     ]
     found = json.loads(printed(WATCHED, commands))
-    assert found == {name: [0, [] if name in ("status", "rows") else ["scipy"]] for name, _ in commands}
+    assert found == {name: [0, [] if name in ("models", "tasks", "status", "rows") else ["scipy"]] for name, _ in commands}
 
 
 def test_a_run_says_its_first_line_before_anything_heavy_is_imported(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ropepp_eval.checkpoints import inspect_checkpoint
+from ropepp_eval.checkpoints.inspection import inspect_checkpoint
 from ropepp_eval.cluster.executor import check_heads
 from ropepp_eval.cluster.nodes import Needs, Node, needs_of
 from ropepp_eval.errors import UserError

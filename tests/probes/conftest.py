@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ropepp_eval.checkpoints import load_checkpoint
+from ropepp_eval.checkpoints.loading import load_checkpoint
 from ropepp_eval.probes import rows_of
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -23,8 +23,8 @@ from ropepp_eval.adapters.native.grouping import (
 )
 from ropepp_eval.adapters.settings import Settings
 from ropepp_eval.adapters.windows import common_prefix
-from ropepp_eval.checkpoints import CheckpointInfo
 from ropepp_eval.checkpoints.families import SHARING
+from ropepp_eval.checkpoints.inspection import CheckpointInfo
 from ropepp_eval.forecasts.calls import Call, Read, Steps, chunks
 from ropepp_eval.forecasts.limits import cache_tokens, chunk_of, default_chunk, limits_of, rows_at_once
 from ropepp_eval.forecasts.memory import MemoryPlan, plan_memory

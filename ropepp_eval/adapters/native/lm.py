@@ -26,8 +26,8 @@ from ropepp_eval.adapters.native.scoring import Scorer
 from ropepp_eval.adapters.native.whole import WholeForward, WholeGenerator
 from ropepp_eval.adapters.native.work import WorkPlan, count_work
 from ropepp_eval.adapters.settings import Settings
-from ropepp_eval.checkpoints import CheckpointInfo
 from ropepp_eval.checkpoints.cache_layers import windows
+from ropepp_eval.checkpoints.inspection import CheckpointInfo
 from ropepp_eval.tokens.ids import Tokenizer
 
 
