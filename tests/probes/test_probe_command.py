@@ -206,7 +206,9 @@ def test_and_these_do_work_with_it(qwen2: Path, tmp_path: Path) -> None:
     common = ["--offline", "--quiet", "--device", "cpu", "--out", str(tmp_path)]
     assert main(["probe", "cost", str(qwen2), "--lengths", "64", "--batch", "2", "--steps", "1", *common]) == 0
     assert main(["probe", "extrapolation", str(qwen2), "--lengths", "256", "--samples", "1", *common]) == 0
-    assert {"cost.png", "extrapolation.png"} <= {path.name for path in tmp_path.iterdir()}
+    assert main(["figures", str(tmp_path), "--which", "4,6"]) == 0
+    assert {"cost.png", "extrapolation.png", "figure4.png", "figure6.png"} <= {path.name for path in tmp_path.iterdir()}
+    assert "$" not in (tmp_path / "figure6.svg").read_text()  # an axis' numbers are not written as mathematics
 
 
 def test_make_figures_runs_all_that_the_papers_figures_need_and_keeps_them() -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _COLUMNS = (("cache_mib", "cache (MiB)"), ("peak_mib", "peak of memory (MiB)"), ("milliseconds", "time of a step (ms)"))
 _BELOW = {"peak_mib": ("cache_mib", "cache alone"), "milliseconds": ("floor_milliseconds", "floor")}
 """What is dotted below a column's lines: the part of it that the context decides."""
-_VLLM: dict[str, Any] = {"linestyle": "--", "markerfacecolor": "white"}
+_LOOKS: dict[str, dict[str, Any]] = {"native": {"linestyle": "-"}, "vllm": {"linestyle": "--", "markerfacecolor": "white"}}
 
 
 def picture(numbers: pandas.DataFrame) -> dict[str, Figure]:
@@ -45,7 +45,7 @@ def _row(axes: list[Axes], part: pandas.DataFrame, title: str, columns: tuple[tu
         below, says = _BELOW.get(column, (None, ""))
         for (name, engine), own in part.groupby(["checkpoint", "engine"], sort=False):
             own = own.sort_values("length_tokens")
-            style = styles[str(name)] | (_VLLM if engine == "vllm" else {"linestyle": "-"})
+            style = styles[str(name)] | ({} if plain else _LOOKS[str(engine)])
             one.plot(own["length_tokens"], own[column], label=str(name) if plain else f"{name}, {engine}", **style)
             if below is not None:
                 one.plot(own["length_tokens"], own[below], color=style["color"], linestyle=":", linewidth=1.0)
