@@ -27,7 +27,6 @@ from ropepp_eval.forecasts.rates import step_bytes
 from ropepp_eval.forecasts.shapes import DTYPE_BYTES, ModelShapes
 from ropepp_eval.probes.base import Measured
 from ropepp_eval.probes.cost import failed, in_words, too_large
-from ropepp_eval.vllm_plugin.measuring import MEASURING
 
 AHEAD_TOKENS = 128
 """Tokens that the row that begins first may write before the last one begins."""
@@ -57,12 +56,11 @@ class VllmCost:
             return failure
         settings = EngineSettings(max_num_seqs=batch, enforce_eager=self.enforce_eager)
         arguments = engine_arguments(
-            self.read, self.position, longest, dtype=self.dtype, device_type=self.device_type, settings=settings, cache_bytes=cache
+            self.read, self.position, longest, dtype=self.dtype, device_type=self.device_type, settings=settings, cache_bytes=cache,
+            measuring=True,
         )  # fmt: skip
         try:
-            with contextlib.closing(
-                Engine(arguments | {"worker_extension_cls": MEASURING, "disable_log_stats": False}, self.log_file)
-            ) as engine:
+            with contextlib.closing(Engine(arguments, self.log_file)) as engine:
                 found = decoded(engine, prompts_of(batch, context, int(self.read.config.vocab_size)), steps)
         except UserError as error:
             return failed("engine", "NoStart", str(error))

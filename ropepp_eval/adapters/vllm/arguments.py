@@ -28,6 +28,7 @@ def engine_arguments(
     device_type: str,
     settings: EngineSettings,
     cache_bytes: int | None = None,
+    measuring: bool = False,
 ) -> dict[str, Any]:
     """Arguments of vLLM's `LLM`.
 
@@ -37,6 +38,7 @@ def engine_arguments(
         dtype: as torch calls it, without `torch.`.
         device_type: of `platform_of`.
         cache_bytes: of the key/value cache; None: as the settings say.
+        measuring: whether workers answer what `vllm_plugin.measuring` adds to them, and vLLM keeps its metrics.
 
     Raises:
         UserError: on a CPU, one such request does not fit in memory.
@@ -60,8 +62,12 @@ def engine_arguments(
         "max_model_len": longest_tokens,
         "max_num_seqs": settings.max_num_seqs or _ROWS[device_type],
         "max_num_batched_tokens": settings.max_num_batched_tokens or _STEP_TOKENS[device_type],
-        "disable_log_stats": True,
+        "disable_log_stats": not measuring,
     }
+    if measuring:
+        from ropepp_eval.vllm_plugin.measuring import MEASURING
+
+        arguments["worker_extension_cls"] = MEASURING
     for name in ("tensor_parallel_size", "gpu_memory_utilization", "seed", "enable_prefix_caching", "enforce_eager"):
         arguments[name] = getattr(settings, name)
     if cache_bytes is not None:

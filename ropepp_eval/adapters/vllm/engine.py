@@ -174,7 +174,7 @@ class Engine:
 
     @property
     def blocks_used(self) -> int:
-        """Blocks of the cache that requests hold since the last step, by vLLM's own metric; it is kept where `disable_log_stats` is False."""
+        """Blocks of the cache that requests hold since the last step, by vLLM's own metric, where it was started to keep them."""
         used: float = {metric.name: metric for metric in self._llm.get_metrics()}["vllm:kv_cache_usage_perc"].value
         return round(used * (int(self.config.cache_config.num_gpu_blocks) - 1))  # one block is nobody's
 
