@@ -79,7 +79,7 @@ class Cost(Probe):
         return frame.assign(**{f"{name}_ratio": frame[name].to_numpy() / base[name].to_numpy() for name in columns})
 
 
-def in_words(
+def came_out(
     *, seconds: float, peak: int, cache: int, weights: float, arithmetic_cache: int, engine: str, device: str, **details: Any
 ) -> Measured:
     """What came out of a cell: bytes as MiB, and the floor; `details` are kept as they are."""

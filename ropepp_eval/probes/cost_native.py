@@ -20,7 +20,7 @@ from ropepp_eval.adapters.native.cache import KeyValueStore, RaggedView
 from ropepp_eval.forecasts.calls import Steps
 from ropepp_eval.forecasts.memory import plan_memory
 from ropepp_eval.probes.base import Measured
-from ropepp_eval.probes.cost import failed, in_words, too_large
+from ropepp_eval.probes.cost import came_out, failed, too_large
 from ropepp_eval.processes import forget_peak, peak_bytes
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def measured(lm: Any, context: int, batch: int, steps: int) -> Measured:
         return failure
     with peak_memory(device) as peak:
         seconds, cache = decode_seconds(forward, shapes, context, batch, steps)
-    return in_words(
+    return came_out(
         seconds=seconds, peak=peak.bytes, cache=cache, weights=weight_bytes(lm.model), arithmetic_cache=batch * shapes.kv_bytes(context, size),
         engine="native", device=str(device), batch=batch, dtype=dtype, threads=torch.get_num_threads(),
     )  # fmt: skip

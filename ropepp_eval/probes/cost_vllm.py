@@ -26,7 +26,7 @@ from ropepp_eval.errors import UserError
 from ropepp_eval.forecasts.rates import step_bytes
 from ropepp_eval.forecasts.shapes import DTYPE_BYTES, ModelShapes
 from ropepp_eval.probes.base import Measured
-from ropepp_eval.probes.cost import failed, in_words, too_large
+from ropepp_eval.probes.cost import came_out, failed, too_large
 
 AHEAD_TOKENS = 128
 """Tokens that the row that begins first may write before the last one begins."""
@@ -70,7 +70,7 @@ class VllmCost:
             return failed(
                 "engine", "NotTogether", f"its {batch} rows never wrote {steps} tokens side by side; ask for a smaller batch"
             )
-        return in_words(
+        return came_out(
             seconds=found.seconds, peak=found.peak, cache=found.cache, weights=step_bytes(self.shapes, self.dtype),
             arithmetic_cache=batch * self.shapes.kv_bytes(context, DTYPE_BYTES[self.dtype]), engine="vllm", device=self.device_type, batch=batch,
             dtype=self.dtype, threads=found.threads,
