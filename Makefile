@@ -24,7 +24,7 @@ DEMO_RUN = "$(BIN)/ropepp-eval" run $(addprefix models/demo/,rope ropepp_eh rope
   --offline --dtype float32 --allow-beyond-trained-length
 
 ALL_DEMO := $(addprefix models/demo/,rope ropepp_eh ropepp_ec fope partial alibi nope)
-BOTH_DEMO := $(addprefix models/demo/,rope ropepp_ec ropepp_eh)
+ROPEPP_DEMO := $(addprefix models/demo/,rope ropepp_ec ropepp_eh)
 PROBES_OUT ?= runs/probes
 FIGURES ?= results/figures
 PROBE = "$(BIN)/ropepp-eval" probe --offline --out "$(PROBES_OUT)"
@@ -148,9 +148,9 @@ figures: writable setup
 	@$(PROBE) curves $(ALL_DEMO) --lengths 512 --samples 4 --dtype float32
 	@$(PROBE) attention $(ALL_DEMO) --tasks niah_single_1 --lengths 256,512,1k,2k --samples 12 --dtype float32 --allow-beyond-trained-length
 	@$(PROBE) noise models/demo/ropepp_ec --tasks niah_single_1 --lengths 512 --samples 6 --draws 2 --dtype float32
-	@$(PROBE) ablation $(BOTH_DEMO) --tasks niah_single_1 --lengths 512 --samples 6 --dtype float32
+	@$(PROBE) ablation $(ROPEPP_DEMO) --tasks niah_single_1 --lengths 512 --samples 6 --dtype float32
 	@$(PROBE) extrapolation $(ALL_DEMO) --lengths 2k --samples 5 --dtype float32 --allow-beyond-trained-length
-	@$(PROBE) cost $(BOTH_DEMO) --lengths 2k,4k,8k,16k --batch 1,8 --steps 4
+	@$(PROBE) cost $(ROPEPP_DEMO) --lengths 2k,4k,8k,16k,32k --batch 1,8 --steps 4
 	@"$(BIN)/ropepp-eval" figures "$(PROBES_OUT)"
 	@mkdir -p "$(FIGURES)" && cp "$(PROBES_OUT)"/*.png "$(PROBES_OUT)"/*.csv "$(FIGURES)"
 

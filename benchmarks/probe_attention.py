@@ -17,7 +17,7 @@ from _common import Check, Stopwatch, finish, forget_peak, parser, peak_bytes
 from ropepp_eval.adapters.native.cache import StackView
 from ropepp_eval.modeling import RopePPForCausalLM
 from ropepp_eval.probes.attention import look_at
-from ropepp_eval.probes.cost import fill
+from ropepp_eval.probes.cost_native import fill
 from ropepp_eval.probes.execute import engine_of
 from ropepp_eval.probes.sources import card_shape, shape_config
 from ropepp_eval.probes.texts import Text

@@ -61,6 +61,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         help="random weights in the shape of a card, such as 376M; --position names embeddings with commas",
     )
+    cost.add_argument(
+        "--backend", metavar="LIST", help="native (torch; the default), vllm, or both with commas: a picture of both"
+    )
+    cost.add_argument("--enforce-eager", action="store_true", default=None, help="vllm: no compilation, a quicker start")
     cost.add_argument("--batch", default="1,8", metavar="LIST", help="rows decoded side by side (default: 1,8)")
     cost.add_argument("--steps", type=int, default=8, metavar="N", help="tokens that are timed (default 8)")
     how = parser.add_argument_group("how it is computed")
@@ -137,12 +141,14 @@ def _probe(kind: type[Probe], args: argparse.Namespace) -> Probe:
         "target": ("noise", "ablation"),
         "deviations": ("noise",),
         "shape": ("cost",),
+        "backend": ("cost",),
+        "enforce_eager": ("cost",),
         "memory": _ROWS,
     }
     for option, kinds in uses.items():
         if getattr(args, option) is not None and kind.kind not in kinds:
             raise UserError(
-                f"--{option} has no meaning for the probe {kind.kind}, only for {', '.join(kinds)}; leave it out"
+                f"--{option.replace('_', '-')} has no meaning for the probe {kind.kind}, only for {', '.join(kinds)}; leave it out"
             )
     given: dict[str, Any] = {}
     targets = tuple(_listed(args.target)) if args.target is not None else ()
@@ -190,17 +196,23 @@ def _setting_plan(probe: Probe, args: argparse.Namespace) -> ProbePlan:
     from ropepp_eval.probes.base import Setting
     from ropepp_eval.probes.cost import Cost
     from ropepp_eval.probes.plan import setting_plan
-    from ropepp_eval.probes.sources import cost_sources, coverage_sources, shape_sources
+    from ropepp_eval.probes.sources import Decoding, cost_sources, coverage_sources, distinct, shape_sources
 
     if bool(args.checkpoints) == bool(args.shape):
         raise UserError(f"probe {probe.kind} takes checkpoints, or (cost) a shape such as --shape 376M; name one of the two")
     cells: list[tuple[str, int, Setting]]
     if isinstance(probe, Cost):
+        folder, eager = Path(args.out) / probe.kind, bool(args.enforce_eager)
+        backends = dict.fromkeys(_listed(args.backend or "") or ["native"])
+        ways = [Decoding(name, args.dtype, args.device, folder, eager) for name in backends]
+        if eager and "vllm" not in backends:
+            raise UserError("--enforce-eager is vLLM's; add --backend vllm or leave it out")
         if args.shape:
             positions = _listed(args.position or "rope,ropepp_eh,ropepp_ec")
-            sources = shape_sources(args.shape, positions, args.dtype, args.device)
+            sources = [source for how in ways for source in shape_sources(args.shape, positions, how)]
         else:
-            sources = cost_sources(args.checkpoints, args.position, args.dtype, args.device)
+            sources = [source for how in ways for source in cost_sources(args.checkpoints, args.position, how)]
+        distinct(sources)
         lengths = args.lengths or parse_lengths(_FIRST_LENGTHS["cost"])
         cells = [
             (f"decode_batch_{batch}", length, Setting({"batch": batch})) for batch in probe.batches for length in lengths

@@ -119,9 +119,12 @@ def coverage(model: Any, lengths: Sequence[int]) -> pd.DataFrame:
 
 
 def cost(model: Any, lengths: Sequence[int], *, batches: Sequence[int] = (1, 8), steps: int = 8) -> pd.DataFrame:
-    """Milliseconds and bytes of a new token, one line a length and batch. There are no rows."""
+    """Milliseconds and bytes of a new token by the native engine, one line a length and batch. There are no rows."""
+    from functools import partial
+
     from ropepp_eval.probes.base import ProbeCell, Setting
     from ropepp_eval.probes.cost import Cost
+    from ropepp_eval.probes.cost_native import measured
     from ropepp_eval.probes.execute import engine_of
 
     cells = [
@@ -131,7 +134,7 @@ def cost(model: Any, lengths: Sequence[int], *, batches: Sequence[int] = (1, 8),
         for batch in batches
         for length in lengths
     ]
-    return _framed(Cost(batches=tuple(batches), steps=steps), engine_of(model), cells)
+    return _framed(Cost(batches=tuple(batches), steps=steps), partial(measured, engine_of(model)), cells)
 
 
 def _tokenizer(model: Any, name: str | None) -> Any:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from ropepp_eval.probes.base import Measured, Probe, ProbeCell, Record, Setting, name_columns
+from ropepp_eval.probes.base import Measured, Probe, ProbeCell, Record, name_columns
 
 if TYPE_CHECKING:
     import pandas
@@ -75,10 +75,6 @@ class Coverage(Probe):
                 lines.append({**start, "role": role, "note": "", "new_dimensions": float((by_dimension["max"] > NEW).mean()),
                               "new_values": float(by_dimension["mean"].mean() / 2)})  # fmt: skip
         return pandas.DataFrame(lines)
-
-
-def coverage_rows() -> tuple[Setting, ...]:
-    return (Setting({"probe": "coverage"}),)
 
 
 def measured(position: Position, head_dim: int, trained: int, length: int) -> Measured:

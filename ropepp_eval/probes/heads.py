@@ -77,8 +77,8 @@ def facts_of_checkpoint(info: CheckpointInfo) -> HeadFacts:
     """
     if not info.ours:
         raise UserError(
-            f"checkpoint {info.name} runs through transformers' {info.architecture}; probes of heads look into the position embeddings of "
-            "this package only (`ropepp-eval inspect` names them); leave it out"
+            f"checkpoint {info.name} runs through transformers' {info.architecture}, and probes of heads look into the position embeddings of "
+            "this package only (`ropepp-eval inspect` names them); the probes cost and extrapolation work with it"
         )
     heads = Heads(info.query_heads, info.key_value_heads, info.attention_heads)
     return HeadFacts(info.name, info.position, info.layers, get_position(info.position).head_roles(heads))

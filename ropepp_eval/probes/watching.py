@@ -50,8 +50,8 @@ def attention_layers(model: Any) -> list[RopePPAttention]:
     layers = [module for module in model.modules() if isinstance(module, RopePPAttention)]
     if not layers:
         raise UserError(
-            f"model of class {type(model).__name__}: probes of heads look into the position embeddings of this package; name a "
-            "checkpoint that `ropepp-eval inspect` shows with one of them"
+            f"model of class {type(model).__name__}: probes of heads look into the position embeddings of this package; load a "
+            "checkpoint that `ropepp-eval inspect` shows with one of them, or ask for cost or extrapolation"
         )
     return layers
 

@@ -60,8 +60,9 @@ def _engine(config: RunConfig, checkpoint: PlannedCheckpoint) -> dict[str, Any]:
     dtype = str(parse_dtype(config.dtype, checkpoint.info.dtype)).removeprefix("torch.")
     facts: dict[str, Any] = {"engine": config.backend, "dtype": dtype}
     if config.backend == "vllm":
+        from ropepp_eval.adapters.vllm.arguments import platform_of
         from ropepp_eval.adapters.vllm.engine import require_vllm, vllm_version
-        from ropepp_eval.adapters.vllm.lm import both_settings, platform_of
+        from ropepp_eval.adapters.vllm.lm import both_settings
 
         require_vllm()
         settings, engine = both_settings(options)

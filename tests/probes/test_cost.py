@@ -7,7 +7,8 @@ import torch
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.probes import cost
-from ropepp_eval.probes.cost import Cost, measured, weight_bytes
+from ropepp_eval.probes.cost import Cost
+from ropepp_eval.probes.cost_native import measured, weight_bytes
 from ropepp_eval.probes.execute import engine_of
 from ropepp_eval.probes.sources import card_shape, shape_config
 from tests.modeling.conftest import build

@@ -10,7 +10,7 @@ import pytest
 
 from ropepp_eval.adapters.native import NativeLM
 from ropepp_eval.adapters.vllm import VllmLM
-from ropepp_eval.adapters.vllm.lm import check_architecture
+from ropepp_eval.adapters.vllm.arguments import check_architecture
 from ropepp_eval.checkpoints.reading import read_checkpoint
 from ropepp_eval.errors import UserError
 from ropepp_eval.tokens.ids import Tokenizer

@@ -15,8 +15,9 @@ from ropepp_eval.adapters.base import RowAdapter
 from ropepp_eval.adapters.encoding import Span
 from ropepp_eval.adapters.settings import Settings
 from ropepp_eval.adapters.vllm import engine as vllm_engine
+from ropepp_eval.adapters.vllm.arguments import platform_of
 from ropepp_eval.adapters.vllm.engine import EngineSettings, death, last_lines, require_vllm, start_message
-from ropepp_eval.adapters.vllm.lm import VllmLM, engine_settings, platform_of, translated
+from ropepp_eval.adapters.vllm.lm import VllmLM, engine_settings, translated
 from ropepp_eval.adapters.vllm.requests import believable_logprobs
 from ropepp_eval.errors import UserError
 from ropepp_eval.tokens.tokenizer import load_tokenizer
@@ -136,7 +137,7 @@ def test_too_little_memory_for_one_request_is_refused(
     tmp_path: Path, tiny_tokenizer_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("VLLM_CPU_KVCACHE_SPACE", raising=False)
-    monkeypatch.setattr("ropepp_eval.adapters.vllm.lm.available_memory", lambda device: 1 << 20)
+    monkeypatch.setattr("ropepp_eval.adapters.vllm.arguments.available_memory", lambda device: 1 << 20)
     folder = make_checkpoint(tmp_path / "rope", tiny_tokenizer_dir, "rope")
     with pytest.raises(UserError, match="one request of 8,194 tokens needs"):
         VllmLM(str(folder))

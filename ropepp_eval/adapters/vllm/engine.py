@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from ropepp_eval.inert import InertStream, raw_stream
 
 TESTED_VERSIONS = ("0.32",)
 """First parts of the vLLM versions whose log-probabilities and continuations our tests compare with the native adapter."""
+LOG_NAME = "vllm-engine.log"
 _LAST_LINES = 3
 _WATCH_SECONDS = 0.5
 
@@ -113,7 +114,7 @@ class Engine:
         """vLLM's own config, as resolved."""
         return self._llm.llm_engine.vllm_config
 
-    def stream(self, requests: Iterable[EngineRequest]) -> Iterator[tuple[EngineRequest, Any]]:
+    def stream(self, requests: Iterable[EngineRequest]) -> Generator[tuple[EngineRequest, Any], None, None]:
         """(request, vLLM's RequestOutput) for every output of every step. At most `rows` requests are in the engine at once,
         so that all of them run and its death can only touch those.
 
@@ -158,6 +159,24 @@ class Engine:
             running.clear()
             raise died from error
         return outputs
+
+    def ask_workers(self, method: str) -> list[Any]:
+        """What a method of vLLM's worker gives, one answer a process that holds a part of the model.
+
+        Raises:
+            EngineDied: the engine gave up.
+        """
+        try:
+            answers: list[Any] = self._llm.collective_rpc(method)
+        except Exception as error:  # as in `_advance`
+            raise EngineDied([], death(error, self.log_file)) from error
+        return answers
+
+    @property
+    def blocks_used(self) -> int:
+        """Blocks of the cache that requests hold since the last step, by vLLM's own metric, where it was started to keep them."""
+        used: float = {metric.name: metric for metric in self._llm.get_metrics()}["vllm:kv_cache_usage_perc"].value
+        return round(used * (int(self.config.cache_config.num_gpu_blocks) - 1))  # one block is nobody's
 
     def close(self) -> None:
         """Stop its processes. Safe to call again."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -16,12 +15,10 @@ from ropepp_eval.adapters.answers import Answer
 from ropepp_eval.adapters.base import RowAdapter, tokenizer_of
 from ropepp_eval.adapters.encoding import Job
 from ropepp_eval.adapters.ledger import Generated, SpanScore, failed
-from ropepp_eval.adapters.memory import available_memory
 from ropepp_eval.adapters.settings import Settings
-from ropepp_eval.adapters.vllm.engine import Engine, EngineDied, EngineSettings, require_vllm, vllm_version
+from ropepp_eval.adapters.vllm.arguments import check_architecture, check_heads, engine_arguments, platform_of
+from ropepp_eval.adapters.vllm.engine import LOG_NAME, Engine, EngineDied, EngineSettings, require_vllm, vllm_version
 from ropepp_eval.adapters.vllm.requests import generate, score_spans
-from ropepp_eval.checkpoints.cache_layers import cache_entries, kept_whole
-from ropepp_eval.checkpoints.families import why_whole
 from ropepp_eval.checkpoints.inspection import describe
 from ropepp_eval.checkpoints.loading import parse_dtype
 from ropepp_eval.checkpoints.reading import ReadCheckpoint, read_checkpoint
@@ -29,10 +26,6 @@ from ropepp_eval.errors import UserError
 from ropepp_eval.tokens.ids import Tokenizer
 from ropepp_eval.words import counted
 
-LOG_NAME = "vllm-engine.log"
-_ROWS = {"cpu": 16, "cuda": 256}
-_STEP_TOKENS = {"cpu": 2048, "cuda": 4096}
-_SMALLEST_CACHE_BYTES = 256 << 20
 _ENGINE_NAMES = tuple(field.name for field in fields(EngineSettings))
 
 
@@ -81,40 +74,17 @@ class VllmLM(RowAdapter):
         self._device_type = platform_of(device)
         self.dtype = str(parse_dtype(dtype, read.config.dtype)).removeprefix("torch.")
         check_heads(read, self.engine_settings.tensor_parallel_size)
-        folder = Path(log_folder) if log_folder else Path(tempfile.mkdtemp(prefix="ropepp-eval-vllm-"))
-        self.engine: Engine | None = Engine(self._arguments(read, position), folder / LOG_NAME)
-
-    def _arguments(self, read: ReadCheckpoint, position: str | None) -> dict[str, Any]:
-        """Arguments of vLLM's `LLM`."""
-        from ropepp_eval.positions.registry import loaded_modules
-        from ropepp_eval.vllm_plugin import CONFIG_FORMAT, LOAD_FORMAT, MODULES_VARIABLE, PINNED_FILES, POSITION_OVERRIDE
-
-        os.environ[MODULES_VARIABLE] = os.pathsep.join(map(str, loaded_modules()))  # engine processes inherit it
-        settings = self.engine_settings
         # A request of max_length + 1 tokens is scored to its last token, and vLLM always writes one more.
-        longest = self._max_length + 2
-        overrides: dict[str, Any] = {} if position is None else {POSITION_OVERRIDE: position}
-        if longest > read.max_position_embeddings:
-            overrides["max_position_embeddings"] = longest
-        arguments: dict[str, Any] = {
-            "model": str(read.folder.path),
-            "config_format": CONFIG_FORMAT,
-            "load_format": LOAD_FORMAT,
-            "model_loader_extra_config": {PINNED_FILES: [file.as_json for file in read.folder.weights]},
-            "hf_overrides": overrides,
-            "skip_tokenizer_init": True,
-            "generation_config": "vllm",
-            "dtype": self.dtype,
-            "max_model_len": longest,
-            "max_num_seqs": settings.max_num_seqs or _ROWS[self._device_type],
-            "max_num_batched_tokens": settings.max_num_batched_tokens or _STEP_TOKENS[self._device_type],
-            "disable_log_stats": True,
-        }
-        for name in ("tensor_parallel_size", "gpu_memory_utilization", "seed", "enable_prefix_caching", "enforce_eager"):
-            arguments[name] = getattr(settings, name)
-        if self._device_type == "cpu" and "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
-            arguments["kv_cache_memory_bytes"] = cpu_cache_bytes(read, longest, self.dtype, settings)
-        return arguments
+        arguments = engine_arguments(
+            read,
+            position,
+            self._max_length + 2,
+            dtype=self.dtype,
+            device_type=self._device_type,
+            settings=self.engine_settings,
+        )
+        folder = Path(log_folder) if log_folder else Path(tempfile.mkdtemp(prefix="ropepp-eval-vllm-"))
+        self.engine: Engine | None = Engine(arguments, folder / LOG_NAME)
 
     def get_model_info(self) -> dict[str, Any]:
         """What ran: for lm-eval's results and for `run.json`."""
@@ -242,57 +212,6 @@ def translated(settings: Settings, engine: EngineSettings) -> EngineSettings:
         max_num_seqs=engine.max_num_seqs or settings.batch_size,
         max_num_batched_tokens=engine.max_num_batched_tokens or settings.chunk_tokens or settings.batch_tokens,
     )
-
-
-def platform_of(device: str | None) -> str:
-    """`cpu` or `cuda`: what the installed vLLM runs on. Raises UserError where `device` names another."""
-    from vllm.platforms import current_platform
-
-    built: str = current_platform.device_type
-    if built not in _ROWS:
-        raise UserError(f"backend vllm: vLLM found no CPU or CUDA platform here but {built!r}; use --backend native")
-    if device not in (None, "auto") and str(device).split(":")[0] != built:
-        raise UserError(f"device {device!r}: the installed vLLM runs on {built}; leave --device out or use --backend native")
-    return built
-
-
-def check_architecture(read: ReadCheckpoint) -> None:
-    """Raise UserError where vLLM would compute something else than transformers' own class, or has no model of that class."""
-    if read.ours:
-        return
-    name, advice = read.kind.__name__, "use --backend native"
-    if why := why_whole(read.config, read.kinds):
-        raise UserError(f"backend vllm: {name} is not compared with vLLM's own ({why}); {advice}")
-    from vllm import ModelRegistry
-
-    if name not in ModelRegistry.get_supported_archs():
-        raise UserError(f"backend vllm: vLLM {vllm_version()} has no {name}; {advice}")
-
-
-def check_heads(read: ReadCheckpoint, tensor_parallel_size: int) -> None:
-    """Raise UserError where the processes can't share the key/value heads evenly."""
-    heads = read.heads.key_value
-    if heads % tensor_parallel_size:
-        fitting = ", ".join(str(n) for n in range(1, heads + 1) if heads % n == 0)
-        raise UserError(
-            f"tensor_parallel_size {tensor_parallel_size} does not divide the {heads} key/value heads of {read.folder.name}; "
-            f"it may be {fitting}"
-        )
-
-
-def cpu_cache_bytes(read: ReadCheckpoint, longest: int, dtype: str, settings: EngineSettings) -> int:
-    """Bytes of the key/value cache on a CPU, where vLLM's own default would be most of the memory."""
-    if settings.kv_cache_gib is not None:
-        return int(settings.kv_cache_gib * 2**30)
-    width = 4 if dtype == "float32" else 2
-    one = cache_entries(kept_whole(read.kinds), longest + 256) * width  # whole blocks, and one spare
-    free = available_memory("cpu") or 8 * one
-    if one > free // 2:
-        raise UserError(
-            f"one request of {longest:,} tokens needs {one / 2**30:.1f} GiB of cache and {free / 2**30:.1f} GiB of memory are free; "
-            "ask for shorter lengths or use --backend native"
-        )
-    return min(max(8 * one, _SMALLEST_CACHE_BYTES), free // 2)
 
 
 def end_ids_of(read: ReadCheckpoint, eos: int | None) -> frozenset[int]:

@@ -55,11 +55,12 @@ def score_spans(engine: Engine, jobs: Sequence[Job], *, caching: bool) -> Iterat
 
 def _prime(engine: Engine, batch: Sequence[Wanted]) -> None:
     contexts = {tuple(w.context) for w in batch if w.span.first > PRIMED_TOKENS}
-    for _ in engine.stream(EngineRequest(None, list(ids), _params(max_tokens=1)) for ids in sorted(contexts)):
+    for _ in engine.stream(EngineRequest(None, list(ids), sampling_params(max_tokens=1)) for ids in sorted(contexts)):
         pass
 
 
-def _params(**settings: Any) -> Any:
+def sampling_params(**settings: Any) -> Any:
+    """vLLM's, greedy and without text; `settings` overrule."""
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
@@ -69,7 +70,7 @@ def _params(**settings: Any) -> Any:
 
 def _scoring(wanted: Wanted, *, skip_cache: bool, seconds: float = 0.0) -> EngineRequest:
     # The one most likely token beside the asked one settles ties that its rank leaves open.
-    params = _params(max_tokens=1, prompt_logprobs=1, flat_logprobs=True, skip_reading_prefix_cache=skip_cache)
+    params = sampling_params(max_tokens=1, prompt_logprobs=1, flat_logprobs=True, skip_reading_prefix_cache=skip_cache)
     return EngineRequest(wanted, [int(i) for i in wanted.span.ids], params, seconds)
 
 
@@ -127,7 +128,7 @@ def generate(
 def _generation(job: Job, tokenizer: Any, end_ids: frozenset[int], caching: bool) -> EngineRequest:
     from vllm.sampling_params import RequestOutputKind
 
-    params = _params(
+    params = sampling_params(
         max_tokens=job.budget,
         stop_token_ids=sorted(end_ids),
         logprobs=0,  # the chosen token's own: shows logits that are not finite, which argmax hides

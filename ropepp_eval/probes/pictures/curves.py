@@ -46,7 +46,7 @@ def paper(numbers: pandas.DataFrame) -> dict[str, Figure]:
     name = (both if len(both) else numbers)["checkpoint"].iloc[0]
     own = numbers[(numbers["checkpoint"] == name) & (numbers["length_tokens"] == numbers["length_tokens"].max())]
     figure, axes = panels(2, 2, width=4.2, height=3.2)
-    for role, part in own.groupby("role", sort=False):
+    for role, part in own[own["distance"] >= 1].groupby("role", sort=False):
         if part["closed_form"].notna().any():
             style = ROLES[str(role)] | {"marker": ""}
             axes[0].plot(part["distance"], part["closed_form"], label=f"{role}: sum over dimensions", **style)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ropepp_eval.probes.pictures.common import line_with_band, positions_axis, styles_of
-from ropepp_eval.reports.style import add_legend, new_figure, set_title
+from ropepp_eval.probes.pictures.common import gathered, legend_below, line_with_band, positions_axis, styles_of
+from ropepp_eval.reports.style import new_figure, set_title
 
 if TYPE_CHECKING:
     import pandas
@@ -38,16 +38,16 @@ def _figure(numbers: pandas.DataFrame, *, perplexity: bool) -> Figure:
     for number, trained in enumerate(sorted({*longest["trained_length"]})):
         label = "trained length" if number == 0 else None
         axes.axvline(trained, color="#666666", linestyle=(0, (1, 2)), linewidth=1.4, label=label, zorder=0)
-    positions_axis(axes, float(longest["last"].max()), float(max(longest["first"].min(), 1)))
+    positions_axis(axes, float(longest["last"].max()), float((longest["first"] + longest["last"]).min() / 2))
     axes.set_xlabel("tokens before the scored one")
     axes.set_ylabel("perplexity" if perplexity else "loss (nats per token)")
     if perplexity:
         axes.set_yscale("log")
-    set_title(
-        axes,
-        f"{longest['task'].iloc[0]}: {'perplexity' if perplexity else 'loss'} by position (bands: 95 % intervals over texts)",
-    )
-    add_legend(figure, axes)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")  # no text of ours is read as mathematics
+        axes.yaxis.set_minor_formatter("")
+    what = "perplexity" if perplexity else "loss"
+    set_title(axes, f"{longest['task'].iloc[0]}: {what} by position", "bands: 95 % intervals over texts")
+    legend_below(figure, *gathered([axes]))
     return figure
 
 

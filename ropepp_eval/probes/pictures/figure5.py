@@ -35,5 +35,6 @@ def figure5(attention: Sequence[Mapping[str, Any]], noise_numbers: pandas.DataFr
     weight_bar(figure, image, axes[: len(maps)])
     noise.scores_panel(axes[-1], scores)
     set_title(axes[-1], f"{name}: {scores['task'].iloc[0]} at {format_length(int(scores['length_tokens'].iloc[0]))}")
+    axes[-1].title.set_fontsize(9)  # as the maps' titles
     legend_below(figure, *gathered(axes[-1:]))
     return {"figure5": figure}

@@ -47,12 +47,18 @@ def _scores(axes: Axes, part: pandas.DataFrame) -> None:
         own = own.sort_values("deviation")
         line_with_bars(axes, own["deviation"], own, f"noise on {target} heads", ROLES[str(target)], 100.0)
     axes.set_ylim(-3, 103)
+    _deviation_axis(axes, part)
+
+
+def _deviation_axis(axes: Axes, part: pandas.DataFrame) -> None:
+    deviations = sorted({*part["deviation"]})
+    axes.set_xticks(deviations, labels=[f"{deviation:g}" for deviation in deviations])
     axes.set_xlabel("standard deviation of the noise")
 
 
 def _differences(axes: Axes, part: pandas.DataFrame) -> None:
     axes.axhline(0, color="#999999", linewidth=0.8, zorder=0)
-    axes.set_xlabel("standard deviation of the noise")
+    _deviation_axis(axes, part)
     if "difference" not in part or part["difference"].isna().all():
         axes.text(0.5, 0.5, "one role only", ha="center", va="center", transform=axes.transAxes)
         return
