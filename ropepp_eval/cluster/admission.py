@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Any
 from ropepp_eval.cluster.nodes import Found, Needs, Node, look_at, next_node
 from ropepp_eval.errors import UserError
 from ropepp_eval.lengths import format_length
-from ropepp_eval.runs.forecast import Forecaster, Room
-from ropepp_eval.runs.preflight import largest_cells
 from ropepp_eval.words import counted, gib
 
 if TYPE_CHECKING:
-    from ropepp_eval.runs.forecast import CellForecast
+    from ropepp_eval.runs.forecast import CellForecast, Forecaster
     from ropepp_eval.runs.plan import Plan
 
 WORKER_BYTES = 650 << 20
@@ -87,6 +85,8 @@ class Admission:
 
     def forecaster(self) -> Forecaster:
         """What rows cost on these nodes."""
+        from ropepp_eval.runs.forecast import Forecaster, Room
+
         return Forecaster(self._plan, room=Room(self._gpu_memory))
 
     def _over(self, found: Found, number: int, beside: int) -> tuple[CellForecast, int] | None:
@@ -111,6 +111,9 @@ class Admission:
 
     def _largest_cell(self, gpu_gibibytes: int | None) -> CellForecast | None:
         """The cell of any checkpoint that takes the most memory; what a GPU's cache takes hangs on what is free there."""
+        from ropepp_eval.runs.forecast import Forecaster, Room  # with the engine, which no worker imports so early
+        from ropepp_eval.runs.preflight import largest_cells
+
         room = Room(None, WORKER_BYTES) if gpu_gibibytes is None else Room(gpu_gibibytes << 30)
         cells = largest_cells(self._plan, Forecaster(self._plan, room=room))
         return max(cells, key=lambda cell: cell.memory.total, default=None)

@@ -16,7 +16,6 @@ from ropepp_eval.rows.requests import requests_of
 from ropepp_eval.rows.row import Row
 from ropepp_eval.runs.config import RunConfig
 from ropepp_eval.runs.keys import cut_at_tokens
-from ropepp_eval.runs.preflight import check_memory
 
 if TYPE_CHECKING:
     from ropepp_eval.runs.plan import Cell, Plan, PlannedCheckpoint
@@ -65,6 +64,8 @@ class ThisProcess:
         return config
 
     def open(self, plan: Plan) -> None:
+        from ropepp_eval.runs.preflight import check_memory  # a worker needs none of it
+
         check_memory(plan)
 
     def close(self) -> None:

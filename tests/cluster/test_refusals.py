@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +11,13 @@ from typing import Any
 
 import pytest
 
+from ropepp_eval.adapters.memory import available_memory
 from ropepp_eval.cli import main
+from ropepp_eval.cluster import RayExecutor
 from ropepp_eval.cluster.library import untested_release
+from ropepp_eval.forecasts.memory import SCORE_BYTES
+from ropepp_eval.runs.config import RunConfig
+from ropepp_eval.runs.plan import build_plan
 from ropepp_eval.runs.store import RunStore
 
 
@@ -71,6 +78,34 @@ def test_more_than_a_node_has(address: str, refused: Any) -> None:
     )
     assert "workers of 1 core each run on cpu; leave --device out" in refused(
         *on, "--device", "cuda", "--cpus-per-worker", "1"
+    )
+
+
+def test_workers_that_do_not_fit_in_the_memory_of_their_node(
+    address: str, tiny_checkpoint: Path, tmp_path: Path, refused: Any
+) -> None:
+    """Eager attention keeps all scores, so a length is found that takes most of what is free: one worker fits, and on the one machine of
+    both nodes no second one. Of a longer one not even one does."""
+    free = available_memory()
+    assert free
+    length = int((0.7 * free / (SCORE_BYTES * 4)) ** 0.5)  # four heads
+    eager = {"attention": "eager", "allow_beyond_trained_length": True, "adapter_options": {"chunk_tokens": 2 * length}}
+    on = ("--on", "ray", "--ray-address", address, "--cpus-per-worker", "1")
+    asked = ("--attention", "eager", "--allow-beyond-trained-length", "--chunk", str(2 * length))
+    said = refused(*on, *asked, "--lengths", str(length))
+    assert re.search(
+        r"2 workers on node \S+ do not fit in the [\d.]+ GiB that are free there \(each: checkpoint \S+ with niah_single_1 at \S+, "
+        r"expected peak [\d.]+ GiB \(.*\)\); give --workers 1$",
+        said,
+    )
+    config = RunConfig.of(
+        tiny_checkpoint, tasks="niah_single_1", lengths=length, samples=1, offline=True, out=tmp_path / "one", **eager
+    )
+    with contextlib.closing(RayExecutor(ray_address=address, cpus_per_worker=1, workers=1)) as one:
+        one.open(build_plan(one.prepare(config)))
+    said = refused(*on, *asked, "--lengths", str(int(1.4 * length)))
+    assert re.search(
+        r"on a worker of node \S+ at \S+ does not fit in memory: .*; read in smaller chunks \(--chunk \d+\)$", said
     )
 
 
