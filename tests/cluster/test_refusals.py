@@ -6,6 +6,7 @@ import contextlib
 import re
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import pytest
 from ropepp_eval.adapters.memory import available_memory
 from ropepp_eval.cli import main
 from ropepp_eval.cluster import RayExecutor
+from ropepp_eval.cluster.admission import Admission
 from ropepp_eval.cluster.library import untested_release
+from ropepp_eval.cluster.nodes import Needs, living_nodes
 from ropepp_eval.forecasts.memory import SCORE_BYTES
 from ropepp_eval.runs.config import RunConfig
 from ropepp_eval.runs.plan import build_plan
@@ -102,7 +105,11 @@ def test_workers_that_do_not_fit_in_the_memory_of_their_node(
         tiny_checkpoint, tasks="niah_single_1", lengths=length, samples=1, offline=True, out=tmp_path / "one", **eager
     )
     with contextlib.closing(RayExecutor(ray_address=address, cpus_per_worker=1, workers=1)) as one:
-        one.open(build_plan(one.prepare(config)))
+        plan = build_plan(one.prepare(config))
+        one.open(plan)
+        admission, (node, *_) = Admission(plan, Needs(1, 0)), [node for node in living_nodes() if node.cpus]
+        assert admission.join(replace(node, cpus=9)) == ""
+        assert admission.room(replace(node, cpus=9)) == 1, "a node that comes later gets as many as fit"
     said = refused(*on, *asked, "--lengths", str(int(1.4 * length)))
     assert re.search(
         r"on a worker of node \S+ at \S+ does not fit in memory: .*; read in smaller chunks \(--chunk \d+\)$", said

@@ -66,6 +66,10 @@ def test_shards_in_any_order_are_the_run_and_a_run_gathers_them(
     assert capsys.readouterr().out == ""
     assert main(["table", str(tmp_path / "parts")]) == 0
     assert capsys.readouterr().out == table
+    page = tmp_path / "report.html"
+    assert main(["report", str(tmp_path / "parts"), "--out", str(page)]) == 0
+    assert all(Path(name).name in page.read_text() for name in checkpoints)
+    capsys.readouterr()
 
     parts = {key: row for folder in tmp_path.glob("parts/shard-*") for key, row in stored(folder).items()}
     assert main([*run, "--out", str(tmp_path / "parts")]) == 0
