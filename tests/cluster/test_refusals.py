@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -71,6 +72,30 @@ def test_options_that_can_not_be(more: list[str], said: str, refused: Any) -> No
 def test_no_cluster_at_the_address(deaf_port: int, refused: Any) -> None:
     address = f"127.0.0.1:{deaf_port}"
     assert f"no Ray cluster at {address} (" in refused("--on", "ray", "--ray-address", address)
+
+
+@pytest.mark.parametrize(
+    ("says", "reason"),
+    [(b"", "timed out"), (b"SSH-2.0-server\r\n", "something else"), (b"HTTP/1.1 400 Bad Request\r\n\r\n", "something else")],
+    ids=["nothing", "ssh", "http"],
+)
+def test_something_else_at_the_address(says: bytes, reason: str, refused: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ropepp_eval.cluster.library.CONNECT_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        spoken: list[socket.socket] = []
+
+        def speak() -> None:
+            spoken.append(server.accept()[0])
+            spoken[0].sendall(says)
+
+        speaker = threading.Thread(target=speak)
+        speaker.start()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        said = refused("--on", "ray", "--ray-address", address)
+        speaker.join()
+        spoken[0].close()
+    assert f"no Ray cluster at {address} (" in said
+    assert reason in said
 
 
 def test_more_than_a_node_has(address: str, refused: Any) -> None:
