@@ -66,7 +66,8 @@ class CellForecast:
     def spread(self, seconds: float) -> list[float]:
         """Seconds of the whole cell as those of its rows, in proportion to their tokens."""
         shares = [row_proportion(row.prompt_tokens, row.max_new_tokens) for row in self.rows]
-        return [seconds * share / sum(shares) for share in shares]
+        unit = seconds / sum(shares)
+        return [unit * share for share in shares]
 
 
 class Room(NamedTuple):
