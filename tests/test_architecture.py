@@ -99,8 +99,8 @@ def test_only_one_room_imports_ray_and_only_when_asked() -> None:
         or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "ray")
     }
     assert {name.split("/")[0] for name in importing} == {"cluster"}
-    code = "import sys, ropepp_eval.cluster; print('ray' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+    code = "import sys, ropepp_eval.cluster; print('ray' in sys.modules, 'transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False False\n"
 
 
 def test_nothing_imports_the_command_line() -> None:

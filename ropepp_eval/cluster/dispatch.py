@@ -1,4 +1,4 @@
-"""The driver's loop: workers are started where there is room, asked, listened to, and replaced when they are lost."""
+"""The driver's loop: workers are asked, listened to, and replaced when they are lost."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ropepp_eval.adapters.answers import Answer, Failure
+from ropepp_eval.cluster.admission import here_or_named
 from ropepp_eval.cluster.library import require_ray
-from ropepp_eval.cluster.member import Member
-from ropepp_eval.cluster.nodes import Needs, Node, last_lines, living_nodes
-from ropepp_eval.cluster.pace import Pace
+from ropepp_eval.cluster.nodes import last_lines, living_nodes
+from ropepp_eval.cluster.staff import CLUSTER, Staff
 from ropepp_eval.cluster.work import MOST_LOSSES, Slice, Work
 from ropepp_eval.cluster.worker import Done, Hello, Order, Refused, code_sha256
 from ropepp_eval.errors import UserError
@@ -21,38 +20,25 @@ from ropepp_eval.inert import inert
 from ropepp_eval.words import counted, lasting
 
 if TYPE_CHECKING:
+    from ropepp_eval.cluster.member import Member
     from ropepp_eval.rows.row import Row
     from ropepp_eval.runs.plan import Cell, Plan, PlannedCheckpoint
     from ropepp_eval.runs.watch import Watch
 
 _TICK_SECONDS = 1.0
-_LOOK_SECONDS = 2.0
-"""How often nodes are looked at and states written."""
-_STARTING_SECONDS = 30.0
-"""After which a worker that has not begun is said to wait for room."""
 _LOAD_SECONDS = 3600.0
 _LOSSES_IN_A_ROW = 12
 """So many workers lost for each one at work, and no row between: it is not bad luck."""
-CLUSTER = "cluster"
-"""What events are about that are about no checkpoint."""
 
 
 class Dispatch:
-    """Asks all rows of some work, of workers on the nodes that live."""
+    """Asks all rows of some work, of whoever is there."""
 
-    def __init__(
-        self, work: Work, needs: Needs, watch: Watch, *, most: int | None, patience_seconds: float, dashboard: str
-    ) -> None:
-        self._work, self._needs, self._watch, self._most, self._dashboard = work, needs, watch, most, dashboard
+    def __init__(self, work: Work, staff: Staff, watch: Watch, *, patience_seconds: float) -> None:
+        self._work, self._staff, self._watch, self._patience = work, staff, watch, patience_seconds
         self._plan: Plan = work.plan
-        self._pace = Pace(patience_seconds)
-        self._members: list[Member] = []
-        self._hired = 0
-        self._nodes: dict[str, Node] = {}
-        self._barred: dict[str, str] = {}
-        self._looked = 0.0
+        self._loads: list[float] = []
         self._losses = 0
-        self._said_waiting = False
         self._ran: set[str] = set()
 
     def rows(self) -> Iterator[tuple[Cell, Row, list[Answer]]]:
@@ -61,69 +47,16 @@ class Dispatch:
         Raises:
             UserError: nobody is left to ask, or a checkpoint can't be loaded.
         """
+        self._watch.foreseen(self._work.foreseen)
         try:
             while self._work.unanswered:
-                self._look()
-                for member in self._members:
+                self._staff.look(len(self._work.queue))
+                for member in self._staff.members:
                     if member.waiting is None:
                         self._give(member)
                 yield from self._listen()
         finally:
-            self.end()
-
-    def end(self) -> None:
-        """Kill all workers. Safe to call again."""
-        for member in self._members:
-            member.end()
-        self._members = []
-        self._watch.no_workers()
-
-    # who works
-
-    def _look(self) -> None:
-        """Every few seconds: nodes that came or went, workers that hang, what is shown."""
-        now = time.monotonic()
-        if now - self._looked < _LOOK_SECONDS:
-            return
-        first, self._looked = not self._nodes, now
-        living = {node.id: node for node in living_nodes()}
-        for node in () if first else [node for id_, node in living.items() if id_ not in self._nodes]:
-            self._watch.event(CLUSTER, f"node {node.host} joined")
-        for node in [node for id_, node in self._nodes.items() if id_ not in living]:
-            self._watch.event(CLUSTER, f"node {node.host} left")
-        self._nodes = living
-        self._hire()
-        if first:
-            hosts = len({member.node.id for member in self._members})
-            self._watch.say(
-                f"{counted(len(self._members), 'worker')} of {self._needs} each on {counted(hosts, 'node')}"
-                + (f"; Ray's page: {self._dashboard}" if self._dashboard else "")
-            )
-        starting = [member for member in self._members if member.hello is None]
-        if not self._said_waiting and any(member.silent_seconds > _STARTING_SECONDS for member in starting):
-            self._said_waiting = True
-            self._watch.say(f"{counted(len(starting), 'worker')} not begun yet: the nodes have no room, or are slow")
-        self._watch.workers([member.state for member in self._members], self._dashboard)
-
-    def _hire(self) -> None:
-        """Workers on every node with room, spread evenly; no more than there is to do."""
-        usable = [node for node in self._nodes.values() if node.id not in self._barred]
-        have = Counter(member.node.id for member in self._members)
-        idle = sum(member.slice is None for member in self._members)
-        wanted = len(self._work.queue) - idle
-        while wanted > 0 and (self._most is None or len(self._members) < self._most):
-            free = [node for node in usable if node.room(self._needs) > have[node.id]]
-            if not free:
-                break
-            node = min(free, key=lambda node: have[node.id])
-            self._hired += 1
-            self._members.append(Member.start(self._hired, node, self._needs, self._plan.config.offline))
-            have[node.id] += 1
-            wanted -= 1
-        if not self._members:
-            reasons = sorted(set(self._barred.values()))
-            why = reasons[0] if reasons else f"no node that lives has room for a worker of {self._needs}"
-            raise UserError(f"no worker can go on: {why}; finished rows are kept, the same command goes on from there")
+            self._staff.end()
 
     # what they do
 
@@ -131,8 +64,8 @@ class Dispatch:
         """Work for a worker that is free, if there is some for it."""
         if member.hello is None:
             return
-        holders = Counter(other.loaded for other in self._members if other.loaded is not None)
-        slice_ = self._work.take(member.loaded, holders, self._pace.load_cost)
+        holders = Counter(other.loaded for other in self._staff.members if other.loaded is not None)
+        slice_ = self._work.take(member.loaded, holders, self._load_cost)
         if slice_ is None:
             return
         if member.loaded == slice_.label:
@@ -140,6 +73,12 @@ class Dispatch:
         else:
             self._watch.loading(slice_.label)
             member.load(self._order(slice_.cell.checkpoint), slice_)
+
+    @property
+    def _load_cost(self) -> float:
+        """What a load takes, in the unit of the work; 0 before that is known."""
+        factor = self._watch.pace.factor()
+        return sum(self._loads) / len(self._loads) / factor if self._loads and factor else 0.0
 
     def _ask(self, member: Member, slice_: Slice) -> None:
         self._watch.asking(slice_.cell)
@@ -163,7 +102,7 @@ class Dispatch:
 
     def _listen(self) -> Iterator[tuple[Cell, Row, list[Answer]]]:
         ray = require_ray()
-        speaking = {member.waiting: member for member in self._members if member.waiting is not None}
+        speaking = {member.waiting: member for member in self._staff.members if member.waiting is not None}
         if not speaking:
             time.sleep(_TICK_SECONDS / 10)
             return
@@ -172,7 +111,7 @@ class Dispatch:
             ready += ray.wait(rest, num_returns=len(rest), timeout=0)[0]
         for waiting in ready:
             yield from self._hear(speaking[waiting])
-        for member in list(self._members):
+        for member in list(self._staff.members):
             if hung := self._hung(member):
                 yield from self._lose(member, hung, end=True)
 
@@ -188,7 +127,7 @@ class Dispatch:
             if isinstance(cause, UserError) and member.loading and not isinstance(cause, Refused):
                 raise UserError(f"{member}: {cause}") from None
             if isinstance(cause, Refused):
-                self._barred[member.node.id] = f"node {member.node.host} is refused: {cause}"
+                self._staff.bar(member.node, f"node {member.node.host} is refused: {cause}")
             yield from self._lose(member, _why(error, cause), blamed=not isinstance(cause, Refused))
             return
         member.since = time.monotonic()
@@ -210,7 +149,7 @@ class Dispatch:
             self._work.answered(slice_)
 
     def _loaded(self, member: Member, facts: dict[str, str], seconds: float) -> None:
-        self._pace.loaded(seconds)
+        self._loads.append(seconds)
         slice_ = member.slice
         assert slice_ is not None
         if slice_.label not in self._ran:
@@ -223,19 +162,19 @@ class Dispatch:
         assert slice_ is not None
         for event in done.events:
             self._watch.event(slice_.label, event)
-        whole = self._work.cost(slice_, [row.row for row in slice_.rows])
-        self._pace.answered(slice_.label, whole, time.monotonic() - member.asked_at)
         member.rest()
 
     # faults
 
     def _hung(self, member: Member) -> str:
         """Why a worker that says nothing is given up; empty while there is still hope."""
-        if member.hello is None or member.slice is None:
+        silent, slice_ = member.silent_seconds, member.slice
+        if member.hello is None or slice_ is None or silent <= self._patience:
             return ""
-        cost = self._work.cost(member.slice, member.left)
-        most = _LOAD_SECONDS if member.loading else self._pace.patience(member.slice.label, cost)
-        return f"it gave no sign for {lasting(member.silent_seconds)}" if member.silent_seconds > most else ""
+        most = _LOAD_SECONDS
+        if not member.loading:
+            most = self._watch.pace.longest_silence(id(slice_.cell), self._work.cost(slice_, member.left))
+        return f"it gave no sign for {lasting(silent)}" if silent > most else ""
 
     def _lose(
         self, member: Member, why: str, *, end: bool = False, blamed: bool = True
@@ -247,9 +186,7 @@ class Dispatch:
             blamed: whether its rows may be why.
         """
         slice_, left = member.slice, set(member.left)
-        member.end()
-        self._members.remove(member)
-        self._looked = 0.0
+        self._staff.lose(member)
         if end:
             self._last_lines(member, end=True)
         gone: list[Row] = []
@@ -273,7 +210,7 @@ class Dispatch:
             yield slice_.cell, row, [_unanswered(row, failure)]
             self._work.answered(slice_)
         self._losses += blamed
-        if self._losses >= _LOSSES_IN_A_ROW * max(1, len(self._members)):
+        if self._losses >= _LOSSES_IN_A_ROW * max(1, len(self._staff.members)):
             raise UserError(
                 f"{self._losses} workers were lost in a row, and no row was answered between; the last: {why}"
                 + self._last_lines(member)
@@ -300,9 +237,3 @@ def _unanswered(row: Row, failure: Failure) -> Answer:
         response=None, prompt_tokens=row.prompt_tokens, new_tokens=0, budget=row.max_new_tokens, finish=None, cut=0, seconds=0.0,
         prompt_sha256="", error=failure,
     )  # fmt: skip
-
-
-def here_or_named(name: str) -> str:
-    """A path that is here as an absolute one, which means the same in any folder; a hub id or a card as it is."""
-    path = Path(name).expanduser()
-    return str(path.resolve()) if path.exists() else name

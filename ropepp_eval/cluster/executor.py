@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ropepp_eval.cluster.dispatch import Dispatch, here_or_named
+from ropepp_eval.cluster.admission import Admission
+from ropepp_eval.cluster.dispatch import Dispatch
 from ropepp_eval.cluster.library import connected, require_ray, untested_release
-from ropepp_eval.cluster.nodes import Needs, living_nodes, missing_on, needs_of
+from ropepp_eval.cluster.nodes import Needs, living_nodes, needs_of
+from ropepp_eval.cluster.staff import Staff
 from ropepp_eval.cluster.work import Work
 from ropepp_eval.errors import UserError
 from ropepp_eval.words import counted
@@ -61,7 +62,7 @@ class RayExecutor:
         self._patience = patience_seconds
         self._open = contextlib.ExitStack()
         self._connected, self._dashboard = False, ""
-        self._needs: Needs | None = None
+        self._admission: Admission | None = None
         require_ray()
 
     def prepare(self, config: RunConfig) -> RunConfig:
@@ -94,12 +95,13 @@ class RayExecutor:
         """Ray, with every node looked at: has it room, and what the plan names?
 
         Raises:
-            UserError: Ray can't start, no node has room, heads can't be shared, or a node lacks a path.
+            UserError: Ray can't start, no node has room, heads can't be shared, or a node lacks a path or the memory for its workers.
         """
         check_heads(plan)
         self._connect()
-        self._needs = self._needed(plan.config, kind=next(iter(plan.computations.values()))["device"])
-        check_paths(plan)
+        needs = self._needed(plan.config, kind=next(iter(plan.computations.values()))["device"])
+        self._admission = Admission(plan, needs)
+        self._admission.check(living_nodes(), self._most)
 
     def close(self) -> None:
         """Leave the cluster; Ray that was started here ends with all its processes."""
@@ -108,16 +110,17 @@ class RayExecutor:
 
     def answers(self, plan: Plan, pending: Sequence[Pending], watch: Watch) -> Answered:
         """See `runs.answering.Executor`."""
-        assert self._needs is not None
+        admission = self._admission
+        assert admission is not None
         if said := untested_release():
             watch.say(f"note: {said}")
-        room = sum(node.room(self._needs) for node in living_nodes())
-        work = Work(plan, [one for one in pending if one[1]], max(1, min(room, self._most or room)))
-        if not work.unanswered:
+        pending = [one for one in pending if one[1]]
+        if not pending:
             return
-        yield from Dispatch(
-            work, self._needs, watch, most=self._most, patience_seconds=self._patience, dashboard=self._dashboard
-        ).rows()
+        room = sum(map(admission.room, living_nodes()))
+        work = Work(plan, pending, max(1, min(room, self._most or room)), admission.forecaster())
+        staff = Staff(admission, watch, most=self._most, offline=plan.config.offline, dashboard=self._dashboard)
+        yield from Dispatch(work, staff, watch, patience_seconds=self._patience).rows()
 
     def _connect(self) -> None:
         if not self._connected:
@@ -143,15 +146,3 @@ def check_heads(plan: Plan) -> None:
                 f"--tensor-parallel-size {parts} does not divide the {counted(heads, 'key/value head')} of {checkpoint.label}; "
                 f"it may be {fitting}"
             )
-
-
-def check_paths(plan: Plan) -> None:
-    """Raise UserError that names every node which lacks a path of the plan. Hub ids are fetched there, once a node."""
-    named: list[Any] = [checkpoint.source for checkpoint in plan.checkpoints]
-    named += [plan.config.tokenizer] if plan.config.tokenizer else []
-    named += plan.config.position_module
-    paths = list(dict.fromkeys(path for path in map(here_or_named, named) if Path(path).is_absolute()))
-    gone = missing_on(living_nodes(), paths)
-    if gone:
-        listed = "; ".join(f"node {node.host} has no {path}" for node, path in gone)
-        raise UserError(f"{listed}; copy it there to the same place, or name a folder that all nodes share or a hub id")

@@ -29,7 +29,7 @@ def schedule_lines(forecast: Forecast, workers: int | None) -> list[str]:
     for label, found in forecast.checkpoints.items():
         info = found.cells[0].cell.checkpoint.info
         loads[label] = info.parameters * (4 if found.cells[0].engine.dtype == "float32" else 2) / LOAD_BYTES_A_SECOND
-        cells += [CellCost(label, [found.seconds_of(cell) / len(cell.rows)] * len(cell.rows)) for cell in found.cells]
+        cells += [CellCost(label, cell.spread(found.seconds_of(cell))) for cell in found.cells]
     if not cells:
         return []
     schedule = simulate(cells, workers, loads)

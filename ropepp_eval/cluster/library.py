@@ -16,7 +16,9 @@ from ropepp_eval.inert import inert
 
 TESTED = "2.60"
 CONNECT_SECONDS = 10.0
-"""In which something must listen at a cluster's address."""
+"""In which something must listen at a cluster's address, and say something."""
+_FRAME_HEAD_BYTES, _SETTINGS = 9, 4
+"""Of HTTP/2: length (3), type, flags, stream (4); and the type of the frame that comes first."""
 
 
 def require_ray() -> Any:
@@ -54,12 +56,29 @@ def check_address(address: str) -> None:
     if not colon or not port.isdecimal() or not 0 < int(port) < 65536:
         raise UserError(f"ray address {address!r} is none; give HOST:PORT, such as 10.0.0.1:6379, or auto")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS) as line:
+            reason = "" if _speaks_http2(line) else "what listens there is something else"
     except OSError as error:
         reason = inert(error.strerror or str(error) or type(error).__name__)
+    if reason:
         raise UserError(
             f"no Ray cluster at {address} ({reason}); start one with `ray start --head`, or leave out --ray-address"
-        ) from error
+        )
+
+
+def _speaks_http2(line: socket.socket) -> bool:
+    """Whether the other side answers as gRPC does, which Ray is reached by: at anything else Ray itself knocks for a quarter of an hour.
+
+    Raises:
+        OSError: it says nothing.
+    """
+    if os.environ.get("RAY_USE_TLS", "0") != "0":  # it waits for a handshake first
+        return True
+    line.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, _SETTINGS, 0, 0, 0, 0, 0]))  # RFC 9113, 3.4
+    head = b""
+    while len(head) < _FRAME_HEAD_BYTES and (more := line.recv(_FRAME_HEAD_BYTES - len(head))):
+        head += more
+    return len(head) == _FRAME_HEAD_BYTES and head[3] == _SETTINGS
 
 
 @contextlib.contextmanager

@@ -33,7 +33,6 @@ class Member:
     since: float = field(default_factory=time.monotonic)
     """When it began to do what it does, or gave a row last."""
     begun: float = field(default_factory=time.monotonic)
-    asked_at: float = 0.0
     rows: int = 0
 
     @classmethod
@@ -53,7 +52,6 @@ class Member:
     def ask(self, slice_: Slice, shipped: tuple[str, Any]) -> None:
         """Answer the rows of a slice."""
         self._begin(slice_)
-        self.asked_at = self.since
         self.loading = False
         name, rows = shipped
         streaming = self.actor.answers.options(num_returns="streaming", _generator_backpressure_num_objects=AHEAD)

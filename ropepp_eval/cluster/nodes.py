@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ropepp_eval.adapters.memory import available_memory
 from ropepp_eval.cluster.library import require_ray
 from ropepp_eval.errors import UserError
 from ropepp_eval.words import counted
@@ -18,6 +20,7 @@ _LOG_BYTES = 4096
 _LOG_LINES = 8
 _NODE_SECONDS = 300.0
 """For a small question to a node, the start of a process there included."""
+_TOOL_SECONDS = 20.0
 USUAL_CPUS = 4
 
 
@@ -89,19 +92,45 @@ def on_node(node_id: str) -> Any:
     return NodeAffinitySchedulingStrategy(node_id=node_id, soft=False)
 
 
-def missing_on(nodes: Sequence[Node], paths: Sequence[str]) -> list[tuple[Node, str]]:
-    """Which of the paths are not there on which node.
+def next_node(nodes: Sequence[Node], have: Mapping[str, int], room: Callable[[Node], int]) -> Node | None:
+    """Where the next worker goes: of the nodes with room the first one with the fewest workers; None where there is no room.
+
+    Args:
+        have: workers by node.
+        room: for how many workers a node has room.
+    """
+    free = [node for node in nodes if room(node) > have.get(node.id, 0)]
+    return min(free, key=lambda node: have.get(node.id, 0), default=None)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is there on a node."""
+
+    missing: tuple[str, ...]
+    """Paths that are not."""
+    memory: int | None
+    """Bytes of its memory that are free; None where it can't be told."""
+    gpu_memory: tuple[int, ...]
+    """Bytes that are free on its GPUs, on the emptiest first; empty where it can't be told."""
+
+
+def look_at(nodes: Sequence[Node], paths: Sequence[str], seconds: float = _NODE_SECONDS) -> dict[str, Found]:
+    """What is there on each node, by its id.
+
+    Args:
+        seconds: in which a node must answer.
 
     Raises:
         UserError: a node does not answer.
     """
     ray = require_ray()
-    look = ray.remote(num_cpus=0, max_retries=0)(_not_there)
-    asked = [(node, look.options(scheduling_strategy=on_node(node.id)).remote(list(paths))) for node in nodes]
-    found = []
+    look = ray.remote(num_cpus=0, max_retries=0)(_look)
+    asked = [(node, look.options(scheduling_strategy=on_node(node.id)).remote(list(paths), node.gpus)) for node in nodes]
+    found = {}
     for node, answer in asked:
         try:
-            found += [(node, path) for path in ray.get(answer, timeout=_NODE_SECONDS)]
+            found[node.id] = ray.get(answer, timeout=seconds)
         except ray.exceptions.RayError as error:
             why = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(
@@ -110,8 +139,20 @@ def missing_on(nodes: Sequence[Node], paths: Sequence[str]) -> list[tuple[Node, 
     return found
 
 
-def _not_there(paths: list[str]) -> list[str]:
-    return [path for path in paths if not Path(path).exists()]
+def _look(paths: list[str], gpus: int) -> Found:
+    missing = tuple(path for path in paths if not Path(path).exists())
+    return Found(missing, available_memory(), _free_of_gpus(gpus) if gpus else ())
+
+
+def _free_of_gpus(gpus: int) -> tuple[int, ...]:
+    """Of the `gpus` emptiest ones, by the driver's own tool: to a process without GPUs Ray shows none."""
+    command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_TOOL_SECONDS)
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    mebibytes = [int(line) for line in done.stdout.split() if line.isdecimal()]
+    return tuple(sorted((free << 20 for free in mebibytes), reverse=True)[:gpus])
 
 
 def last_lines(node_id: str, log: str, pid: int, *, end: bool = False) -> str:

@@ -19,7 +19,7 @@ class Item(Generic[T]):
     what: T
     checkpoint: str
     cost: float
-    """In seconds or any other unit, the same for all."""
+    """In seconds of one device, whichever it is."""
 
 
 def cut(cells: Sequence[Sequence[float]], workers: int) -> Iterator[tuple[int, range]]:

@@ -13,6 +13,7 @@ from ropepp_eval.rows.row import Row, row_from_doc
 
 if TYPE_CHECKING:
     from ropepp_eval.runs.answering import Pending
+    from ropepp_eval.runs.forecast import Forecaster
     from ropepp_eval.runs.plan import Cell, Plan
 
 MOST_LOSSES = 3
@@ -34,9 +35,15 @@ class Slice:
 class Work:
     """What is left to do."""
 
-    def __init__(self, plan: Plan, pending: Sequence[Pending], workers: int) -> None:
+    def __init__(self, plan: Plan, pending: Sequence[Pending], workers: int, forecaster: Forecaster) -> None:
         self.plan = plan
-        costs = [[plan.cost_of(cell, row) for row in rows] for cell, rows in pending]
+        self.foreseen: dict[int, float] = {}
+        """Seconds that a typical device takes for the rows of a cell, by the `id` of the cell: the unit of all costs here."""
+        self._costs: dict[int, dict[int, float]] = {}
+        for cell, rows in pending:
+            forecast = forecaster.cell(cell, rows)
+            seconds = self.foreseen[id(cell)] = forecast.proportion
+            self._costs[id(cell)] = {row.row: cost for row, cost in zip(rows, forecast.spread(seconds), strict=True)}
         self.queue: Queue[Slice] = Queue()
         self.unanswered = 0
         self._lost: Counter[tuple[int, int]] = Counter()
@@ -48,14 +55,14 @@ class Work:
             self._asked_rows.setdefault(name, {}).update({row.row: row for row in rows})
             self._open[name] += len(rows)
             self.unanswered += len(rows)
-        for number, stretch in cut(costs, workers):
+        for number, stretch in cut([list(self._costs[id(cell)].values()) for cell, _ in pending], workers):
             cell, rows = pending[number]
             self._put(cell, [rows[place] for place in stretch])
 
     def cost(self, slice_: Slice, numbers: Iterable[int]) -> float:
-        """Of the rows of the slice with these numbers, in the plan's unit."""
-        by_number = {row.row: row for row in slice_.rows}
-        return sum(self.plan.cost_of(slice_.cell, by_number[number]) for number in numbers)
+        """Of the rows of the slice with these numbers, in seconds of a typical device."""
+        costs = self._costs[id(slice_.cell)]
+        return sum(costs[number] for number in numbers)
 
     def take(self, loaded: str | None, holders: Mapping[str, int], load_cost: float) -> Slice | None:
         """See `Queue.take`."""
@@ -98,8 +105,8 @@ class Work:
         return name, self._shipped[name]
 
     def _put(self, cell: Cell, rows: Sequence[Row]) -> None:
-        cost = sum(self.plan.cost_of(cell, row) for row in rows)
-        self.queue.put(Item(Slice(cell, tuple(rows)), cell.checkpoint.label, cost))
+        slice_ = Slice(cell, tuple(rows))
+        self.queue.put(Item(slice_, slice_.label, self.cost(slice_, (row.row for row in rows))))
 
 
 def _rows_name(cell: Cell) -> str:

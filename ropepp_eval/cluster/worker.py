@@ -101,8 +101,11 @@ class Worker:
         if order.code_sha256 != code_sha256():
             raise Refused("it has another release or other code of ropepp-eval; install the driver's there")
         config = order.config
-        check_surroundings(config)
-        checkpoint = planned_checkpoint(config, order.label, order.source)
+        try:
+            check_surroundings(config)
+            checkpoint = planned_checkpoint(config, order.label, order.source)
+        except UserError as error:  # the driver could, so it is this machine's own
+            raise Refused(str(error)) from error
         self._compare(order, checkpoint)
         self._adapter = make_adapter(config, checkpoint, order.longest_tokens, log_folder="")
         return facts_of(self._adapter), time.monotonic() - begin

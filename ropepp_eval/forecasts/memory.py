@@ -59,10 +59,14 @@ class MemoryPlan:
         return f"expected peak {gib(self.total)}{have} ({shown}, runtime {gib(self.runtime)})"
 
     def check(self, what: str) -> None:
-        """Raise UserError where it does not fit, with the number and the remedy."""
+        """Raise UserError where it does not fit."""
         if not self.fits:
-            length = format_length(self.length_tokens)
-            raise UserError(f"{what} at {length} does not fit in memory: {self.describe()}; {self._remedy()}")
+            raise self.refusal(what)
+
+    def refusal(self, what: str) -> UserError:
+        """That it does not fit, with the number and the remedy."""
+        length = format_length(self.length_tokens)
+        return UserError(f"{what} at {length} does not fit in memory: {self.describe()}; {self._remedy()}")
 
     def _remedy(self) -> str:
         entering = min(self.chunk_tokens or 0, self.length_tokens)

@@ -17,7 +17,7 @@ from ropepp_eval.probes.heads import facts_of_checkpoint
 from ropepp_eval.runs.answering import make_adapter
 from ropepp_eval.runs.config import RunConfig
 from ropepp_eval.runs.plan import Plan, PlannedCheckpoint, build_plan
-from ropepp_eval.runs.preflight import check_plan
+from ropepp_eval.runs.preflight import check_memory, check_plan
 from ropepp_eval.words import gib
 
 
@@ -64,6 +64,7 @@ def plan_rows(probe: Probe, config: RunConfig, out: Path, memory_bytes: int | No
     folder = out / probe.kind
     plan = build_plan(replace(config, out=None))  # the folder is judged when it is opened, with the probe's own settings
     check_plan(plan)
+    check_memory(plan)
     cells: dict[str, tuple[ProbeCell, ...]] = {}
     for checkpoint in plan.checkpoints:
         facts = facts_of_checkpoint(checkpoint.info) if probe.of_heads else None

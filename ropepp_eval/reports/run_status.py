@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ropepp_eval.errors import UserError
-from ropepp_eval.forecasts.pace import Part, proportion, seconds_left
+from ropepp_eval.forecasts.pace import Pace, Part, proportion
 from ropepp_eval.inert import inert
 from ropepp_eval.manifests import is_planned, planned_here
 from ropepp_eval.processes import is_alive
@@ -107,7 +107,7 @@ class RunStatus:
         foresaw nothing by the lengths of rows that are there, so None before the first one. 0 where none is missing."""
         foreseen = [cell.seconds if cell.rows >= cell.planned else cell.foreseen_seconds for cell in self.cells]
         measured = None not in foreseen
-        parts = [
+        parts = (
             Part(
                 checkpoint=cell.checkpoint,
                 task=cell.task,
@@ -119,8 +119,8 @@ class RunStatus:
                 done_seconds=cell.seconds,
             )
             for cell, seconds in zip(self.cells, foreseen, strict=True)
-        ]
-        left = seconds_left(parts, measured=measured)
+        )
+        left = Pace(dict(enumerate(parts)), measured=measured).seconds_left
         return None if left is None else left / max(1, len(self.workers))
 
     @property

@@ -64,7 +64,9 @@ class ThisProcess:
         return config
 
     def open(self, plan: Plan) -> None:
-        pass
+        from ropepp_eval.runs.preflight import check_memory  # a worker needs none of it
+
+        check_memory(plan)
 
     def close(self) -> None:
         pass

@@ -15,7 +15,7 @@ from ropepp_eval.runs.estimate import Estimate, estimate
 from ropepp_eval.runs.forecast import CellForecast, Forecaster, by_checkpoint
 from ropepp_eval.runs.growth import open_to_runs
 from ropepp_eval.runs.plan import Plan, build_plan
-from ropepp_eval.runs.preflight import check_memory_of, check_plan
+from ropepp_eval.runs.preflight import check_memory, check_memory_of, check_plan
 from ropepp_eval.runs.progress import Building
 from ropepp_eval.runs.store import RunStore
 from ropepp_eval.words import counted, gib, lasting
@@ -64,7 +64,9 @@ def dry_run(
     with Building(quiet=config.quiet) as building:
         plan = build_plan(config, building, by_card=device is not None)
     earlier = open_to_runs(plan.folder)
-    check_plan(plan, memory=device is None)
+    check_plan(plan)
+    if device is None:
+        check_memory(plan)
     store = None if earlier is None else RunStore(plan.folder, earlier)
     forecaster = Forecaster(plan, device)
     cells = []

@@ -6,13 +6,14 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ropepp_eval.adapters.encoding import Encoder, Job
 from ropepp_eval.adapters.settings import Settings
 from ropepp_eval.forecasts.calls import Call, scaled
 from ropepp_eval.forecasts.devices import NamedDevice, typical_rates
 from ropepp_eval.forecasts.memory import MemoryPlan
+from ropepp_eval.forecasts.pace import row_proportion
 from ropepp_eval.forecasts.rates import Rates, total_seconds
 from ropepp_eval.rows.requests import requests_of
 from ropepp_eval.rows.row import Row
@@ -44,6 +45,9 @@ class CellForecast:
     memory: MemoryPlan
     disk_bytes: int
 
+    def __str__(self) -> str:
+        return f"checkpoint {self.cell.checkpoint.source} with {self.cell.task.name}"
+
     @property
     def tokens(self) -> int:
         """Tokens that are read or may be written."""
@@ -59,14 +63,34 @@ class CellForecast:
         engine = self.engine
         return self.seconds(typical_rates(engine.shapes, engine.device, engine.dtype, engine.attention))
 
+    def spread(self, seconds: float) -> list[float]:
+        """Seconds of the whole cell as those of its rows, in proportion to their tokens."""
+        shares = [row_proportion(row.prompt_tokens, row.max_new_tokens) for row in self.rows]
+        unit = seconds / sum(shares)
+        return [unit * share for share in shares]
+
+
+class Room(NamedTuple):
+    """Memory where rows are answered."""
+
+    available: int | None
+    """Bytes that are free; None: not known."""
+    held: int = 0
+    """Bytes that the process which answers holds before it loads weights, on a CPU."""
+
 
 class Forecaster:
     """Forecasts of a plan's cells. Prompts that several checkpoints share are looked at once."""
 
-    def __init__(self, plan: Plan, device: NamedDevice | None = None) -> None:
-        """`device`: where the plan is going to run, if not here."""
+    def __init__(self, plan: Plan, device: NamedDevice | None = None, room: Room | None = None) -> None:
+        """
+        Args:
+            device: where the plan is going to run, if not on the kind of device that it was planned for.
+            room: the memory there; None: the device's, or what this process has.
+        """
         self.plan = plan
         self.device = device
+        self._given = Room(device.free_bytes) if device is not None and room is None else room
         self.settings = Settings.of(
             {
                 name: value
@@ -91,8 +115,8 @@ class Forecaster:
             held = engine.calls(jobs)
             looked = sum(row.prompt_tokens for row in rows[: _looked_at(cell, rows)])
             calls = scaled(held, sum(row.prompt_tokens for row in rows) / max(1, looked))
-        available, resident = _memory_here(self.plan) if self.device is None else (self.device.free_bytes, 0)
-        memory = engine.memory(held, available_bytes=available, resident_bytes=resident)
+        room = self._room
+        memory = engine.memory(held, available_bytes=room.available, resident_bytes=room.held)
         memory = dataclasses.replace(memory, length_tokens=cell.length_tokens or memory.length_tokens)
         return CellForecast(cell, rows, tuple(calls), engine, memory, _disk_bytes(cell, rows))
 
@@ -110,13 +134,12 @@ class Forecaster:
                 attention=self.plan.config.attention,
                 settings=self.settings,
             )
-            free = None
-            if self.device is not None:
-                free = self.device.free_bytes
-            elif kind == "cuda":
-                free, _ = _memory_here(self.plan)
-            self._engines[checkpoint.label] = engine.with_free(free)
+            self._engines[checkpoint.label] = engine.with_free(self._room.available) if kind == "cuda" else engine
         return self._engines[checkpoint.label]
+
+    @property
+    def _room(self) -> Room:
+        return _room_here(self.plan) if self._given is None else self._given
 
     def _sample(self, cell: Cell, rows: Sequence[Row]) -> list[Job]:
         looked = rows[: _looked_at(cell, rows)]
@@ -160,14 +183,14 @@ def _looked_at(cell: Cell, rows: Sequence[Row]) -> int:
     return min(most, len(rows))
 
 
-def _memory_here(plan: Plan) -> tuple[int | None, int]:
-    """Bytes that are free on the plan's device, and those that this process holds."""
+def _room_here(plan: Plan) -> Room:
+    """What is free on the plan's device, and what this process holds."""
     from ropepp_eval.adapters import memory
     from ropepp_eval.adapters.native import calibration  # noqa: F401  (what it brings in is resident while rows are answered)
     from ropepp_eval.checkpoints.loading import resolved_device
 
     device = resolved_device(plan.config.device)
-    return memory.available_memory(device), memory.resident_memory()
+    return Room(memory.available_memory(device), memory.resident_memory())
 
 
 def _disk_bytes(cell: Cell, rows: Sequence[Row]) -> int:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from ropepp_eval.data import DataFolder, open_data
 from ropepp_eval.data.left_out import NOTE
 from ropepp_eval.errors import LengthTooShort, UserError
-from ropepp_eval.forecasts.pace import row_proportion
 from ropepp_eval.hashing import hash_json
 from ropepp_eval.lengths import format_length
 from ropepp_eval.rows.building import frozen_rows, tokenizer_rules
@@ -110,10 +109,6 @@ class Plan:
     def longest_row_tokens(self, checkpoint: PlannedCheckpoint) -> int:
         """Of the longest row that the checkpoint is asked."""
         return max(cell.longest_row_tokens for cell in self.cells_of(checkpoint))
-
-    def cost_of(self, cell: Cell, row: Row) -> float:
-        """Relative time of a row: by its tokens and the checkpoint's size. Unlike a clock's, the same wherever it is asked for."""
-        return row_proportion(row.prompt_tokens, row.max_new_tokens) * cell.checkpoint.info.parameters
 
     @property
     def rows(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ropepp_eval.errors import UserError
@@ -15,15 +15,15 @@ from ropepp_eval.runs.plan import Cell, Plan, PlannedCheckpoint
 from ropepp_eval.words import counted
 
 if TYPE_CHECKING:
-    from ropepp_eval.runs.forecast import CellForecast
+    from ropepp_eval.runs.forecast import CellForecast, Forecaster
 
 
-def check_plan(plan: Plan, *, memory: bool = True) -> None:
-    """Refuse a plan with a cell that can't run as asked; `memory` false leaves out whether it fits here.
+def check_plan(plan: Plan) -> None:
+    """Refuse a plan with a cell that can run nowhere as it was asked.
 
     Raises:
-        UserError: a row is over its checkpoint's `max_position_embeddings` (and neither going beyond nor cutting was allowed), the
-            tokenizer needs more entries than the checkpoint has, or a cell does not fit in the device's memory.
+        UserError: a row is over its checkpoint's `max_position_embeddings` (and neither going beyond nor cutting was allowed), or the
+            tokenizer needs more entries than the checkpoint has.
     """
     config = plan.config
     cutting = dict(config.adapter_options).get("truncate") is not None
@@ -32,8 +32,6 @@ def check_plan(plan: Plan, *, memory: bool = True) -> None:
             _check_trained_length(cell)
     for checkpoint in plan.checkpoints:
         _check_ids(plan, checkpoint)
-        if memory and config.backend == "native" and not config.elsewhere:
-            _check_memory(plan, checkpoint)
 
 
 def _check_trained_length(cell: Cell) -> None:
@@ -57,24 +55,29 @@ def _check_ids(plan: Plan, checkpoint: PlannedCheckpoint) -> None:
             )
 
 
-def _check_memory(plan: Plan, checkpoint: PlannedCheckpoint) -> None:
-    """Judge the longest cell of each kind of request."""
+def check_memory(plan: Plan) -> None:
+    """Raise UserError for the first cell that does not fit in the memory that this process has."""
     from ropepp_eval.runs.forecast import Forecaster
 
-    forecaster = Forecaster(plan)
-    longest: dict[str, Cell] = {}
-    for cell in plan.cells_of(checkpoint):
-        kind = cell.task.output_type
-        if kind not in longest or cell.longest_row_tokens > longest[kind].longest_row_tokens:
-            longest[kind] = cell
-    check_memory_of([forecaster.cell(cell) for cell in longest.values()])
+    check_memory_of(largest_cells(plan, Forecaster(plan)))
+
+
+def largest_cells(plan: Plan, forecaster: Forecaster) -> Iterator[CellForecast]:
+    """What memory is judged by: of each checkpoint the longest cell of each kind of request. Nothing of an engine that shares out its
+    memory by itself."""
+    for checkpoint in plan.checkpoints if plan.config.backend == "native" else ():
+        longest: dict[str, Cell] = {}
+        for cell in plan.cells_of(checkpoint):
+            kind = cell.task.output_type
+            if kind not in longest or cell.longest_row_tokens > longest[kind].longest_row_tokens:
+                longest[kind] = cell
+        yield from map(forecaster.cell, longest.values())
 
 
 def check_memory_of(cells: Iterable[CellForecast], where: str = "") -> None:
     """Raise UserError for the first cell that does not fit in memory; `where`: on which device, if not here."""
     for forecast in cells:
-        what = f"checkpoint {forecast.cell.checkpoint.source} with {forecast.cell.task.name}"
-        forecast.memory.check(f"{what} on {where}" if where else what)
+        forecast.memory.check(f"{forecast} on {where}" if where else str(forecast))
 
 
 def describe_plan(plan: Plan) -> list[str]:

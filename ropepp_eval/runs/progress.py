@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
-from ropepp_eval.forecasts.pace import Part, proportion, seconds_left
+from ropepp_eval.forecasts.pace import Pace, Part, proportion
 from ropepp_eval.inert import inert, inert_output, raw_stream
 from ropepp_eval.lengths import format_length
 from ropepp_eval.rows.row import Row
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _SAY_EVERY_SECONDS = 5.0
 _WORTH_SAYING_SECONDS = 60.0
+_SHOW_EVERY_SECONDS = 0.5
+"""The time left is summed over all cells, of which there may be thousands."""
 
 
 class Building:
@@ -77,7 +79,7 @@ class Progress:
     """Progress over the rows that are still to do, by the time they take."""
 
     def __init__(self, plan: Plan, pending: dict[int, list[Row]], *, quiet: bool = False) -> None:
-        self._parts = {
+        parts = {
             id(cell): Part(
                 checkpoint=cell.checkpoint.label,
                 task=cell.task.name,
@@ -86,7 +88,9 @@ class Progress:
             )
             for cell in plan.cells
         }
-        self._measured = False
+        self.pace = Pace(parts, measured=False)
+        """Of the cells, by `id`."""
+        self._shown = 0.0
         self._failed: dict[int, int] = {}
         self._started: dict[int, float] = {}
         self._console = Console(file=raw_stream(sys.stderr), quiet=quiet)
@@ -119,11 +123,11 @@ class Progress:
         """A checkpoint is being loaded."""
         self._bar.update(self._task, description=_shown(f"loading {label}"))
 
-    def foreseen(self, seconds: Mapping[int, float]) -> None:
-        """Seconds that the rows of cells take, by `id` of the cell, measured on this device."""
-        self._measured = True
+    def foreseen(self, seconds: Mapping[int, float], *, measured: bool = True) -> None:
+        """Seconds that the rows of cells take, by `id` of the cell: measured on this device, or on another, as proportions."""
+        self.pace.measured = measured
         for key, each in seconds.items():
-            self._parts[key] = replace(self._parts[key], foreseen_seconds=each)
+            self.pace[key] = replace(self.pace[key], foreseen_seconds=each)
         self._show()
 
     def asking(self, cell: Cell) -> None:
@@ -133,11 +137,11 @@ class Progress:
     def row_done(self, cell: Cell, record: dict[str, Any]) -> None:
         """One row is stored."""
         key = id(cell)
-        part = self._parts[key]
+        part = self.pace[key]
         done = part.done_seconds + record["seconds"]
         begun = max(0.0, time.monotonic() - self._started[key] - done)
         part = replace(part, done_rows=part.done_rows + 1, done_seconds=done, begun_seconds=begun)
-        self._parts[key] = part
+        self.pace[key] = part
         self._failed[key] = self._failed.get(key, 0) + (record["error"] is not None)
         where = f"{cell.checkpoint.label} {cell.task.name} {format_length(cell.length_tokens)}"
         self._show(description=_shown(self.prefix + where))
@@ -152,19 +156,22 @@ class Progress:
     @property
     def seconds_left(self) -> float | None:
         """Seconds until all rows are answered; None while nothing is known."""
-        left = seconds_left(list(self._parts.values()), measured=self._measured)
+        left = self.pace.seconds_left
         return None if left is None else left / self.side_by_side
 
     @property
     def _rows(self) -> int:
-        return sum(part.rows for part in self._parts.values())
+        return sum(part.rows for part in self.pace)
 
     @property
     def _rows_left(self) -> int:
-        return self._rows - sum(part.done_rows for part in self._parts.values())
+        return self._rows - sum(part.done_rows for part in self.pace)
 
     def _show(self, **more: Any) -> None:
-        left, spent = self.seconds_left, sum(part.done_seconds for part in self._parts.values())
+        if self._bar.disable or time.monotonic() - self._shown < _SHOW_EVERY_SECONDS:
+            return
+        self._shown = time.monotonic()
+        left, spent = self.seconds_left, sum(part.done_seconds for part in self.pace)
         if left is not None:
             share = spent / (spent + left) if spent + left else 1.0
             more |= {"completed": share * self._rows, "left": f"about {lasting(left)} left"}

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ropepp_eval.errors import UserError
+from ropepp_eval.forecasts.pace import row_proportion
 from ropepp_eval.words import counted
 
 if TYPE_CHECKING:
-    from ropepp_eval.runs.plan import Plan
+    from ropepp_eval.rows.row import Row
+    from ropepp_eval.runs.plan import Cell, Plan
 
 _FOLDER = re.compile(r"shard-(\d+)-of-(\d+)")
 
@@ -58,13 +60,19 @@ def shard_folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if is_shard_folder(path.name) and (path / "run.json").is_file())
 
 
+def cost_of(cell: Cell, row: Row) -> float:
+    """Relative time of a row, by its tokens and the checkpoint's size. A forecast would know more, but hangs on the device and on what is
+    free there: machines that share a run must cut it alike."""
+    return row_proportion(row.prompt_tokens, row.max_new_tokens) * cell.checkpoint.info.parameters
+
+
 def share_of(plan: Plan, shard: Shard) -> Plan:
     """The plan with the shard's rows alone.
 
     Raises:
         UserError: there are so many shards that none is left for this one.
     """
-    costs = [[plan.cost_of(cell, row) for row in cell.rows] for cell in plan.cells]
+    costs = [[cost_of(cell, row) for row in cell.rows] for cell in plan.cells]
     total = sum(map(sum, costs))
     cells, before = [], 0.0
     for cell, of_rows in zip(plan.cells, costs, strict=True):

@@ -1,10 +1,11 @@
-"""What an executor tells while it works, to the screen and to the run folder."""
+"""What an executor tells while it works, to the screen and to the run folder; and how fast it turns out to be."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ropepp_eval.forecasts.pace import Pace
 from ropepp_eval.inert import inert
 from ropepp_eval.runs.progress import Progress
 from ropepp_eval.runs.store import RunStore
@@ -33,6 +34,15 @@ class Watch:
         """A checkpoint is loaded in this process, where it can be measured: the time of its rows is foreseen from now on."""
         if self._foresight.loaded(checkpoint, adapter, self._progress):
             self._store.write_manifest(cells=self._foresight.noted(self._store.manifest["cells"]))
+
+    def foreseen(self, seconds: Mapping[int, float]) -> None:
+        """What the rows of cells take in proportion to each other, by `id` of the cell."""
+        self._progress.foreseen(seconds, measured=False)
+
+    @property
+    def pace(self) -> Pace:
+        """How the rows that are stored compare with what was foreseen, by `id` of their cell."""
+        return self._progress.pace
 
     def asking(self, cell: Cell) -> None:
         """Rows of a cell begin to be asked."""

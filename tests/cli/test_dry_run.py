@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,20 @@ def test_a_named_device_is_taken_with_its_assumptions(
     assert "not measured on this device" in " ".join(out.split())
     assert "measuring" not in err
     assert max(map(len, out.splitlines())) <= 80
+
+
+def test_a_schedule_of_workers_is_played_through(tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    on_ray = (str(tiny_checkpoint), *TASKS, "--dry-run", "--device-model", "h100", "--on", "ray")
+    out, _ = printed(capsys, 0, *on_ray, "--workers", "64")
+    assert max(map(len, out.splitlines())) <= 80
+    said = re.search(
+        r"on 64 workers like it: .* from the first load to the last row, \d+% of their time in rows, (\d+) loads? of weights at 1 GB/s, "
+        r"[\d.]+ device hours; the last worker ends [\d.]+% after the mean",
+        " ".join(out.split()),
+    )
+    assert said
+    assert 1 <= int(said[1]) <= 6, "six rows need no more workers"
+    assert "say for how many workers with --workers N" in printed(capsys, 2, *on_ray)[1]
 
 
 def test_a_model_that_does_not_fit_on_a_named_device_is_refused(

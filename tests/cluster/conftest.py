@@ -1,4 +1,4 @@
-"""One real Ray cluster for all tests of this folder: a head without room for workers, and nodes of two cores each that tests add."""
+"""One real Ray cluster for all tests of this folder in a process: a head without room for workers, and nodes of one core each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEEDS_RAY = ("test_runs.py", "test_faults.py", "test_local.py", "test_refusals.p
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs Ray, with the reason, where it is missing; and keep the rest on one process of pytest-xdist, which has the cluster."""
+    """Skip what needs Ray, with the reason, where it is missing."""
     skip = pytest.mark.skip(reason="Ray is not installed; `make setup-ray` does it")
     for item in items:
         if HERE in item.path.parents and item.path.name in NEEDS_RAY:

@@ -137,7 +137,7 @@ def test_a_path_that_a_node_lacks_is_named_before_anything_runs(
     address: str, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All nodes of the tests are this machine, so it is asked for what is nowhere."""
-    monkeypatch.setattr("ropepp_eval.cluster.executor.here_or_named", lambda name: str(tmp_path / "elsewhere"))
+    monkeypatch.setattr("ropepp_eval.cluster.admission.here_or_named", lambda name: str(tmp_path / "elsewhere"))
     with pytest.raises(UserError, match=r"node \S+ has no \S+/elsewhere; .*copy it there"):
         run(RunConfig.of(tiny_checkpoint, out=tmp_path / "out", lengths="512", **CELL), executor=ray_here(address))
     assert not (tmp_path / "out").exists()

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import socket
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ropepp_eval.adapters.memory import available_memory
 from ropepp_eval.cli import main
+from ropepp_eval.cluster import RayExecutor
+from ropepp_eval.cluster.admission import Admission
 from ropepp_eval.cluster.library import untested_release
+from ropepp_eval.cluster.nodes import Needs, living_nodes
+from ropepp_eval.forecasts.memory import SCORE_BYTES
+from ropepp_eval.runs.config import RunConfig
+from ropepp_eval.runs.plan import build_plan
 from ropepp_eval.runs.store import RunStore
 
 
@@ -63,6 +74,30 @@ def test_no_cluster_at_the_address(deaf_port: int, refused: Any) -> None:
     assert f"no Ray cluster at {address} (" in refused("--on", "ray", "--ray-address", address)
 
 
+@pytest.mark.parametrize(
+    ("says", "reason"),
+    [(b"", "timed out"), (b"SSH-2.0-server\r\n", "something else"), (b"HTTP/1.1 400 Bad Request\r\n\r\n", "something else")],
+    ids=["nothing", "ssh", "http"],
+)
+def test_something_else_at_the_address(says: bytes, reason: str, refused: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ropepp_eval.cluster.library.CONNECT_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        spoken: list[socket.socket] = []
+
+        def speak() -> None:
+            spoken.append(server.accept()[0])
+            spoken[0].sendall(says)
+
+        speaker = threading.Thread(target=speak)
+        speaker.start()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        said = refused("--on", "ray", "--ray-address", address)
+        speaker.join()
+        spoken[0].close()
+    assert f"no Ray cluster at {address} (" in said
+    assert reason in said
+
+
 def test_more_than_a_node_has(address: str, refused: Any) -> None:
     on = ("--on", "ray", "--ray-address", address)
     assert "a worker of 2 GPUs fits on no node: the largest has 0" in refused(*on, "--gpus-per-worker", "2")
@@ -71,6 +106,38 @@ def test_more_than_a_node_has(address: str, refused: Any) -> None:
     )
     assert "workers of 1 core each run on cpu; leave --device out" in refused(
         *on, "--device", "cuda", "--cpus-per-worker", "1"
+    )
+
+
+def test_workers_that_do_not_fit_in_the_memory_of_their_node(
+    address: str, tiny_checkpoint: Path, tmp_path: Path, refused: Any
+) -> None:
+    """Eager attention keeps all scores, so a length is found that takes most of what is free: one worker fits, and on the one machine of
+    both nodes no second one. Of a longer one not even one does."""
+    free = available_memory()
+    assert free
+    length = int((0.7 * free / (SCORE_BYTES * 4)) ** 0.5)  # four heads
+    eager = {"attention": "eager", "allow_beyond_trained_length": True, "adapter_options": {"chunk_tokens": 2 * length}}
+    on = ("--on", "ray", "--ray-address", address, "--cpus-per-worker", "1")
+    asked = ("--attention", "eager", "--allow-beyond-trained-length", "--chunk", str(2 * length))
+    said = refused(*on, *asked, "--lengths", str(length))
+    assert re.search(
+        r"2 workers on node \S+ do not fit in the [\d.]+ GiB that are free there \(each: checkpoint \S+ with niah_single_1 at \S+, "
+        r"expected peak [\d.]+ GiB \(.*\)\); give --workers 1$",
+        said,
+    )
+    config = RunConfig.of(
+        tiny_checkpoint, tasks="niah_single_1", lengths=length, samples=1, offline=True, out=tmp_path / "one", **eager
+    )
+    with contextlib.closing(RayExecutor(ray_address=address, cpus_per_worker=1, workers=1)) as one:
+        plan = build_plan(one.prepare(config))
+        one.open(plan)
+        admission, (node, *_) = Admission(plan, Needs(1, 0)), [node for node in living_nodes() if node.cpus]
+        assert admission.join(replace(node, cpus=9)) == ""
+        assert admission.room(replace(node, cpus=9)) == 1, "a node that comes later gets as many as fit"
+    said = refused(*on, *asked, "--lengths", str(int(1.4 * length)))
+    assert re.search(
+        r"on a worker of node \S+ at \S+ does not fit in memory: .*; read in smaller chunks \(--chunk \d+\)$", said
     )
 
 

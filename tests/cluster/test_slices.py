@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ropepp_eval.cluster.pace import UNKNOWN_SECONDS, Pace
 from ropepp_eval.cluster.simulation import CellCost, simulate, slices_of
 from ropepp_eval.cluster.slices import Item, Queue, cut
 
@@ -109,14 +108,3 @@ def test_the_first_slices_are_large_and_the_last_a_twentieth_of_a_share() -> Non
 def test_no_worker_at_all_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         simulate(zoo(1), 0, 1)
-
-
-def test_patience_follows_what_was_measured() -> None:
-    pace = Pace(patience_seconds=10)
-    assert (pace.patience("a", 5), pace.load_cost) == (UNKNOWN_SECONDS, 0)
-    pace.answered("a", cost=2, seconds=1)
-    assert pace.patience("a", 200) == 500, "five times what such rows took"
-    assert pace.patience("a", 2) == 10, "never less than asked for"
-    assert pace.patience("b", 200) == 500, "an unmeasured checkpoint goes by the others"
-    pace.loaded(3)
-    assert pace.load_cost == 6

@@ -14,7 +14,7 @@ from ropepp_eval.errors import UserError
 from ropepp_eval.reports.run_status import StatusReader
 from ropepp_eval.runs.config import RunConfig
 from ropepp_eval.runs.plan import Plan, build_plan
-from ropepp_eval.runs.shards import Shard
+from ropepp_eval.runs.shards import Shard, cost_of
 from tests.conftest import make_tiny_checkpoint
 
 CELLS = ["--tasks", "niah_single_1,openbookqa", "--lengths", "512,1k", "--samples", "4", "--offline", "--dtype", "float32"]
@@ -46,8 +46,8 @@ def test_every_row_is_in_one_shard_and_shards_cost_the_same(checkpoints: list[st
     whole = plan_of(checkpoints)
     shards = [plan_of(checkpoints, shard=f"{number}/{of}") for number in range(1, of + 1)]
     assert sum(map(keys_of, shards), Counter()) == keys_of(whole)
-    costs = [sum(plan.cost_of(cell, row) for cell in plan.cells for row in cell.rows) for plan in shards]
-    longest = max(whole.cost_of(cell, row) for cell in whole.cells for row in cell.rows)
+    costs = [sum(cost_of(cell, row) for cell in plan.cells for row in cell.rows) for plan in shards]
+    longest = max(cost_of(cell, row) for cell in whole.cells for row in cell.rows)
     assert max(costs) - min(costs) <= 2 * longest
     assert {plan.folder.parent for plan in shards} == {whole.folder}
     assert len({plan.folder for plan in shards}) == of
@@ -66,6 +66,10 @@ def test_shards_in_any_order_are_the_run_and_a_run_gathers_them(
     assert capsys.readouterr().out == ""
     assert main(["table", str(tmp_path / "parts")]) == 0
     assert capsys.readouterr().out == table
+    page = tmp_path / "report.html"
+    assert main(["report", str(tmp_path / "parts"), "--out", str(page)]) == 0
+    assert all(Path(name).name in page.read_text() for name in checkpoints)
+    capsys.readouterr()
 
     parts = {key: row for folder in tmp_path.glob("parts/shard-*") for key, row in stored(folder).items()}
     assert main([*run, "--out", str(tmp_path / "parts")]) == 0

@@ -10,6 +10,7 @@ import time
 
 from ropepp_eval.cli import main
 from ropepp_eval.reports.page import live
+from ropepp_eval.worker_states import WorkerState, remove_states, write_states
 from tests.reports.results_folders import FakeCell, rows_file, write_run
 
 
@@ -69,6 +70,22 @@ def test_a_run_whose_process_is_dead_is_waited_for_no_longer(tmp_path, monkeypat
         monkeypatch.setattr(time, "sleep", wait)
         assert main(["report", str(run), "--live", "--every", "1", "--out", str(file)]) == 0
     assert '"reload_seconds":null' in file.read_text()
+
+
+def test_workers_are_shown_while_they_work(tmp_path, monkeypatch):
+    run, file = going_on(tmp_path / "run"), tmp_path / "report.html"
+    write_states(run, [WorkerState(name="worker 1 on <node>", doing="loading rope", rows=7, rows_a_minute=3.0)])
+
+    def wait(seconds):
+        page = file.read_text()
+        assert "worker 1 on &lt;node&gt;" in page
+        assert "loading rope" in page
+        remove_states(run)
+        set_status(run, "success")
+
+    monkeypatch.setattr(time, "sleep", wait)
+    assert main(["report", str(run), "--live", "--every", "1", "--out", str(file)]) == 0
+    assert "loading rope" not in file.read_text()
 
 
 def test_an_unchanged_folder_is_not_read_again(tmp_path, monkeypatch):
