@@ -74,7 +74,7 @@ def fetch(
         ) from error
     for entry in listed:
         if any(fnmatch(entry.path, pattern) for pattern in wanted):
-            _check(folder / entry.path, entry.lfs.sha256 if entry.lfs else None, entry.blob_id, checksum or _sha256)
+            _check(folder / entry.path, entry.blob_id, checksum or _sha256)
     return folder
 
 
@@ -198,14 +198,22 @@ def _kind(error: BaseException) -> str:
     return inert(f"{type(error).__name__}: {words}" if 0 < len(words) <= 120 else type(error).__name__)
 
 
-def _check(file: Path, sha256: str | None, blob: str, checksum: Callable[[Path], str]) -> None:
-    """The client compares sizes only. Large files are named by their sha256, small ones by git's hash of a blob."""
-    found = checksum(file) if sha256 else _git_blob(file)
-    if found != (sha256 or blob):
-        raise UserError(
-            f"{inert(file)} is not the hub's file (hash {found[:12]}, {(sha256 or blob)[:12]} was expected); remove "
-            f"{inert(file.resolve())} and run again"
-        )
+def _check(file: Path, blob: str, checksum: Callable[[Path], str]) -> None:
+    """The client compares sizes only, and lists git's hash of each file. Of a large one git holds a note with its sha256, by which the
+    client calls what it stores.
+    """
+    sha256 = checksum(file)
+    with file.open("rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        note = f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n".encode()
+        if file.resolve().name == sha256 or _git_hash(len(note), note).hexdigest() == blob:
+            return
+        if hashlib.file_digest(stream, lambda: _git_hash(size)).hexdigest() == blob:
+            return
+    raise UserError(
+        f"{inert(file)} is not the hub's file (its sha256 begins with {sha256[:12]}, and git lists another); remove "
+        f"{inert(file.resolve())} and run again"
+    )
 
 
 def _sha256(file: Path) -> str:
@@ -213,6 +221,6 @@ def _sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _git_blob(file: Path) -> str:
-    content = file.read_bytes()
-    return hashlib.sha1(b"blob %d\0%b" % (len(content), content), usedforsecurity=False).hexdigest()
+def _git_hash(size: int, begin: bytes = b"") -> Any:
+    """Git's hash of a file of `size` bytes that begins so; the rest is still to be hashed."""
+    return hashlib.sha1(b"blob %d\0%b" % (size, begin), usedforsecurity=False)

@@ -89,6 +89,12 @@ class _TokenizerConfig(_SpecialTokens):
     extra_special_tokens: Items[_Text | AddedToken] | dict[str, _Text | AddedToken] | None = None
 
 
+class _Model(Outside):
+    """`config.json`."""
+
+    model_type: str | None = None
+
+
 _QUICK: TypeAdapter[_Pipeline] = TypeAdapter(_Pipeline)
 
 
@@ -99,6 +105,12 @@ def check_files(folder: Path) -> None:
             read_json(folder / name, model, limits=_LIMITS, advice=_ADVICE)
     if (folder / "tokenizer.json").exists():
         _check_tokenizer_file(folder / "tokenizer.json")
+
+
+def model_type_beside(folder: Path) -> str | None:
+    """`model_type` of the checkpoint whose folder it is; None where there is no config.json, or it does not say."""
+    file = folder / "config.json"
+    return read_json(file, _Model, limits=_LIMITS).model_type if file.exists() else None
 
 
 def files_state(folder: Path) -> tuple[Any, ...]:

@@ -13,11 +13,13 @@ from typing import Any
 
 from ropepp_eval.errors import UserError
 from ropepp_eval.inert import inert
-from ropepp_eval.tokens.files import check_files, files_state, folder_of
+from ropepp_eval.tokens.files import check_files, files_state, folder_of, model_type_beside
 from ropepp_eval.tokens.ids import Tokenizer, one_line_errors
 
 __all__ = ["Tokenizer", "load_tokenizer"]
 
+_MISTRAL_TYPES = ("mistral", "mistral3", "voxtral", "ministral", "pixtral")
+"""Of these some tokenizers were published with a wrong pattern, of which transformers warns."""
 _TRIAL = "Here is a text: 3,141 words,\n\tand \u00e9\u2014\u4e00 \U0001f642  end. "
 
 
@@ -56,7 +58,9 @@ def _loaded(
     """A tokenizer's files are read again only where they changed: rows remember what they learned of its pieces."""
     check_files(folder)
     with _panics_kept_quiet(), one_line_errors(f"tokenizer {inert(name)} can't be loaded"):
-        fast = _loader(folder).from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
+        fast = _loader(folder).from_pretrained(
+            str(folder), trust_remote_code=False, local_files_only=True, **_pattern_taken(folder)
+        )
         if not getattr(fast, "is_fast", False):
             raise UserError(f"tokenizer {name!r} has no fast form (tokenizer.json), so it can't count; convert it first")
         fast.model_max_length = int(1e30)  # we check lengths ourselves; its own warning would be noise
@@ -78,6 +82,15 @@ def _loaded(
                 "save it as a tokenizer.json of its own"
             )
     return tokenizer
+
+
+def _pattern_taken(folder: Path) -> dict[str, bool]:
+    """What keeps transformers from calling the pattern of a large tokenizer incorrect where it is no Mistral's.
+
+    It takes every tokenizer of over 100,000 entries for one that lies beside a config.json without `transformers_version`. The pattern
+    of the file is used in any case.
+    """
+    return {} if model_type_beside(folder) in _MISTRAL_TYPES else {"fix_mistral_regex": False}
 
 
 def _loader(folder: Path) -> Any:

@@ -3,8 +3,10 @@ redirect for large files, gated repositories, and everything that goes wrong on 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import mmap
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -16,27 +18,39 @@ from urllib.parse import unquote, urlsplit
 LARGE = (".safetensors", ".parquet", ".jsonl")
 """Endings of the files that are stored as large ones, by their sha256 and behind a redirect."""
 TOKEN = "hf_of_the_loopback"
+Content = bytes | mmap.mmap
+"""Of a file; a large one may stay on disk."""
+
+
+@functools.lru_cache(maxsize=64)
+def _sha256(content: Content) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 @dataclass
 class Repository:
     """One repository at its one commit."""
 
-    files: dict[str, bytes]
+    files: dict[str, Content]
     dataset: bool = False
     gated: bool = False
     sha: str = "a1" * 20
 
     def entries(self) -> list[dict[str, object]]:
         """What the tree lists."""
-        found = []
-        for path, content in sorted(self.files.items()):
-            blob = hashlib.sha1(b"blob %d\0%b" % (len(content), content), usedforsecurity=False).hexdigest()
-            entry: dict[str, object] = {"type": "file", "path": path, "size": len(content), "oid": blob}
-            if path.endswith(LARGE):
-                entry["lfs"] = {"oid": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 134}
-            found.append(entry)
-        return found
+        return [self.entry(path) for path in sorted(self.files)]
+
+    def entry(self, path: str) -> dict[str, object]:
+        """What the tree says of a file; git keeps a note in place of a large one."""
+        content = self.files[path]
+        kept: Content = content
+        entry: dict[str, object] = {"type": "file", "path": path, "size": len(content)}
+        if path.endswith(LARGE):
+            sha256, size = _sha256(content), len(content)
+            kept = f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n".encode()
+            entry["lfs"] = {"oid": sha256, "size": size, "pointerSize": len(kept)}
+        entry["oid"] = hashlib.sha1(b"blob %d\0%b" % (len(kept), kept), usedforsecurity=False).hexdigest()
+        return entry
 
 
 @dataclass
@@ -138,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path not in found.files:
             self._send(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": found.sha})
             return
-        entry = next(entry for entry in found.entries() if entry["path"] == path)
+        entry = found.entry(path)
         headers = {"X-Repo-Commit": found.sha, "ETag": f'"{entry["oid"]}"', "Accept-Ranges": "bytes"}
         if isinstance(lfs := entry.get("lfs"), dict):
             headers |= {"X-Linked-ETag": f'"{lfs["oid"]}"', "X-Linked-Size": str(lfs["size"])}
@@ -152,9 +166,8 @@ class _Handler(BaseHTTPRequestHandler):
         path = place.removeprefix(f"{name}/")
         self._send_file(path, self.hub.repositories[name].files[path], {"Accept-Ranges": "bytes"}, large=True)
 
-    def _send_file(self, path: str, content: bytes, headers: dict[str, str], large: bool = False) -> None:
-        if path in self.hub.other_bytes:
-            content = bytes(len(content))
+    def _send_file(self, path: str, stored: Content, headers: dict[str, str], large: bool = False) -> None:
+        content = memoryview(bytes(len(stored)) if path in self.hub.other_bytes else stored)
         status, begin = 200, 0
         if wanted := self.headers.get("Range"):
             begin = int(wanted.removeprefix("bytes=").split("-")[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -37,3 +38,26 @@ def test_a_complete_tokenizer_is_loaded_without_torch(tiny_tokenizer_dir: Path) 
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def large_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """So many entries that transformers wonders whether it is one of Mistral's."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer(models.WordLevel({f"w{number}": number for number in range(100_001)}, unk_token="w0"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    folder = tmp_path_factory.mktemp("large")
+    PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="w0").save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("model_type", ["llama", "mistral"])
+def test_only_a_mistrals_pattern_is_called_incorrect(
+    model_type: str, large_tokenizer: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The published checkpoints' config.json may have no version of transformers, and their tokenizer is large."""
+    (large_tokenizer / "config.json").write_text(json.dumps({"model_type": model_type}), encoding="utf-8")
+    load_tokenizer(f"{large_tokenizer}/../{large_tokenizer.name}" + "/." * (model_type == "llama"))  # each name is read anew
+    assert ("incorrect regex pattern" in caplog.text) == (model_type == "mistral")
