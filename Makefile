@@ -155,12 +155,12 @@ figures: writable setup
 	@mkdir -p "$(FIGURES)" && cp "$(PROBES_OUT)"/*.png "$(PROBES_OUT)"/*.csv "$(FIGURES)"
 
 # A file's tests stay on one worker, where what they share is made once; files with slow tests begin (tests/conftest.py).
-# vLLM's engine and Ray's cluster run beside nothing else: both need the cores, and each is started once.
+# Ray's cluster runs beside nothing else: it needs the cores, and is started once. vLLM's engines start one after the other, on each worker.
 BY_FILE := -n 2 --dist loadfile --no-loadscope-reorder
 test: setup
 	"$(BIN)/python" -m pytest $(BY_FILE) tests --ignore tests/vllm --ignore tests/cluster
 	"$(BIN)/python" -m pytest tests/cluster
-	"$(BIN)/python" -m pytest tests/vllm
+	"$(BIN)/python" -m pytest $(BY_FILE) tests/vllm
 
 # The newest transformers that pyproject.toml allows, in an environment of its own (TORCH names another torch), over what depends on it.
 test-current: writable
