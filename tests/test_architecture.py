@@ -47,7 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "adapters": {"forecasts", "checkpoints", "modeling", "positions", "rows", "data", "tokens", "vllm_plugin"},
     "vllm_plugin": {"checkpoints", "modeling", "positions"},
     "runs": {"adapters", "forecasts", "checkpoints", "positions", "rows", "data", "tokens", "reports"},
-    "cluster": {"runs", "forecasts", "adapters", "rows"},
+    "cluster": {"runs", "forecasts", "adapters", "checkpoints", "rows"},
     "reports": {"forecasts"},
     "probes": {"runs", "forecasts", "reports", "adapters", "checkpoints", "modeling", "positions", "rows", "data", "tokens"},
     "demo": {"runs", "reports", "tasks", "checkpoints", "modeling", "positions", "rows", "data", "text", "tokens"},

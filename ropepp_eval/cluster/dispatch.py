@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ropepp_eval.adapters.answers import Answer, Failure
@@ -16,6 +17,7 @@ from ropepp_eval.cluster.staff import CLUSTER, Staff
 from ropepp_eval.cluster.work import MOST_LOSSES, Slice, Work
 from ropepp_eval.cluster.worker import Done, Hello, Order, Refused, code_sha256
 from ropepp_eval.errors import UserError
+from ropepp_eval.hub import split_revision
 from ropepp_eval.inert import inert
 from ropepp_eval.words import counted, lasting
 
@@ -95,7 +97,7 @@ class Dispatch:
             position_module=tuple(map(here_or_named, plan.config.position_module)),
             task_folder=(),  # rows and scores are made here
         )
-        source = here_or_named(checkpoint.source)
+        source = _at_its_revision(here_or_named(checkpoint.source), checkpoint.info.revision)
         return Order(config, checkpoint.label, source, computed, plan.longest_row_tokens(checkpoint), code_sha256())
 
     # what they say
@@ -223,6 +225,13 @@ class Dispatch:
             return ""
         log = last_lines(member.node.id, hello.log, hello.pid, end=end)
         return f"; its log ends: {inert(log)}" if log else ""
+
+
+def _at_its_revision(source: str, revision: str | None) -> str:
+    """A hub id or a card at the commit that was planned with: its branch may have moved when a worker fetches it. Paths as they are."""
+    if revision is None or Path(source).is_absolute() or split_revision(source)[1]:
+        return source
+    return f"{source}@{revision}"
 
 
 def _why(error: Any, cause: BaseException | None) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ropepp_eval.checkpoints.shared_heads import check_shared_heads
 from ropepp_eval.cluster.admission import Admission
 from ropepp_eval.cluster.dispatch import Dispatch
 from ropepp_eval.cluster.library import connected, require_ray, untested_release
@@ -14,7 +15,6 @@ from ropepp_eval.cluster.nodes import Needs, living_nodes, needs_of
 from ropepp_eval.cluster.staff import Staff
 from ropepp_eval.cluster.work import Work
 from ropepp_eval.errors import UserError
-from ropepp_eval.words import counted
 
 if TYPE_CHECKING:
     from ropepp_eval.runs.answering import Answered, Pending
@@ -139,10 +139,4 @@ def check_heads(plan: Plan) -> None:
     """Raise UserError where a worker's GPUs can't share a checkpoint's key/value heads evenly."""
     parts = int(dict(plan.config.adapter_options).get("tensor_parallel_size") or 1)
     for checkpoint in plan.checkpoints:
-        heads = checkpoint.info.key_value_heads
-        if heads % parts:
-            fitting = ", ".join(str(number) for number in range(1, heads + 1) if heads % number == 0)
-            raise UserError(
-                f"--tensor-parallel-size {parts} does not divide the {counted(heads, 'key/value head')} of {checkpoint.label}; "
-                f"it may be {fitting}"
-            )
+        check_shared_heads(checkpoint.info.key_value_heads, parts, checkpoint.label, "--tensor-parallel-size")

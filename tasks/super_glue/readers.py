@@ -27,14 +27,14 @@ class Part:
 
 def records_of(data: DataFolder, part: Part) -> Records:
     """The records of a part. Raises UserError where the file is missing, or a line is no record of it."""
-    records = list(part.read(file_of(data, part)))
+    records = list(part.read(*files_of(data, part)))
     lost = any(isinstance(record.fields.get("label"), bool) for record in records)
     return Records(records=records, left_out=BOOLEANS if lost else "")
 
 
-def file_of(data: DataFolder, part: Part) -> Path:
+def files_of(data: DataFolder, part: Part) -> list[Path]:
     """The one file that a part is read from. Raises UserError where the data folder lacks it."""
-    return data.files("SuperGLUE", part.path)[0]
+    return data.files("SuperGLUE", part.path)[:1]
 
 
 def _lines(path: Path, model: type[Outside]) -> Iterator[tuple[str, dict[str, Any]]]:

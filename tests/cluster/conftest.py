@@ -13,7 +13,7 @@ import pytest
 
 HERE = Path(__file__).parent
 PRESENT = importlib.util.find_spec("ray") is not None
-NEEDS_RAY = ("test_runs.py", "test_faults.py", "test_local.py", "test_refusals.py")
+NEEDS_RAY = ("test_runs.py", "test_faults.py", "test_hub.py", "test_local.py", "test_refusals.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

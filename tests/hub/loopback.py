@@ -29,12 +29,14 @@ def _sha256(content: Content) -> str:
 
 @dataclass
 class Repository:
-    """One repository at its one commit."""
+    """One repository at a commit."""
 
     files: dict[str, Content]
     dataset: bool = False
     gated: bool = False
     sha: str = "a1" * 20
+    newer: Repository | None = None
+    """What its main branch has moved to."""
 
     def entries(self) -> list[dict[str, object]]:
         """What the tree lists."""
@@ -114,6 +116,8 @@ class _Handler(BaseHTTPRequestHandler):
         found = self.hub.repositories.get(name)
         if found is None or found.dataset != dataset:
             self._send(401, b'{"error":"Repository not found"}', {"X-Error-Code": "RepoNotFound"})
+        elif found.newer is not None and revision in ("main", found.newer.sha):
+            return found.newer
         elif revision not in ("main", found.sha):
             self._send(404, b'{"error":"Invalid rev id"}', {"X-Error-Code": "RevisionNotFound"})
         else:

@@ -119,14 +119,3 @@ def check_architecture(read: ReadCheckpoint) -> None:
 
     if name not in ModelRegistry.get_supported_archs():
         raise UserError(f"backend vllm: vLLM {vllm_version()} has no {name}; {advice}")
-
-
-def check_heads(read: ReadCheckpoint, tensor_parallel_size: int) -> None:
-    """Raise UserError where the processes can't share the key/value heads evenly."""
-    heads = read.heads.key_value
-    if heads % tensor_parallel_size:
-        fitting = ", ".join(str(n) for n in range(1, heads + 1) if heads % n == 0)
-        raise UserError(
-            f"tensor_parallel_size {tensor_parallel_size} does not divide the {heads} key/value heads of {read.folder.name}; "
-            f"it may be {fitting}"
-        )

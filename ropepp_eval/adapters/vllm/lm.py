@@ -16,12 +16,13 @@ from ropepp_eval.adapters.base import RowAdapter, tokenizer_of
 from ropepp_eval.adapters.encoding import Job
 from ropepp_eval.adapters.ledger import Generated, SpanScore, failed
 from ropepp_eval.adapters.settings import Settings
-from ropepp_eval.adapters.vllm.arguments import check_architecture, check_heads, engine_arguments, platform_of
+from ropepp_eval.adapters.vllm.arguments import check_architecture, engine_arguments, platform_of
 from ropepp_eval.adapters.vllm.engine import LOG_NAME, Engine, EngineDied, EngineSettings, require_vllm, vllm_version
 from ropepp_eval.adapters.vllm.requests import generate, score_spans
 from ropepp_eval.checkpoints.inspection import describe
 from ropepp_eval.checkpoints.loading import parse_dtype
 from ropepp_eval.checkpoints.reading import ReadCheckpoint, read_checkpoint
+from ropepp_eval.checkpoints.shared_heads import check_shared_heads
 from ropepp_eval.errors import UserError
 from ropepp_eval.tokens.ids import Tokenizer
 from ropepp_eval.words import counted
@@ -73,7 +74,9 @@ class VllmLM(RowAdapter):
         )
         self._device_type = platform_of(device)
         self.dtype = str(parse_dtype(dtype, read.config.dtype)).removeprefix("torch.")
-        check_heads(read, self.engine_settings.tensor_parallel_size)
+        check_shared_heads(
+            read.heads.key_value, self.engine_settings.tensor_parallel_size, read.folder.name, "tensor_parallel_size"
+        )
         # A request of max_length + 1 tokens is scored to its last token, and vLLM always writes one more.
         arguments = engine_arguments(
             read,
