@@ -94,7 +94,7 @@ def key_of(plan: ProbePlan, source: Source, cell: ProbeCell, row: Any) -> str:
 
 
 def _records(plan: ProbePlan, source: Source, cell: ProbeCell, store: RunStore) -> list[dict[str, Any]]:
-    done = store.records(cell)
+    done = {record["key"]: record for record in store.records(cell)}
     keys = [key_of(plan, source, cell, row) for row in cell.rows]
     return [done[key] for key in keys if key in done]
 

@@ -73,7 +73,7 @@ def dry_run(
     for cell in plan.cells:
         rows = list(cell.rows)
         if store is not None:
-            answered = store.records(cell, retry_failed=retry_failed)
+            answered = {record["key"] for record in store.records(cell, retry_failed=retry_failed)}
             rows = [row for row in rows if plan.key_of(cell, row) not in answered]
         if rows:
             cells.append(forecaster.cell(cell, rows))

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import datetime
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +120,7 @@ def check_same_rows(plan: Plan, earlier: dict[str, Any]) -> None:
     store = RunStore(plan.folder, earlier)
     for cell in plan.cells:
         asked = {row.row: row.sha256 for row in cell.rows}
-        answered = {record["row"]: record["row_sha256"] for record in store.records(cell).values()}
+        answered = {record["row"]: record["row_sha256"] for record in store.records(cell)}
         other = [row for row, sha256 in answered.items() if asked.get(row, sha256) != sha256]
         if other:
             raise other_row(plan.folder, earlier, cell.task.name, cell.length_tokens, min(other), plan.config.arguments())
@@ -133,14 +133,13 @@ def is_finished(plan: Plan, earlier: dict[str, Any], manifest: dict[str, Any], r
     if not earlier.get("finished") and covers(manifest, earlier["cells"]):
         return False  # the same run, killed before it wrote how it ended
     store = RunStore(plan.folder, earlier)
-    return all(len(records_of(cell, plan, store, retry_failed)) == len(cell.rows) for cell in plan.cells)
+    return all(sum(1 for _ in records_of(cell, plan, store, retry_failed)) == len(cell.rows) for cell in plan.cells)
 
 
-def records_of(cell: Cell, plan: Plan, store: RunStore, retry_failed: bool = False) -> list[dict[str, Any]]:
-    """The stored records of the cell's rows."""
-    done = store.records(cell, retry_failed=retry_failed)
-    keys = [plan.key_of(cell, row) for row in cell.rows]
-    return [done[key] for key in keys if key in done]
+def records_of(cell: Cell, plan: Plan, store: RunStore, retry_failed: bool = False) -> Iterator[dict[str, Any]]:
+    """The stored records of the cell's rows, one after the other: a cell may have more of them than memory should hold at once."""
+    keys = {plan.key_of(cell, row) for row in cell.rows}
+    return (record for record in store.records(cell, retry_failed=retry_failed) if record["key"] in keys)
 
 
 def gather_shards(plan: Plan, store: RunStore, say: Callable[[str], None]) -> None:
@@ -148,7 +147,7 @@ def gather_shards(plan: Plan, store: RunStore, say: Callable[[str], None]) -> No
     for folder in shard_folders(store.folder):
         taken = 0
         for cell in plan.cells:
-            have, theirs = store.records(cell), store.records_in(folder, cell)
+            have, theirs = {record["key"] for record in store.records(cell)}, store.records_in(folder, cell)
             keys = [plan.key_of(cell, row) for row in cell.rows] if theirs else []
             new = [theirs[key] for key in keys if key in theirs and key not in have]
             if new:

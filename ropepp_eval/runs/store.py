@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol
@@ -102,15 +103,14 @@ class RunStore:
         for planned in self.manifest["cells"]:
             name = folder_name(planned["checkpoint"], planned["checkpoint_sha256"])
             path = self.folder / "rows" / name / f"{planned['task']}@{planned['length_tokens']}.jsonl"
-            records, _, _ = _read_lines(path, retry_failed=False)
-            there = {record["row"] for record in records.values() if is_planned(planned, record["row"])}
+            there = {record["row"] for record, _ in _each_line(path) if is_planned(planned, record["row"])}
             if len(there) < (planned_here(planned) or 0):
                 return False
         return True
 
     def records_in(self, other: Path, cell: StoredCell) -> dict[str, dict[str, Any]]:
         """Records of the cell by key that another run's folder holds, as far as they can be read."""
-        return _read_lines(other / self.path_of(cell).relative_to(self.folder), retry_failed=False)[0]
+        return {record["key"]: record for record, _ in _each_line(other / self.path_of(cell).relative_to(self.folder))}
 
     def note_status(self, status: str) -> None:
         """Write how the run ended, where that can be written: a full disk must not hide why it ended."""
@@ -120,21 +120,16 @@ class RunStore:
     def finished(self, cell: StoredCell, *, retry_failed: bool = False) -> dict[str, dict[str, Any]]:
         """Records of the cell by key. Lines that a crash cut, or that can't be read, are taken out of the file."""
         path = self.path_of(cell)
-        records, kept, damage = self._read(cell, retry_failed)
-        self.damage += damage
-        if path.exists() and sum(map(len, kept)) != path.stat().st_size:
-            write_atomically(path, b"".join(kept))
-        return records
+        damage: list[str] = []
+        read = list(_each_line(path, retry_failed, damage))
+        self.damage += [f"{path.relative_to(self.folder)}, {said}" for said in damage]
+        if path.exists() and sum(len(line) for _, line in read) != path.stat().st_size:
+            write_atomically(path, b"".join(line for _, line in read))
+        return {record["key"]: record for record, _ in read}
 
-    def records(self, cell: StoredCell, *, retry_failed: bool = False) -> dict[str, dict[str, Any]]:
-        """As `finished`, but nothing is written."""
-        return self._read(cell, retry_failed)[0]
-
-    def _read(self, cell: StoredCell, retry_failed: bool) -> tuple[dict[str, dict[str, Any]], list[bytes], list[str]]:
-        """Records by key, their lines, and the lines that are no records of ours."""
-        path = self.path_of(cell)
-        records, kept, damage = _read_lines(path, retry_failed)
-        return records, kept, [f"{path.relative_to(self.folder)}, {said}" for said in damage]
+    def records(self, cell: StoredCell, *, retry_failed: bool = False) -> Iterator[dict[str, Any]]:
+        """Records of the cell, each key once. Nothing is written, and a record is held no longer than the caller holds it."""
+        return (record for record, _ in _each_line(self.path_of(cell), retry_failed))
 
     def append(self, cell: StoredCell, *records: dict[str, Any]) -> None:
         """Add records of rows and flush them to disk before returning."""
@@ -164,22 +159,20 @@ class RunStore:
         self.close()
 
 
-def _read_lines(path: Path, retry_failed: bool) -> tuple[dict[str, dict[str, Any]], list[bytes], list[str]]:
-    content = path.read_bytes() if path.exists() else b""
-    records: dict[str, dict[str, Any]] = {}
-    kept: list[bytes] = []
-    damage: list[str] = []
-    for number, line in enumerate(LINE.findall(content), start=1):
+def _each_line(
+    path: Path, retry_failed: bool = False, damage: list[str] | None = None
+) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Each record of a file with its line, the first of each key; what is said of lines that are no records goes to `damage`."""
+    seen: set[str] = set()
+    for number, found in enumerate(LINE.finditer(path.read_bytes() if path.exists() else b""), start=1):
+        line = found[0]
         record, reason = parse_line(line)
         if record is None or "key" not in record:
-            if line.endswith(b"\n"):  # one without its end is what a crash leaves
+            if line.endswith(b"\n") and damage is not None:  # one without its end is what a crash leaves
                 damage.append(f"line {number}: {reason or 'a row without key'}")
-            continue
-        if (retry_failed and record["error"] is not None) or record["key"] in records:
-            continue
-        records[record["key"]] = record
-        kept.append(line)
-    return records, kept, damage
+        elif not (retry_failed and record["error"] is not None) and record["key"] not in seen:
+            seen.add(record["key"])
+            yield record, line
 
 
 def manifest_there(folder: Path) -> dict[str, Any]:
