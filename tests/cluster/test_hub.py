@@ -62,6 +62,6 @@ def test_a_node_fetches_a_checkpoint_once_at_the_commit_of_the_plan(
         finally:
             cluster.remove_node(node)
     assert finished.outcome.status == "success"
-    assert not manifest_of(tmp_path / "out")["events"], "no worker was refused or lost"
-    assert {len(path.name) for path in (tmp_path / "node").glob("*/snapshots/*")} == {40}
+    assert "events" not in manifest_of(tmp_path / "out"), "no worker was refused or lost"
+    assert [path.name for path in (tmp_path / "node").glob("*/snapshots/*")] == [hub.repositories[NAME].sha]
     assert hub.sent["model.safetensors"] == 2 * len(files["model.safetensors"]), "once by the driver, once on the node"
