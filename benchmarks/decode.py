@@ -46,7 +46,13 @@ def main() -> int:
     options.add_argument("--contexts", default="4096,16384", help="tokens, with commas (default 4096,16384)")
     options.add_argument("--steps", type=int, default=7, help="of each kind; the median counts (default 7)")
     options.add_argument("--profile", action="store_true", help="print where the time of RoPE's steps goes")
+    options.add_argument(
+        "--products", action="store_true", help="only time one step's largest parts, each written in several ways"
+    )
     given = options.parse_args()
+    if given.products:
+        products()
+        return 0
     if given.side:
         print(json.dumps(side(**json.loads(given.settings))))
         return 0
@@ -159,6 +165,38 @@ def seconds_of(work: Any) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
+
+
+def products() -> None:
+    """Milliseconds of the output layer and of one layer's attention at 16k, float32: as torch does them by itself, and otherwise."""
+    import torch
+    from torch.nn.functional import linear, scaled_dot_product_attention
+
+    weight = torch.randn(common.VOCABULARY, 1024)
+    for rows in (1, ROWS, 512):
+        x = torch.randn(rows, 1024)
+        show(f"output layer, {rows} rows", {
+            "linear": lambda x=x: linear(x, weight),
+            "weights times rows": lambda x=x: torch.mm(weight, x.t()),
+            "oneDNN": lambda x=x: torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], ""),
+        })  # fmt: skip
+    for name, heads in (("rope", 8), ("ropepp_ec", 16)):
+        for rows in (1, ROWS):
+            key, value = torch.randn(2, rows, 4, 16384, 128)
+            query = torch.randn(rows, heads, 1, 128)
+            grouped = query.view(rows, 4, -1, 128)
+            show(f"{name}, {rows} rows", {
+                "sdpa": lambda q=query, k=key, v=value: scaled_dot_product_attention(q, k, v, enable_gqa=True),
+                "grouped": lambda q=grouped, k=key, v=value: torch.softmax(q @ k.mT * 128**-0.5, -1) @ v,
+            })  # fmt: skip
+
+
+def show(what: str, ways: dict[str, Any]) -> None:
+    import torch
+
+    with torch.inference_mode():
+        found = {name: statistics.median(seconds_of(way) for _ in range(9)) for name, way in ways.items()}
+    print(f"{what}: " + ", ".join(f"{name} {1000 * seconds:.1f} ms" for name, seconds in found.items()), flush=True)
 
 
 @contextlib.contextmanager
