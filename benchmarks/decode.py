@@ -172,22 +172,24 @@ def products() -> None:
     import torch
     from torch.nn.functional import linear, scaled_dot_product_attention
 
+    from ropepp_eval.adapters.native.few_rows import rows_by_blocks
+    from ropepp_eval.modeling.attention import _sdpa_of_groups
+
     weight = torch.randn(common.VOCABULARY, 1024)
     for rows in (1, ROWS, 512):
         x = torch.randn(rows, 1024)
         show(f"output layer, {rows} rows", {
             "linear": lambda x=x: linear(x, weight),
-            "weights times rows": lambda x=x: torch.mm(weight, x.t()),
+            "by blocks": lambda x=x: rows_by_blocks(x, weight),
             "oneDNN": lambda x=x: torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], ""),
         })  # fmt: skip
     for name, heads in (("rope", 8), ("ropepp_ec", 16)):
         for rows in (1, ROWS):
             key, value = torch.randn(2, rows, 4, 16384, 128)
             query = torch.randn(rows, heads, 1, 128)
-            grouped = query.view(rows, 4, -1, 128)
             show(f"{name}, {rows} rows", {
                 "sdpa": lambda q=query, k=key, v=value: scaled_dot_product_attention(q, k, v, enable_gqa=True),
-                "grouped": lambda q=grouped, k=key, v=value: torch.softmax(q @ k.mT * 128**-0.5, -1) @ v,
+                "as a sequence": lambda q=query, k=key, v=value: _sdpa_of_groups(q, k, v, None, dropout=0, scaling=128**-0.5),
             })  # fmt: skip
 
 

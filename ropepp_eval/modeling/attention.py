@@ -25,15 +25,35 @@ Attended = tuple[Tensor, Tensor | None]
 def attend(module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Any, **kwargs: Any) -> Attended:
     """Attention without a bias by the config's kernel; [B, Q, H, D], and the weights where the kernel has them."""
     kernel = module.config._attn_implementation
-    if kernel == "sdpa" and isinstance(mask, Tensor) and query.device.type == "cpu":
+    if kernel == "sdpa" and query.device.type == "cpu" and (isinstance(mask, Tensor) or query.shape[2] == 1):
         # transformers expands the keys when there is a mask; the CPU kernel takes grouped queries all the same
-        output = scaled_dot_product_attention(
-            query, key, value, attn_mask=mask, dropout_p=kwargs["dropout"], scale=kwargs["scaling"], enable_gqa=True
-        )
+        output = _sdpa_of_groups(query, key, value, mask, **kwargs)
         return output.transpose(1, 2).contiguous(), None
     function = ALL_ATTENTION_FUNCTIONS.get_interface(kernel, eager_attention_forward)
     result: Attended = function(module, query, key, value, mask, **kwargs)
     return result
+
+
+def _sdpa_of_groups(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, dropout: float, scaling: float, **_: Any
+) -> Tensor:
+    """torch's kernel for queries [B, H, Q, D] whose heads share key/value heads [B, K, L, D]; mask [B or 1, H or 1, Q, L].
+
+    On the CPU it reads the cache once for each head and block of queries. So the heads that share one are given to it as if they were the
+    sequence of a single query: two to three times quicker for four heads at 16k tokens (benchmarks/decode.py).
+    """
+    batch, heads, queries, size = query.shape
+    shared = key.shape[1]
+    if queries > 1 or heads == shared:
+        grouped = heads != shared
+        return scaled_dot_product_attention(
+            query, key, value, attn_mask=mask, dropout_p=dropout, scale=scaling, enable_gqa=grouped
+        )
+    if mask is not None and mask.shape[1] == heads:
+        mask = mask.reshape(mask.shape[0], shared, heads // shared, -1)
+    as_sequence = query.reshape(batch, shared, heads // shared, size)
+    output = scaled_dot_product_attention(as_sequence, key, value, attn_mask=mask, dropout_p=dropout, scale=scaling)
+    return output.reshape(batch, heads, 1, size)
 
 
 def attend_biased(
@@ -98,10 +118,7 @@ def _sdpa(
     output = torch.empty_like(query)
     for first, last, keys, bias in blocks:
         block = query[:, :, first:last].flip(2) if mask is None else query[:, :, first:last]
-        attended = scaled_dot_product_attention(
-            block, key[:, :, :keys], value[:, :, :keys], attn_mask=bias, dropout_p=kwargs["dropout"],
-            scale=kwargs["scaling"], enable_gqa=single,
-        )  # fmt: skip
+        attended = _sdpa_of_groups(block, key[:, :, :keys], value[:, :, :keys], bias, **kwargs)
         output[:, :, first:last] = attended.flip(2) if mask is None else attended
     return output.to(dtype).transpose(1, 2).contiguous(), None
 

@@ -15,6 +15,7 @@ from transformers.masking_utils import sdpa_mask
 from ropepp_eval import load_checkpoint
 from ropepp_eval.checkpoints.loading import check_attention
 from ropepp_eval.errors import UserError
+from ropepp_eval.modeling.attention import _sdpa_of_groups
 
 
 @torch.no_grad()
@@ -106,3 +107,21 @@ def test_loading_refuses_a_kernel_that_cannot_add_the_bias(golden):
 def test_flex_attention_is_refused_on_a_cpu(golden, device):
     with pytest.raises(UserError, match=r"'flex_attention' is not used on a CPU.*use --attention sdpa"):
         load_checkpoint(golden / "rope", attention="flex_attention", device=device)
+
+
+@pytest.mark.parametrize("mask", ["none", "rows", "heads", "all"])
+@pytest.mark.parametrize(("heads", "shared"), [(8, 2), (6, 1), (4, 4)])
+@pytest.mark.parametrize("queries", [1, 3])
+def test_heads_that_share_keys_attend_as_if_each_had_its_own(heads, shared, queries, mask):
+    torch.manual_seed(0)
+    query, store = torch.randn(2, queries, heads, 32).transpose(1, 2), torch.randn(2, 3, shared, 50, 32)
+    key, value = (rows[:2, :, :40] for rows in store)  # as views of a cache with room for more
+    shapes = {"rows": (2, 1, queries, 40), "heads": (1, heads, queries, 40), "all": (2, heads, queries, 40)}
+    bias = torch.randn(shapes[mask]) if mask != "none" else None
+    given = bias > -1.5 if mask == "rows" else bias
+    found = _sdpa_of_groups(query, key, value, given, dropout=0.0, scaling=0.2, is_causal=True)
+    scores = 0.2 * query @ key.repeat_interleave(heads // shared, dim=1).mT
+    if given is not None:
+        scores = scores.masked_fill(~given, -torch.inf) if mask == "rows" else scores + given
+    expected = scores.softmax(-1) @ value.repeat_interleave(heads // shared, dim=1)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)

@@ -126,6 +126,8 @@ def _two_lengths(longest: int, guess: Callable[[int], float], allowed: float) ->
 def _measure_steps(probe: _Probe, measured: _Measured, steps: Sequence[Steps], allowed: float) -> None:
     most = max(steps, key=lambda call: call.rows * call.context)
     rows, context = max(1, round(most.rows)), probe.place(most.context)
+    while probe.lm.forward.whole and context > 64 and 2 * probe.guess(Read(tokens=context), measured) > allowed:
+        context //= 2  # each of the two texts that it takes is read from its beginning
     wanted = [(1, context)] + ([(rows, context), (rows, min(64, context))] if rows > 1 else [])
     for number, place in wanted:
         call = Steps(rows=number, context=place, steps=1)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ropepp_eval.adapters.native import few_rows
 from ropepp_eval.adapters.native.cache import KeyValueStore, RaggedView, StackView
 from ropepp_eval.adapters.native.head import Head
 from ropepp_eval.adapters.windows import Ids
@@ -26,6 +27,7 @@ class Forward:
     """Whether texts can only be read whole, from their beginning, without a cache."""
 
     def __init__(self, model: Any, chunk_tokens: int, windows: Sequence[int] = ()) -> None:
+        few_rows.prepare(model)
         self.model = model
         self.decoder = model.base_model
         self.head = Head(model)
