@@ -6,7 +6,9 @@ import gc
 import importlib.util
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +29,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(skip)
 
 
-def pytest_runtest_setup() -> None:
-    """What is there before a test is left out when Python looks for circles: vLLM has it look eight times an engine, 0.6 s each."""
-    gc.freeze()
+@pytest.fixture(scope="session", autouse=True)
+def collected_once_an_engine() -> Iterator[None]:
+    """What is there before an engine is left out when Python looks for circles: vLLM has it look eight times an engine, 0.6 s each among
+    all that is imported, and takes everything in again (`gc.unfreeze`) before half of them."""
+    if not PRESENT:
+        yield
+        return
+    from ropepp_eval.adapters.vllm.engine import Engine
+
+    begin, freeze = Engine.__init__, gc.freeze
+
+    def begin_among_few(self: Engine, *arguments: Any, **settings: Any) -> None:
+        gc.collect()
+        freeze()
+        begin(self, *arguments, **settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Engine, "__init__", begin_among_few)
+        patch.setattr(gc, "freeze", lambda: None)
+        patch.setattr(gc, "unfreeze", lambda: None)
+        yield
