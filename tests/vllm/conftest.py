@@ -16,9 +16,14 @@ HERE = Path(__file__).parent
 PRESENT = importlib.util.find_spec("vllm") is not None
 if PRESENT:
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-    with warnings.catch_warnings():  # vLLM's own imports warn
-        warnings.simplefilter("ignore")
-        import vllm  # noqa: F401
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """vLLM's own imports warn; the process that only hands tests to workers has no need of them."""
+    if PRESENT and not config.getoption("numprocesses", None):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import vllm  # noqa: F401
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
