@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pickle
 from collections.abc import Iterable
@@ -25,8 +26,10 @@ def remember(file: Path) -> None:
         if root != own:
             return listed(root)
         if not contents:
-            if not file.exists():
-                _write(file, {path: _content(read, path) for path in listed(own)})
+            with open(f"{file}.lock", "w") as lock:  # others of the same run wait rather than read them too
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if not file.exists():
+                    _write(file, {path: _content(read, path) for path in listed(own)})
             contents.update(pickle.loads(file.read_bytes()))  # noqa: S301 (written by this run of the tests)
         return list(contents)
 
@@ -50,7 +53,7 @@ def _content(read: Any, path: Path) -> bytes | None:
 
 
 def _write(file: Path, contents: dict[Path, bytes | None]) -> None:
-    """Whole or not at all: other processes of the same run may be at it too."""
+    """Whole or not at all: a process may be killed while it writes."""
     part = file.with_name(f"{file.name}.{os.getpid()}")
     part.write_bytes(pickle.dumps(contents))
     part.rename(file)

@@ -16,12 +16,23 @@ _PROBE_BYTES = 2
 """Of an entry: the probe runs in bfloat16, for which every class has kernels that need no numbers."""
 
 
+_found: dict[tuple[type, str], CacheKinds] = {}
+"""By class and config, on which alone it hangs: loading asks once for the files and once for the model."""
+
+
 def cache_kinds(model: Any) -> CacheKinds:
-    """What each layer of a model on the meta device keeps. The model is bfloat16 and of plain rope afterwards: it is for nothing else.
+    """What each layer of a model on the meta device keeps. The model may be bfloat16 and of plain rope afterwards: it is for nothing else.
 
     Raises:
         UserError: its class keeps no cache that transformers' `DynamicCache` describes, so nothing is known of what it has read.
     """
+    key = type(model), model.config.to_json_string(use_diff=False)
+    if key not in _found:
+        _found[key] = _asked(model)
+    return _found[key]
+
+
+def _asked(model: Any) -> CacheKinds:
     model = model.to(torch.bfloat16).eval()
     for module in model.modules():
         if isinstance(getattr(module, "rope_type", None), str):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fnmatch
 import json
 import logging
@@ -60,16 +61,17 @@ def main_with(arguments: list[str]) -> int:
     from lm_eval._cli import HarnessCLI
     from lm_eval.utils import setup_logging
 
+    from ropepp_eval.rows.lm_eval_own import without_own_tasks
     from ropepp_eval.rows.requests import OWN_TYPES
 
     setup_logging()
     command_line = HarnessCLI()
     sys.argv = ["ropepp-eval lm-eval", *rest]  # lm-eval reads it there
     args = command_line.parse_args()
-    with tempfile.TemporaryDirectory(prefix="ropepp-eval-tasks-") as folder:
+    with tempfile.TemporaryDirectory(prefix="ropepp-eval-tasks-") as folder, contextlib.ExitStack() as during:
         try:
-            if hasattr(args, "include_path"):
-                serve(args, Path(folder))
+            if hasattr(args, "include_path") and serve(args, Path(folder)):
+                during.enter_context(without_own_tasks())
             command_line.execute(args)
         except Exception as error:
             if isinstance(error, AttributeError) and error.name in OWN_TYPES:
@@ -130,8 +132,11 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     return settings
 
 
-def serve(args: argparse.Namespace, folder: Path) -> None:
+def serve(args: argparse.Namespace, folder: Path) -> bool:
     """Write the tasks asked for into `folder`, which lm-eval then reads beside its own, and refuse what does not go with them.
+
+    Returns:
+        Whether they are all in `folder`, each at its length.
 
     Raises:
         UserError: a task or length is not known, or a switch of lm-eval's does not go with what was asked.
@@ -145,7 +150,8 @@ def serve(args: argparse.Namespace, folder: Path) -> None:
     _judge(settings)
     if args.include_path:
         write_stubs(Path(args.include_path), folder)
-    if args.include_path or not names or not all("@" in name for name in names):
+    all_at_length = bool(names) and all("@" in name for name in names) and not args.include_path
+    if not all_at_length:
         write_tasks(folder)
     members: dict[str, list[str]] = {}
     for name in names:
@@ -164,6 +170,7 @@ def serve(args: argparse.Namespace, folder: Path) -> None:
     log.addFilter(OverridesInOneSentence(asked, lambda text: print(text, file=sys.stderr)))
     if settings.get("model") in OUR_MODELS and "device" not in settings:
         args.device = "auto"  # lm-eval's own default is cuda:0, also where there is none
+    return all_at_length
 
 
 def _judge(settings: Mapping[str, Any]) -> None:

@@ -40,7 +40,7 @@ LIMITS = {
     "cpu": DeviceLimits(
         chunk_tokens=4096,
         mask_places=1 << 27,
-        head_elements=1 << 24,
+        head_elements=1 << 23,  # 32 MiB: larger blocks are given back to the system each time, and cleared anew by it
         batch_tokens=8192,
         generation_rows=16,
         cache_tokens=32768,

@@ -145,7 +145,7 @@ def activation_bytes(shapes: ModelShapes, call: Call, size: int, attention: str,
 
 
 def logit_bytes(shapes: ModelShapes, call: Call, size: int, device: str) -> int:
-    """A block of logits, in float32 too where they are not, and the exponentials of their sum."""
+    """A block of logits, in float32 too where they are not."""
     places = call.logits if isinstance(call, Read) else int(-(-call.rows // 1))
     elements = min(places * shapes.vocab_size, max(limits_of(device).head_elements, shapes.vocab_size))
-    return elements * (size + (4 if size != 4 else 0) + 4)
+    return elements * (size + (4 if size != 4 else 0))

@@ -107,3 +107,27 @@ def test_lm_evals_hf_reads_our_folder_and_its_own_task_stands_beside_ours(tmp_pa
     assert "overrides existing task" not in done.stderr
     sentence = "niah_single_1 is ropepp-eval's task; lm-eval's own of that name is lm_eval:niah_single_1"
     assert done.stderr.count(sentence) == 1
+
+
+def test_only_tasks_at_a_length_need_nothing_of_lm_evals_own(tmp_path: Path) -> None:
+    import argparse
+
+    import lm_eval.tasks
+
+    from ropepp_eval.cli.lm_eval import serve
+    from ropepp_eval.rows.lm_eval_own import without_own_tasks
+
+    def all_at_length(tasks: str, **more: str) -> bool:
+        folder = tmp_path / f"{tasks}{len(more)}"
+        folder.mkdir()
+        given = {"tasks": tasks, "model": "dummy", "include_path": None, "metadata": f'{{"tokenizer": "{DEMO}"}}', **more}
+        return serve(argparse.Namespace(**given), folder)
+
+    assert all_at_length("niah_single_1@512")
+    assert not all_at_length("niah_single_1@512,piqa")
+    assert not all_at_length("niah_single_1@512", include_path=str(tmp_path))
+    manager = lm_eval.tasks.TaskManager
+    with without_own_tasks():
+        found = lm_eval.tasks.TaskManager(include_path=str(tmp_path / "niah_single_1@5120")).all_tasks
+    assert found == ["niah_single_1@512"]
+    assert lm_eval.tasks.TaskManager is manager

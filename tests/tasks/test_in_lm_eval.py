@@ -56,23 +56,26 @@ def test_lm_eval_aggregates_positions_over_rows(evaluated: dict[str, Any]) -> No
     assert evaluated["results"]["wikitext_positions"]["perplexity_at_64,none"] > 1
 
 
-@pytest.mark.usefixtures("lm_eval_index")
 def test_a_limit_builds_only_the_rows_it_asks_for() -> None:
     """At 256 tokens one of the hundred default rows does not fit; the first five do."""
     import lm_eval
+    from lm_eval.tasks import TaskManager
 
     import ropepp_eval
 
     ropepp_eval.register()
+    manager = TaskManager(include_defaults=False)  # the index of lm-eval's own tasks takes many seconds
     demo = str(resource_dir("models") / "demo" / "rope")
     task = ropepp_eval.lm_eval_tasks("niah_single_1", "256", tokenizer=demo)
-    results = lm_eval.simple_evaluate("ropepp", model_args={"pretrained": demo}, tasks=task, limit=5, bootstrap_iters=0)
+    results = lm_eval.simple_evaluate(
+        "ropepp", model_args={"pretrained": demo}, tasks=task, task_manager=manager, limit=5, bootstrap_iters=0
+    )
     assert [sample["doc"]["row"] for sample in results["samples"]["niah_single_1@256"]] == [0, 1, 2, 3, 4]
     assert len(task[0].rows) == 5
     task = ropepp_eval.lm_eval_tasks("niah_single_1", "256", tokenizer=demo)
     wanted = {"niah_single_1@256": [1, 3]}
     results = lm_eval.simple_evaluate(
-        "ropepp", model_args={"pretrained": demo}, tasks=task, samples=wanted, bootstrap_iters=0
+        "ropepp", model_args={"pretrained": demo}, tasks=task, task_manager=manager, samples=wanted, bootstrap_iters=0
     )
     assert [sample["doc"]["row"] for sample in results["samples"]["niah_single_1@256"]] == [1, 3]
     assert len(task[0].rows) == 4

@@ -62,8 +62,14 @@ def target_logprobs(head: Head, hidden: Tensor, place: Tensor, target: Tensor) -
         first = number * block
         logits = head(hidden[first : first + block]).float()
         own, wanted = place[begin:end] - first, target[begin:end]
-        logprobs.append(logits[own, wanted] - logits.logsumexp(-1)[own])
-        greedy.append(logits.argmax(-1)[own] == wanted)
+        chosen = logits[own, wanted]
+        top, likeliest = logits.max(-1)
+        sums = (
+            logits.sub_(top[:, None]).exp_().sum(-1).log_().add_(top)
+        )  # in place: new memory costs more than the arithmetic
+        logprobs.append(chosen - sums[own])
+        greedy.append(likeliest[own] == wanted)
+        del logits  # before the next block is made
     return torch.cat(logprobs), torch.cat(greedy)
 
 
