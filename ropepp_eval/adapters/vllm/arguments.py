@@ -115,7 +115,7 @@ def check_architecture(read: ReadCheckpoint) -> None:
     advice = "use --backend native"
     if not read.ours and (why := _why_not_class(read)):
         raise UserError(f"backend vllm: {why}; {advice}")
-    sizes = head_sizes()
+    sizes = head_sizes(platform_of(None))
     if sizes and read.head_dim not in sizes:
         raise UserError(
             f"backend vllm: {inert(read.folder.name)} has heads of {read.head_dim}; vLLM's attention on a CPU takes "
@@ -132,5 +132,5 @@ def _why_not_class(read: ReadCheckpoint) -> str:
 
     if name not in ModelRegistry.get_supported_archs():
         return f"vLLM {vllm_version()} has no {name}"
-    why = why_not(read.config)
+    why = why_not(read.config, platform_of(None))
     return f"{name}: {why}" if why else ""

@@ -35,11 +35,12 @@ _ONE_WINDOW_FOR_ALL = frozenset({"qwen2", "qwen3"})
 """vLLM's models of these know a window for all layers or for none."""
 
 
-def why_not(config: Any) -> str:
+def why_not(config: Any, device_type: str) -> str:
     """What vLLM can't do of a model of transformers' own classes, or does otherwise than the class; empty where it gives the same answers.
 
     Args:
         config: transformers' own, of a class that vLLM has a model for.
+        device_type: `cpu` or `cuda`.
     """
     kind = config.model_type
     for name, value in _ASSUMED.get(kind, {}).items():
@@ -50,6 +51,8 @@ def why_not(config: Any) -> str:
         return "vLLM knows a window in all layers or in none, not in some"
     if kind == "cohere2" and "sliding_attention" in layers:
         return "vLLM's windows reach a token further than transformers'"
+    if kind == "gpt_oss" and device_type == "cpu" and config.intermediate_size % 32:
+        return f"vLLM's experts on a CPU take an intermediate_size of a multiple of 32, not {config.intermediate_size}"
     if kind == "gpt_oss":
         return _why_not_gpt_oss(config, layers)
     return ""
@@ -70,11 +73,9 @@ def _why_not_gpt_oss(config: Any, layers: list[str]) -> str:
     return ""
 
 
-def head_sizes() -> tuple[int, ...]:
-    """Widths of heads that the attention of vLLM's build for this machine takes; empty where it takes what a kernel of the device does."""
-    from vllm.platforms import current_platform
-
-    if current_platform.device_type != "cpu":
+def head_sizes(device_type: str) -> tuple[int, ...]:
+    """Widths of heads that vLLM's attention takes; empty where it depends on the kernel that the device has."""
+    if device_type != "cpu":
         return ()
     from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
 
