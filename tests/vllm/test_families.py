@@ -82,6 +82,22 @@ def test_both_engines_give_the_same_answers(family: Family, tmp_path: Path) -> N
     np.testing.assert_allclose(got, wanted, rtol=0, atol=TOLERANCE)
 
 
+@pytest.mark.usefixtures("engine_in_this_process")
+@pytest.mark.parametrize("family", [named("GPT-NeoX")], ids=["GPT-NeoX"])
+def test_a_class_that_vllm_compiles_gives_the_same_answers(family: Family, tmp_path: Path) -> None:
+    """As users start it. By then vLLM has changed the class that our reader asks what it keeps."""
+    folder = saved(family, tmp_path / "model", **LARGER)
+    requests = instances("loglikelihood", (BOOK * 2, " bbb"))
+    common: dict[str, Any] = {"tokenizer": Tokenizer(Letters(), ""), "dtype": "float32", "max_length": 330}
+    ((_, expected),) = NativeLM(str(folder), **common).answers(requests)
+    vllm = VllmLM(str(folder), kv_cache_gib=0.05, log_folder=str(tmp_path), **common)
+    try:
+        ((_, found),) = vllm.answers(requests)
+    finally:
+        vllm.close()
+    assert found.response[0] == pytest.approx(expected.response[0], abs=TOLERANCE * expected.new_tokens)
+
+
 @pytest.mark.parametrize("family", REFUSED, ids=[family.name for family in REFUSED])
 def test_what_vllm_would_compute_otherwise_is_refused(family: Family, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"{re.escape(family.vllm)}.*use --backend native"):
