@@ -27,6 +27,9 @@ JAMBA = {
     "mamba_d_state": 4, "mamba_d_conv": 4, "mamba_expand": 2, "mamba_dt_rank": 4, "attn_layer_period": 2, "attn_layer_offset": 1,
     "num_experts": 2, "use_mamba_kernels": False,
 }  # fmt: skip
+OWN_MODEL, BY_CLASS = "own model", "this class"
+"""Of `Family.vllm`: vLLM has a model of the class, or runs the class itself with its own attention."""
+NOT_COMPARED = "is not compared with vLLM's own"
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class Family:
     """What `inspect` says."""
     known_as: str = ""
     """Published models of this kind."""
+    vllm: str = OWN_MODEL
+    """How vLLM takes it, or a part of why it is refused."""
 
     @property
     def kind(self) -> Any:
@@ -79,12 +84,12 @@ FAMILIES = [
     Family("Llama, yarn", "llama", {"rope_parameters": YARN}, position="rope, yarn factor 4 from 128 (transformers)",
            known_as="long Llama 2 derivatives"),
     Family("Llama, dynamic NTK", "llama", {"max_position_embeddings": 48, "rope_parameters": {"rope_type": "dynamic", "factor": 4.0,
-           "rope_theta": 1e4}}, shares=False, position="rope, dynamic NTK factor 4 from 48 (transformers)", known_as="Llama with dynamic NTK"),
-    Family("Llama, longrope", "llama", {"rope_parameters": {**LONG, "factor": 4.0}}, shares=False,
+           "rope_theta": 1e4}}, shares=False, vllm=NOT_COMPARED, position="rope, dynamic NTK factor 4 from 48 (transformers)", known_as="Llama with dynamic NTK"),
+    Family("Llama, longrope", "llama", {"rope_parameters": {**LONG, "factor": 4.0}}, shares=False, vllm=NOT_COMPARED,
            position="rope, longrope factor 4 from 48 (transformers)", known_as="Llama-shaped longrope models"),
     Family("Qwen2", "qwen2", known_as="Qwen2, Qwen2.5"),
     Family("Qwen2, window in late layers", "qwen2", {"use_sliding_window": True, "max_window_layers": 1, **WINDOW},
-           position="rope, full attention on 1 layer in 2, sliding window 20 elsewhere (transformers)", known_as="Qwen2 with a window"),
+           position="rope, full attention on 1 layer in 2, sliding window 20 elsewhere (transformers)", known_as="Qwen2 with a window", vllm="a window in all layers or in none"),
     Family("Qwen2, yarn", "qwen2", {"rope_parameters": YARN}, position="rope, yarn factor 4 from 128 (transformers)",
            known_as="Qwen2.5 beyond 32k"),
     Family("Qwen3", "qwen3", {"head_dim": 16}, known_as="Qwen3"),
@@ -100,32 +105,32 @@ FAMILIES = [
     Family("Gemma 3", "gemma3_text", {"head_dim": 16, "query_pre_attn_scalar": 16, "num_hidden_layers": 4, "layer_types":
            ["sliding_attention"] * 3 + ["full_attention"], **WINDOW}, position="rope base 1,000,000 on full attention and rope base 10,000 on sliding attention, "
            "full attention on 1 layer in 4, sliding window 20 elsewhere (transformers)", known_as="Gemma 3 (text)"),
-    Family("Phi", "phi", {"partial_rotary_factor": 0.5}, position="rope on 50% of each head (transformers)", known_as="Phi-1.5, Phi-2"),
+    Family("Phi", "phi", {"partial_rotary_factor": 0.5}, position="rope on 50% of each head (transformers)", known_as="Phi-1.5, Phi-2", vllm=BY_CLASS),
     Family("Phi-3", "phi3", {"sliding_window": None}, known_as="Phi-3-mini-4k"),
     Family("Phi-3, longrope", "phi3", {"rope_parameters": LONG, "original_max_position_embeddings": 48, "sliding_window": None},
-           shares=False, position="rope, longrope from 48 (transformers)", known_as="Phi-3-mini-128k, Phi-4-mini"),
+           shares=False, vllm=NOT_COMPARED, position="rope, longrope from 48 (transformers)", known_as="Phi-3-mini-128k, Phi-4-mini"),
     Family("GPT-NeoX", "gpt_neox", {"rotary_pct": 0.25, "hidden_size": 64}, position="rope on 25% of each head (transformers)",
-           known_as="Pythia, GPT-NeoX-20B"),
+           known_as="Pythia, GPT-NeoX-20B", vllm=BY_CLASS),
     Family("GPT-2", "gpt2", {"n_positions": 512}, position="learned positions (transformers)", known_as="GPT-2"),
-    Family("OLMo 2", "olmo2", known_as="OLMo 2"),
+    Family("OLMo 2", "olmo2", known_as="OLMo 2", vllm=BY_CLASS),
     Family("OLMo 3", "olmo3", {"layer_types": ["sliding_attention", "full_attention"], **WINDOW},
-           position="rope, full attention on 1 layer in 2, sliding window 20 elsewhere (transformers)", known_as="OLMo 3"),
+           position="rope, full attention on 1 layer in 2, sliding window 20 elsewhere (transformers)", known_as="OLMo 3", vllm=BY_CLASS),
     Family("Granite", "granite", {"logits_scaling": 3.0, "embedding_multiplier": 2.0, "residual_multiplier": 0.5,
            "attention_multiplier": 0.3}, known_as="Granite 3"),
-    Family("GPT-OSS", "gpt_oss", {"head_dim": 16, "num_local_experts": 4, "num_experts_per_tok": 2, "rope_parameters": {"rope_type":
-           "default", "rope_theta": 1e4}, **WINDOW}, position="rope, full attention on 1 layer in 2, sliding window 20 elsewhere (transformers)",
+    Family("GPT-OSS", "gpt_oss", {"head_dim": 16, "num_local_experts": 4, "num_experts_per_tok": 2, "rope_parameters":
+           {**YARN, "beta_fast": 32.0, "beta_slow": 1.0, "truncate": False}, **WINDOW}, position="rope, yarn factor 4 from 128, full attention on 1 layer in 2, sliding window 20 elsewhere (transformers)",
            known_as="gpt-oss (attention sinks)"),
     Family("Cohere 2", "cohere2", {"num_hidden_layers": 4, "layer_types": ["sliding_attention"] * 3 + ["full_attention"], **WINDOW},
-           position="rope on layers with a window only, full attention on 1 layer in 4, sliding window 20 elsewhere (transformers)", known_as="Command R7B"),
+           position="rope on layers with a window only, full attention on 1 layer in 4, sliding window 20 elsewhere (transformers)", known_as="Command R7B", vllm="windows reach a token further"),
     Family("GLM-4", "glm4", {"head_dim": 16}, position="rope on 50% of each head (transformers)", known_as="GLM-4-0414"),
     Family("StableLM", "stablelm", {"partial_rotary_factor": 0.5}, position="rope on 50% of each head (transformers)", known_as="StableLM 2"),
-    Family("StarCoder 2", "starcoder2", known_as="StarCoder 2"),
-    Family("Jamba", "jamba", JAMBA, shares=False, position="no positions, a state on 1 layer in 2 (transformers)", known_as="Jamba (state-space hybrid)"),
+    Family("StarCoder 2", "starcoder2", known_as="StarCoder 2", vllm=BY_CLASS),
+    Family("Jamba", "jamba", JAMBA, shares=False, vllm=NOT_COMPARED, position="no positions, a state on 1 layer in 2 (transformers)", known_as="Jamba (state-space hybrid)"),
     Family("Qwen3-Next", "qwen3_next", {"head_dim": 16, "linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 8,
            "linear_value_head_dim": 8, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24,
-           "shared_expert_intermediate_size": 24, "layer_types": ["linear_attention", "full_attention"]}, shares=False,
+           "shared_expert_intermediate_size": 24, "layer_types": ["linear_attention", "full_attention"]}, shares=False, vllm=NOT_COMPARED,
            position="rope on 25% of each head, a state on 1 layer in 2 (transformers)", known_as="Qwen3-Next (linear attention hybrid)"),
-    Family("Falcon", "falcon", {"alibi": True, "new_decoder_architecture": False}, shares=False, position="alibi (transformers)",
+    Family("Falcon", "falcon", {"alibi": True, "new_decoder_architecture": False}, shares=False, vllm=NOT_COMPARED, position="alibi (transformers)",
            known_as="Falcon-RW"),
 ]  # fmt: skip
 
@@ -133,13 +138,14 @@ FAMILIES = [
 def page_table() -> list[str]:
     """The table of docs/models.md, a line each."""
     lines = [
-        "| family | such as | class | positions of the test's tiny model | prompts |",
-        "| --- | --- | --- | --- | --- |",
+        "| family | such as | class | positions of the test's tiny model | prompts | vLLM |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     for family in FAMILIES:
         how = "shared prefixes, chunks, side by side" if family.shares else "whole, one by one"
+        vllm = family.vllm if family.vllm in (OWN_MODEL, BY_CLASS) else "refused"
         position = family.position.removesuffix(" (transformers)")
-        lines.append(f"| {family.name} | {family.known_as} | `{family.kind.__name__}` | {position} | {how} |")
+        lines.append(f"| {family.name} | {family.known_as} | `{family.kind.__name__}` | {position} | {how} | {vllm} |")
     return lines
 
 

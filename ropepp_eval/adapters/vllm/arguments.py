@@ -6,11 +6,13 @@ import os
 from typing import Any
 
 from ropepp_eval.adapters.memory import available_memory
+from ropepp_eval.adapters.vllm.differences import head_sizes, why_not
 from ropepp_eval.adapters.vllm.engine import EngineSettings, vllm_version
 from ropepp_eval.checkpoints.cache_layers import cache_entries, kept_whole
 from ropepp_eval.checkpoints.families import why_whole
 from ropepp_eval.checkpoints.reading import ReadCheckpoint
 from ropepp_eval.errors import UserError
+from ropepp_eval.inert import inert
 
 _ROWS = {"cpu": 16, "cuda": 256}
 _STEP_TOKENS = {"cpu": 2048, "cuda": 4096}
@@ -109,13 +111,26 @@ def platform_of(device: str | None) -> str:
 
 
 def check_architecture(read: ReadCheckpoint) -> None:
-    """Raise UserError where vLLM would compute something else than transformers' own class, or has no model of that class."""
-    if read.ours:
-        return
-    name, advice = read.kind.__name__, "use --backend native"
+    """Raise UserError where vLLM can't run a checkpoint here, has no model of its class, or would compute something else than the class."""
+    advice = "use --backend native"
+    if not read.ours and (why := _why_not_class(read)):
+        raise UserError(f"backend vllm: {why}; {advice}")
+    sizes = head_sizes(platform_of(None))
+    if sizes and read.head_dim not in sizes:
+        raise UserError(
+            f"backend vllm: {inert(read.folder.name)} has heads of {read.head_dim}; vLLM's attention on a CPU takes "
+            f"{', '.join(map(str, sizes))}: {advice}"
+        )
+
+
+def _why_not_class(read: ReadCheckpoint) -> str:
+    """Why vLLM is not asked to run one of transformers' own classes; empty where it gives the class's answers."""
+    name = read.kind.__name__
     if why := why_whole(read.config, read.kinds):
-        raise UserError(f"backend vllm: {name} is not compared with vLLM's own ({why}); {advice}")
+        return f"{name} is not compared with vLLM's own ({why})"
     from vllm import ModelRegistry
 
     if name not in ModelRegistry.get_supported_archs():
-        raise UserError(f"backend vllm: vLLM {vllm_version()} has no {name}; {advice}")
+        return f"vLLM {vllm_version()} has no {name}"
+    why = why_not(read.config, platform_of(None))
+    return f"{name}: {why}" if why else ""
