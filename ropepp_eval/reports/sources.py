@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fnmatch
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,8 +17,7 @@ _MADE_BY = "name a folder that `ropepp-eval run --out` or `ropepp-eval lm-eval -
 def find_runs(dirs: Iterable[str | Path]) -> list[Path]:
     """Folders that hold a `run.json`, and lm-eval's `results_*.json` files: those given, or the ones inside them.
 
-    lm-eval puts a folder a model into its output path, so its files are looked for one level deeper than runs. Each once,
-    in the order given, inside a folder by name.
+    Each once, in the order given, inside a folder by name.
 
     Raises:
         UserError: a folder is not there, or holds no run.
@@ -35,9 +36,23 @@ def find_runs(dirs: Iterable[str | Path]) -> list[Path]:
 
 
 def _runs_inside(given: Path) -> list[Path]:
-    folders = [path.parent for path in given.glob("*/run.json")]
-    files = [path for depth in ("", "*/", "*/*/") for path in given.glob(depth + RESULTS_PATTERN)]
-    return sorted([*folders, *(path for path in files if path.is_file())])
+    """At any depth, links followed; what lies inside a run is the run's own."""
+    found: list[Path] = []
+    seen: set[str] = set()
+    for name, folders, files in os.walk(given, followlinks=True):
+        folder, real = Path(name), os.path.realpath(name)
+        here = [] if real in seen else _runs_at(folder, files)
+        if real in seen or here == [folder]:
+            folders.clear()
+        seen.add(real)
+        found += here
+    return sorted(found)
+
+
+def _runs_at(folder: Path, files: Iterable[str]) -> list[Path]:
+    if (folder / "run.json").is_file():
+        return [folder]
+    return [folder / name for name in fnmatch.filter(files, RESULTS_PATTERN) if (folder / name).is_file()]
 
 
 def read_runs(dirs: Iterable[str | Path]) -> tuple[list[RunFolder], list[Damage]]:
