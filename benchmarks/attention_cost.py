@@ -81,11 +81,33 @@ def decode_seconds(model: Any, length: int, steps: int) -> float:
     return statistics.median(seconds)
 
 
+def attention_alone(lengths: list[int], rounds: int) -> int:
+    """EC's causal attention of a whole prompt in one layer of the 376M shape, float32, against RoPE's: twice the heads on the same keys and
+    values should take twice as long."""
+    checks = []
+    for length in lengths:
+        key, value = torch.randn(2, 1, 4, length, 128)
+        times: dict[str, list[float]] = {"rope": [], "ropepp_ec": []}
+        for _ in range(rounds):
+            for name, heads in (("rope", 8), ("ropepp_ec", 16)):
+                query = torch.randn(1, heads, length, 128)
+                with Stopwatch() as watch, torch.inference_mode():
+                    torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
+                times[name].append(watch.seconds)
+        rope, ec = (statistics.median(each) for each in times.values())
+        print(f"{length:,} tokens, a layer: RoPE {rope:.2f} s, EC {ec:.2f} s", flush=True)
+        checks.append(Check(f"EC's attention at {length} over twice RoPE's", ec / rope / 2, 1.05))
+    return finish("attention_alone", checks, quick=False)
+
+
 def main() -> int:
     options = parser(__doc__ or "")
+    options.add_argument("--alone", action="store_true", help="only the attention of RoPE and EC in one layer")
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--lengths", default="2048,8192,16384", help="with commas, in tokens")
     arguments = options.parse_args()
+    if arguments.alone:
+        return attention_alone([int(length) for length in arguments.lengths.split(",")], arguments.rounds)
     lengths = [64, 128] if arguments.quick else [int(length) for length in arguments.lengths.split(",")]
     shape, vocabulary = (SHAPES["tiny"], 4096) if arguments.quick else (SHAPES["376M"], VOCABULARY)
     models, checks, results = build(shape, vocabulary), [], []
