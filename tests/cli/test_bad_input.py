@@ -211,7 +211,6 @@ def test_ctrl_c_is_status_130_and_the_run_goes_on(tiny_checkpoint: Path, tmp_pat
     arguments[arguments.index("--lengths") + 1] = "1k,4k"  # the second cell gives the signal time to arrive
     process = subprocess.Popen(
         [sys.executable, "-m", "ropepp_eval", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )  # fmt: skip
     deadline = time.monotonic() + 600
     while rows_in(tmp_path / "out") < 2 and process.poll() is None and time.monotonic() < deadline:

@@ -203,7 +203,6 @@ def test_a_run_on_this_machine_leaves_no_process(number: signal.Signals, tiny_ch
             stderr=said,
             start_new_session=True,
             env={**os.environ, name: value},
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
         )
     assert until(lambda: len(stored_lines(out)) >= 2 or process.poll() is not None, 240)
     if number == signal.SIGINT:
