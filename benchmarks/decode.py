@@ -183,9 +183,9 @@ def products() -> None:
             "by blocks": lambda x=x: rows_by_blocks(x, weight),
             "oneDNN": lambda x=x: torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], ""),
         })  # fmt: skip
-    for name, heads in (("rope", 8), ("ropepp_ec", 16)):
+    for name, heads, shared in (("rope", 8, 4), ("ropepp_ec", 16, 4), ("32 heads on 8", 32, 8)):
         for rows in (1, ROWS):
-            key, value = torch.randn(2, rows, 4, 16384, 128)
+            key, value = torch.randn(2, rows, shared, 16384, 128)
             query = torch.randn(rows, heads, 1, 128)
             show(f"{name}, {rows} rows", {
                 "sdpa": lambda q=query, k=key, v=value: scaled_dot_product_attention(q, k, v, enable_gqa=True),
