@@ -17,9 +17,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # workers that share the cores: threads
     os.environ.setdefault(
         "OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])))
     )
-if (
-    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-):  # as in a shell's background jobs; tests send Ctrl-C to themselves and to others
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background jobs ignore Ctrl-C; some tests send it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 GOLDEN = Path(__file__).resolve().parent / "golden"
 SHARED = Path(os.environ.get("ROPEPP_EVAL_SHARED", Path(__file__).resolve().parents[2] / "shared"))

@@ -64,9 +64,8 @@ def target_logprobs(head: Head, hidden: Tensor, place: Tensor, target: Tensor) -
         own, wanted = place[begin:end] - first, target[begin:end]
         chosen = logits[own, wanted]
         top, likeliest = logits.max(-1)
-        sums = (
-            logits.sub_(top[:, None]).exp_().sum(-1).log_().add_(top)
-        )  # in place: new memory costs more than the arithmetic
+        # in place: new memory costs more than the arithmetic
+        sums = logits.sub_(top[:, None]).exp_().sum(-1).log_().add_(top)
         logprobs.append(chosen - sums[own])
         greedy.append(likeliest[own] == wanted)
         del logits  # before the next block is made
