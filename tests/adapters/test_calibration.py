@@ -18,7 +18,9 @@ TOKEN_SECONDS = 1e-3
 def test_a_model_that_reads_whole_texts_is_tried_on_short_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Times are made up: each token that is read takes a millisecond."""
     family = next(family for family in FAMILIES if family.name == "Llama, dynamic NTK")
-    lm = NativeLM(str(family.save(tmp_path / "model")), tokenizer=Tokenizer(Letters(), ""), dtype="float32", max_length=20_000)
+    lm = NativeLM(
+        str(family.save(tmp_path / "model")), tokenizer=Tokenizer(Letters(), ""), dtype="float32", max_length=20_000
+    )
     spent: list[float] = []
 
     def read(_: object, tokens: int, past: int) -> float:

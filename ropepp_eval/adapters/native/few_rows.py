@@ -1,8 +1,8 @@
 """Products of few rows with large float32 matrices on a CPU, which are most of a step of generation.
 
 torch asks its library for rows times weights in one call, which reads the weights with one thread where there is a single row, and for some
-rows takes up to four times as long as memory does. Asked for weights times rows, in blocks of the weights, the same library keeps every
-thread busy: 1.3 to 2 times quicker for one row, 1.3 to 4 times for 2 to 64 (`benchmarks/decode.py --products`; torch 2.13, MKL, AMD).
+rows takes several times as long as memory does. Asked for weights times rows, in blocks of the weights, the same library keeps every thread
+busy (`benchmarks/decode.py --products` times both; torch 2.13, MKL, AMD).
 """
 
 from __future__ import annotations
