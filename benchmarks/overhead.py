@@ -41,7 +41,7 @@ def main() -> int:
     rows = given.rows or (10 if given.quick else 200)
     tokenizer = load_tokenizer(given.checkpoint)
     requests = niah_requests(tokenizer, rows)
-    lm = NativeLM(given.checkpoint, device="cpu")
+    lm = NativeLM(given.checkpoint, device="cpu", max_length=4096)  # rows of 2k may be longer than it was trained for
     list(lm.answers(requests[:2]))
     decoder, head = Timed(lm.model.model.forward), Timed(lm.model.lm_head.forward)
     lm.model.model.forward, lm.model.lm_head.forward = decoder, head
